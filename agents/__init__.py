@@ -1,0 +1,1 @@
+"""Level 3: agents, their processes, tools and workspaces."""

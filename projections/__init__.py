@@ -1,0 +1,1 @@
+"""Level 1: pure folds of the log into read models."""

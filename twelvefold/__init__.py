@@ -1,0 +1,1 @@
+"""Twelvefold: a durable, event-sourced runtime for AI agents on one machine. The public face."""
