@@ -1,0 +1,141 @@
+"""The rules of ARCHITECTURE.md, read off the source with `ast`: layers, purity, size, docstrings."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEVELS = {"eventstore": 0, "bus": 1, "projections": 1, "orchestration": 2, "agents": 3, "twelvefold": 4}
+FILE_LINES_MAX = 350
+FUNCTION_LINES_MAX = 60
+IMPURE = {
+    "time",
+    "datetime",
+    "random",
+    "secrets",
+    "os",
+    "socket",
+    "subprocess",
+    "threading",
+    "asyncio",
+    "zmq",
+    "sqlite3",
+}
+PURE = {
+    "eventstore/event.py",
+    "eventstore/ids.py",
+    "eventstore/names.py",
+    "eventstore/integrity.py",
+    "eventstore/upcast.py",
+    "bus/wire.py",
+    "bus/machine.py",
+    "orchestration/plan.py",
+    "orchestration/run_state.py",
+    "orchestration/procfile.py",
+    "orchestration/formation.py",
+}
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+def sources() -> list[Path]:
+    found = [path for name in LEVELS if name != "twelvefold" for path in (ROOT / name).rglob("*.py")]
+    # The links in twelvefold/ lead to the packages above, which are read once.
+    found += [path for path in (ROOT / "twelvefold").rglob("*.py") if path.relative_to(ROOT).parts[1] not in LEVELS]
+    return sorted(found)
+
+
+def imported(path: Path, tree: ast.Module) -> list[tuple[int, str]]:
+    """Every import of a file as (line, absolute dotted name below `twelvefold.`, or the foreign name)."""
+    here = ["twelvefold", *path.relative_to(ROOT).with_suffix("").parts]
+    if here[1] == "twelvefold":
+        here = here[1:]
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(here[: len(here) - node.level]) if node.level else ""
+            name = ".".join(filter(None, (base, node.module)))
+            found += [(node.lineno, f"{name}.{alias.name}") for alias in node.names]
+    return found
+
+
+PATHS = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in sources()]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_layers(path: Path) -> None:
+    """A package imports only packages below its level, and none of ours by a top-level name."""
+    own, wrong = package_of(path), []
+    for line, name in imported(path, ast.parse(path.read_text())):
+        first, *rest = name.split(".")
+        if first in LEVELS and first != "twelvefold":
+            wrong.append(f"{line}: imports top-level {name}")
+        if first != "twelvefold":
+            continue
+        package = rest[0] if rest and rest[0] in LEVELS else "twelvefold"
+        if package != own and LEVELS[package] >= LEVELS[own]:
+            wrong.append(f"{line}: {own} (level {LEVELS[own]}) imports {package} (level {LEVELS[package]})")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", [p for p in PATHS if str(p.id) in PURE])
+def test_pure(path: Path) -> None:
+    """A pure module imports no I/O, clock or randomness: time and ids arrive as arguments."""
+    wrong = [
+        f"{line}: {name}" for line, name in imported(path, ast.parse(path.read_text())) if name.split(".")[0] in IMPURE
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_pure_modules_exist() -> None:
+    """The list of pure modules names files that are there, so that a rename cannot switch the rule off."""
+    assert not [name for name in PURE if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_size(path: Path) -> None:
+    """A file stays below about 350 lines and a function below about 60: one concept each."""
+    text = path.read_text()
+    wrong = [f"{len(text.splitlines())} lines in the file"] if len(text.splitlines()) > FILE_LINES_MAX else []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            lines = node.end_lineno - node.lineno + 1
+            if lines > FUNCTION_LINES_MAX:
+                wrong.append(f"{node.lineno}: {node.name} has {lines} lines")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_docstrings(path: Path) -> None:
+    """Every module and every public class, function and method says its contract."""
+    tree = ast.parse(path.read_text())
+    wrong = [] if ast.get_docstring(tree) else ["1: module"]
+
+    def visit(body: list[ast.stmt], prefix: str) -> None:
+        for node in body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith(
+                "_"
+            ):
+                if not ast.get_docstring(node):
+                    wrong.append(f"{node.lineno}: {prefix}{node.name}")
+                if isinstance(node, ast.ClassDef):
+                    visit(node.body, f"{prefix}{node.name}.")
+
+    visit(tree.body, "")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_links() -> None:
+    """The five packages are reached through committed relative links, and lie at the top of the repository."""
+    for name in LEVELS:
+        if name != "twelvefold":
+            link = ROOT / "twelvefold" / name
+            assert link.is_symlink()
+            assert link.readlink() == Path("..") / name
