@@ -1,0 +1,86 @@
+"""The errors of the command line and of settings (E0xx); the tree's root is in `eventstore/errors.py`.
+
+Each names what happened and where, and its help is a command or an edit that really mends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .eventstore.errors import TwelvefoldError
+
+
+@dataclass(eq=False)
+class SettingInvalid(TwelvefoldError):
+    """A setting has a value that it cannot have.
+
+    Settings come from the command line, the environment (`TWELVEFOLD_*`), the project's `.env` file and defaults, in
+    this order; the message says which of them holds the bad value. `twelvefold config` lists all of them.
+    """
+
+    code = "E001"
+    exit_code = 2
+    name: str
+    value: str
+    wanted: str
+    origin: str
+    remedy: str
+
+    def message(self) -> str:
+        """Name the setting, its value, where that came from and what is possible."""
+        return f"{self.name} is {self.value!r} (from {self.origin}), but must be {self.wanted}"
+
+    def help(self) -> str:
+        """Tell how to take the bad value away."""
+        return self.remedy
+
+
+@dataclass(eq=False)
+class EnvFileInvalid(TwelvefoldError):
+    """A line of an environment file (`.env`) is not `NAME=value`.
+
+    Each line is empty, a `# comment`, or `NAME=value`, with `export ` before it and quotes around the value allowed.
+    """
+
+    code = "E002"
+    exit_code = 2
+    path: str
+    line: int
+    text: str
+    problem: str = "not NAME=value"
+
+    def message(self) -> str:
+        """Show file, line and the line itself with a caret."""
+        return f"{self.problem}\n  --> {self.path}:{self.line}:1\n   |\n   | {self.text}\n   | ^"
+
+    def help(self) -> str:
+        """Tell how such a line is commented out."""
+        return f"write it as NAME=value, or comment it out: sed -i '{self.line}s/^/# /' {_quoted(self.path)}"
+
+
+@dataclass(eq=False)
+class HomeUnusable(TwelvefoldError):
+    """The home (the folder of log, blobs, stores and workspaces) cannot be made or used.
+
+    It must be a folder that belongs to the current user. It is the nearest `.twelvefold/` upwards, else a folder
+    below `$XDG_STATE_HOME/twelvefold`; `TWELVEFOLD_HOME` overrides both.
+    """
+
+    code = "E003"
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the folder and what is wrong with it."""
+        return f"the home {self.path} cannot be used: {self.reason}"
+
+    def help(self) -> str:
+        """Point to another place for the home."""
+        return "choose another home: export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
+
+
+def _quoted(text: str) -> str:
+    """Quote a text for a shell; imported late, as errors are rare."""
+    from shlex import quote
+
+    return quote(text)

@@ -1,0 +1,310 @@
+"""Every setting of Twelvefold, where its value came from, and the object that programs use for their own.
+
+Owns the list of settings and their order of precedence: command line, environment, `.env` file, default. It is the only
+place that reads the environment; everything below gets plain values. Where the home lies is `home`'s rule.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from .errors import EnvFileInvalid, SettingInvalid
+from .home import FOLDER_NAME, project_home, state_home
+
+OriginKind = Literal["default", "env file", "environment", "command line"]
+Durability = Literal["full", "relaxed"]
+_SECRET_WORDS = ("secret", "token", "password", "passwd", "api_key", "apikey", "private_key", "credential")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a value came from: the kind of place, and its exact name (a file, a variable, an option, a rule)."""
+
+    kind: OriginKind
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The effective settings of one process. `origins` has one entry for each of the other fields."""
+
+    home: Path
+    runtime_dir: Path | None
+    durability: Durability
+    lease_s: float
+    attempts_max: int
+    stop_timeout_s: float
+    timeout_s: float
+    port: int
+    require_sandbox: bool
+    project: Path
+    env_file: Path | None
+    origins: dict[str, Origin]
+
+
+class Setting(NamedTuple):
+    """One setting as a user meets it: its field, its variable, its default as text, and what it does."""
+
+    field: str
+    variable: str
+    default: str
+    wanted: str
+    parse: Callable[[str], Any]
+    doc: str
+
+
+def _durability(text: str) -> str:
+    if text not in ("full", "relaxed"):
+        raise ValueError
+    return text
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e7:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1_000_000:
+        raise ValueError
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65_535:
+        raise ValueError
+    return value
+
+
+def _flag(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}[
+        text.lower()
+    ]
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError
+    return Path(text)
+
+
+_SECONDS = "seconds greater than 0, such as 2.5"
+
+#: The settings that a user may give, in the order in which `config` and `.env.example` show them.
+SETTINGS = (
+    Setting("home", "TWELVEFOLD_HOME", "", "a folder", _folder, "folder of log, blobs, stores and workspaces"),
+    Setting("runtime_dir", "TWELVEFOLD_RUNTIME_DIR", "", "a folder", _folder, "folder below which sockets lie"),
+    Setting(
+        "durability",
+        "TWELVEFOLD_DURABILITY",
+        "full",
+        "`full` or `relaxed`",
+        _durability,
+        "`full`: an acknowledged event is on the disk; `relaxed`: a power cut may take the last moments",
+    ),
+    Setting(
+        "lease_s",
+        "TWELVEFOLD_LEASE_S",
+        "10",
+        _SECONDS,
+        _seconds,
+        "how long an agent may be silent before the bus asks for its end",
+    ),
+    Setting(
+        "attempts_max",
+        "TWELVEFOLD_ATTEMPTS_MAX",
+        "5",
+        "a whole number from 1",
+        _count,
+        "how often one delivery is tried before it is parked",
+    ),
+    Setting(
+        "stop_timeout_s",
+        "TWELVEFOLD_STOP_TIMEOUT_S",
+        "5",
+        _SECONDS,
+        _seconds,
+        "how long a process has to stop before it is killed",
+    ),
+    Setting(
+        "timeout_s",
+        "TWELVEFOLD_TIMEOUT_S",
+        "30",
+        _SECONDS,
+        _seconds,
+        "how long a client waits for the bus to answer",
+    ),
+    Setting(
+        "port",
+        "TWELVEFOLD_PORT",
+        "5000",
+        "a port from 1 to 65535",
+        _port,
+        "first PORT that `up` hands to the lines of a Procfile",
+    ),
+    Setting(
+        "require_sandbox",
+        "TWELVEFOLD_REQUIRE_SANDBOX",
+        "0",
+        "0 or 1",
+        _flag,
+        "refuse to work where agents cannot be contained",
+    ),
+)
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    command_line: Mapping[str, tuple[str, str]] | None = None,
+) -> Settings:
+    """Work out the effective settings and where each came from; reads files, writes none.
+
+    `command_line` maps a field to (option, value). Raises SettingInvalid and EnvFileInvalid.
+    """
+    environ = os.environ if environ is None else environ
+    cwd = (Path.cwd() if cwd is None else cwd).absolute()
+    found_home = project_home(cwd)
+    project = found_home.parent if found_home else cwd
+    env_file = project / ".env"
+    in_file = read_env_file(env_file) if env_file.is_file() else {}
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for setting in SETTINGS:
+        text, origin = _lookup(setting, command_line or {}, environ, env_file, in_file)
+        values[setting.field], origins[setting.field] = _parsed(setting, text, origin), origin
+    if values["home"] is None:
+        values["home"] = found_home or state_home(cwd, environ)
+        rule = f"nearest {FOLDER_NAME}/ upwards" if found_home else "state folder of the repository's folder"
+        origins["home"] = Origin("default", rule)
+    else:
+        values["home"] = _anchored(values["home"], origins["home"], project, cwd)
+    if values["runtime_dir"] is None:
+        values["runtime_dir"], origins["runtime_dir"] = _runtime_default(environ)
+    else:
+        values["runtime_dir"] = _anchored(values["runtime_dir"], origins["runtime_dir"], project, cwd)
+    return Settings(
+        project=project,
+        env_file=env_file if env_file.is_file() else None,
+        origins=origins,
+        **values,
+    )
+
+
+def _lookup(
+    setting: Setting,
+    command_line: Mapping[str, tuple[str, str]],
+    environ: Mapping[str, str],
+    env_file: Path,
+    in_file: Mapping[str, str],
+) -> tuple[str, Origin]:
+    """Find a setting's text by precedence; an empty variable counts as not set."""
+    if setting.field in command_line:
+        option, text = command_line[setting.field]
+        return text, Origin("command line", option)
+    if environ.get(setting.variable):
+        return environ[setting.variable], Origin("environment", setting.variable)
+    if in_file.get(setting.variable):
+        return in_file[setting.variable], Origin("env file", f"{env_file}")
+    return setting.default, Origin("default", "")
+
+
+def _parsed(setting: Setting, text: str, origin: Origin) -> Any:
+    """Parse a text, or raise SettingInvalid that says how to get rid of it; an empty default becomes None."""
+    if origin.kind == "default" and not text:
+        return None
+    try:
+        return setting.parse(text)
+    except (ValueError, KeyError):
+        remedy = {
+            "environment": f"unset {setting.variable}",
+            "env file": f"sed -i '/^{setting.variable}=/d' {origin.name}",
+        }.get(origin.kind, f"give {origin.name} {setting.wanted}")
+        raise SettingInvalid(setting.variable, text, setting.wanted, str(origin), remedy) from None
+
+
+def _anchored(path: Path, origin: Origin, project: Path, cwd: Path) -> Path:
+    """Make a path absolute: one in the `.env` file counts from that file's folder, any other from cwd."""
+    base = project if origin.kind == "env file" else cwd
+    return Path(os.path.normpath(base / path.expanduser()))
+
+
+def _runtime_default(environ: Mapping[str, str]) -> tuple[Path | None, Origin]:
+    """Return `$XDG_RUNTIME_DIR/twelvefold`; None, where it is not usable, lets the bus take its folder in /tmp."""
+    given = environ.get("XDG_RUNTIME_DIR", "")
+    if Path(given).is_absolute() and Path(given).is_dir():
+        return Path(given) / "twelvefold", Origin("default", "XDG_RUNTIME_DIR")
+    return None, Origin("default", "/tmp/twelvefold-<uid>")
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Return what a `.env` file says, in its order, `${NAME}` resolved; raises EnvFileInvalid at the first bad line."""
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for binding in parse_stream(stream):
+                if binding.error:
+                    text = binding.original.string.strip("\n").split("\n", 1)[0]
+                    skipped = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
+                    # What stands behind a `=` may be a secret.
+                    shown = text.partition("=")[0] + "=…" if "=" in text else text
+                    raise EnvFileInvalid(str(path), binding.original.line + skipped, shown)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvFileInvalid(str(path), 1, "", f"the file cannot be read: {error}") from error
+    return {name: value or "" for name, value in dotenv_values(path, encoding="utf-8").items()}
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a variable's name says that its value must not be shown."""
+    lowered = name.lower()
+    return any(word in lowered for word in _SECRET_WORDS) or lowered.endswith(("_key", "_pass"))
+
+
+class ConfigManager:
+    """A program's own settings: the environment first, then a `.env` file, then the caller's default.
+
+    Values are texts. What the file says is read at construction and at `reload`; the environment at each `get`.
+    """
+
+    def __init__(self, config_path: str | os.PathLike[str] = ".env", environ: Mapping[str, str] | None = None) -> None:
+        self.path = Path(config_path)
+        self._environ = os.environ if environ is None else environ
+        self._set: dict[str, str] = {}
+        self._in_file: dict[str, str] = {}
+        self.reload()
+
+    def get(self, key: str, default: str | None = None) -> str | None:
+        """Return the value of key: as last `set` here, from the environment, the file, or default."""
+        for values in (self._set, self._environ, self._in_file):
+            if key in values:
+                return values[key]
+        return default
+
+    def set(self, key: str, value: str) -> None:
+        """Set key for this object only, before all other places; it is neither written to the file nor exported."""
+        self._set[key] = str(value)
+
+    def reload(self) -> None:
+        """Read the file again and drop what was `set`; a missing file holds nothing. Raises EnvFileInvalid."""
+        self._set.clear()
+        self._in_file = read_env_file(self.path) if self.path.is_file() else {}
+
+    def origin(self, key: str) -> Origin | None:
+        """Return where the value of key comes from, or None where nothing gives one."""
+        if key in self._set:
+            return Origin("command line", "set()")
+        if key in self._environ:
+            return Origin("environment", key)
+        return Origin("env file", str(self.path)) if key in self._in_file else None
