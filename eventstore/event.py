@@ -1,7 +1,8 @@
 """The event: an immutable fact, and the same before it has a place in the log.
 
 Owns the shape only. Ids and times come from outside (`ids`, the log); JSON text is kept as it was written, so that
-payloads pass through the bus undecoded and hash the same for ever.
+payloads pass through the bus undecoded and hash the same for ever. Both travel as arrays (a third of the time and
+bytes of maps), so fields are only ever added at the end; neither can be part of a reference cycle.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """An event that is to be appended.
 
     `payload` is JSON text of at most 1 MiB. `id` (16 bytes) is given by the emitter's client where it is empty;
@@ -34,7 +35,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seen: int = 0
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A fact in the log. See DESIGN section 3 for the fields; absent texts are "", an absent `cause` is b"".
 
     `time` is nanoseconds since the epoch, stamped at append and never decreasing. `payload` is JSON text, or None
