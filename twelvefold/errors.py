@@ -79,6 +79,27 @@ class HomeUnusable(TwelvefoldError):
         return "choose another home: export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
 
 
+@dataclass(eq=False)
+class UsageInvalid(TwelvefoldError):
+    """The command line has an unknown command or option, or lacks a value.
+
+    Every command lists its options with `--help`; docs/cli.md has all of them on one page.
+    """
+
+    code = "E004"
+    exit_code = 2
+    problem: str
+    command: str = "twelvefold"
+
+    def message(self) -> str:
+        """Repeat what is wrong with the command line."""
+        return self.problem[:1].lower() + self.problem[1:]
+
+    def help(self) -> str:
+        """Name the command whose help shows what is possible."""
+        return f"{self.command} --help"
+
+
 def _quoted(text: str) -> str:
     """Quote a text for a shell; imported late, as errors are rare."""
     from shlex import quote

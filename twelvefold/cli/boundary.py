@@ -1,0 +1,106 @@
+"""The boundary where every error of a command ends: shown on stderr in one shape, with a code, a reason and a help.
+
+    error[E101]: stream demo.1 is at version 3, not at the expected 2
+      why: A stream is not at the version that the writer expected: somebody else wrote to it first.
+     help: twelvefold explain E101
+
+No traceback leaves it unless `--debug` was given. What no one foresaw is E000, with the place in the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import typer
+
+from ..errors import UsageInvalid
+from ..eventstore.errors import TwelvefoldError
+from .group import PipeClosed
+from .output import Style
+
+
+@dataclass
+class Outcome:
+    """How a command ended, as an exit status."""
+
+    status: int = 0
+
+
+@contextmanager
+def shown_errors(arguments: Sequence[str]) -> Iterator[Outcome]:
+    """Run the block; show what it raises, and leave the exit status in the outcome."""
+    outcome = Outcome()
+    debug = "--debug" in list(arguments)[:2]
+    try:
+        yield outcome
+    except PipeClosed as error:
+        raise BrokenPipeError from error
+    except TwelvefoldError as error:
+        outcome.status = error.exit_code
+        _show(rendered(error), debug)
+    except typer.TyperException as error:
+        problem = usage_problem(error)
+        outcome.status = problem.exit_code
+        _show(rendered(problem), debug)
+    except typer.Abort:
+        outcome.status = 130
+    except Exception as error:  # noqa: BLE001  the last resort: what was not foreseen is still told in words
+        outcome.status = 1
+        _show(unforeseen(error, arguments), debug)
+
+
+def rendered(error: TwelvefoldError) -> str:
+    """Return an error as the user sees it on stderr, coloured where that is wanted."""
+    style = Style(sys.stderr)
+    lines = [style.bold(f"{style.red(f'error[{error.code}]')}: {error.message()}")]
+    if not isinstance(error, UsageInvalid):
+        lines.append(f"  {style.bold('why')}: {reason(type(error))}")
+    if error.__cause__ is not None and not isinstance(error.__cause__, TwelvefoldError):
+        lines.append(f"  {style.bold('cause')}: {type(error.__cause__).__name__}: {error.__cause__}")
+    lines.append(f"{style.cyan('help')}: {error.help() or f'twelvefold explain {error.code}'}")
+    return "\n".join(lines)
+
+
+def reason(cls: type[TwelvefoldError]) -> str:
+    """Return the first paragraph of an error class's docstring: what kind of thing happened."""
+    text = inspect.getdoc(cls) or ""
+    return " ".join(text.split("\n\n", 1)[0].split())
+
+
+def usage_problem(error: typer.TyperException) -> UsageInvalid:
+    """Turn typer's complaint about a command line into our error, with the command whose help explains it."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "twelvefold"
+    return UsageInvalid(error.format_message().rstrip("."), command)
+
+
+def unforeseen(error: Exception, arguments: Sequence[str]) -> str:
+    """Return the words for an error that nobody foresaw: what, where in the code, and how to see more."""
+    style = Style(sys.stderr)
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+    again = shlex.join(["twelvefold", "--debug", *(a for a in arguments if a != "--debug")])
+    return "\n".join(
+        [
+            style.bold(f"{style.red('error[E000]')}: {type(error).__name__}: {error}"),
+            f"  {style.bold('why')}: Nobody foresaw this, so it is a defect of Twelvefold or of the machine ({place}).",
+            f"{style.cyan('help')}: {again}",
+        ]
+    )
+
+
+def _show(text: str, debug: bool) -> None:
+    """Write an error to stderr, after its traceback where that was asked for; a closed stderr hears nothing."""
+    if sys.stdout:
+        sys.stdout.flush()
+    if sys.stderr:
+        if debug:
+            traceback.print_exc(file=sys.stderr)
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()

@@ -1,0 +1,76 @@
+"""The list of commands: name, the function behind it, and one line of help. Pure data, cheap to import.
+
+A command is a function with typer annotations that returns its exit status (None is 0); its module is imported only
+when the command is called. The first line of its docstring equals the summary here (a test checks that).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class CommandEntry(NamedTuple):
+    """One command: its function stands in `module` below `twelvefold.cli`, under its name with `_` for `-`."""
+
+    name: str
+    module: str
+    group: str
+    summary: str
+
+    @property
+    def function(self) -> str:
+        """The name of the function in the module."""
+        return self.name.replace("-", "_")
+
+
+_PROCESSES, _WORK, _LOG, _WATCHING = "Processes", "Work", "The log", "Looking around"
+
+COMMANDS: tuple[CommandEntry, ...] = (
+    CommandEntry("init", "init", _PROCESSES, "Write a first project: Procfile, one agent, its test."),
+    CommandEntry("up", "processes", _PROCESSES, "Start the bus, the orchestrator and every line of the Procfile."),
+    CommandEntry("down", "processes", _PROCESSES, "Stop a running `up` and all of its processes."),
+    CommandEntry("stop", "processes", _PROCESSES, "Stop processes by NAME or NAME.N; they stay stopped."),
+    CommandEntry("restart", "processes", _PROCESSES, "Restart processes by NAME or NAME.N."),
+    CommandEntry("scale", "processes", _PROCESSES, "Set how many instances of a line run: `scale fixer=5`."),
+    CommandEntry("ps", "processes", _PROCESSES, "List the processes of a running `up`."),
+    CommandEntry("logs", "processes", _PROCESSES, "Show what processes have printed."),
+    CommandEntry("check", "processes", _PROCESSES, "Check a Procfile and its options."),
+    CommandEntry("systemd", "processes", _PROCESSES, "Write systemd user units for the lines of a Procfile."),
+    CommandEntry("bus", "services", _PROCESSES, "Run the bus: the process that owns the log."),
+    CommandEntry("orchestrator", "services", _PROCESSES, "Run the orchestrator: the process that decides."),
+    CommandEntry("agent", "services", _PROCESSES, "Run one agent: `agent MODULE:CLASS`."),
+    CommandEntry("run", "run", _WORK, "Do a job: an issue file in, a tested branch out."),
+    CommandEntry("repos", "repos", _WORK, "List the sister repositories that lie side by side."),
+    CommandEntry("demo", "demo", _WORK, "Run a whole job offline on a throw-away pair of repositories."),
+    CommandEntry("log", "log", _LOG, "Show events, oldest first."),
+    CommandEntry("emit", "emit", _LOG, "Append one event and print its position."),
+    CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
+    CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),
+    CommandEntry("config", "config", _WATCHING, "Show the effective settings and where each came from."),
+    CommandEntry("doctor", "doctor", _WATCHING, "Examine this machine and home; each finding has a fix."),
+    CommandEntry("explain", "explain", _WATCHING, "Explain an error code, such as E101."),
+    CommandEntry("completion", "completion", _WATCHING, "Print the completion script of a shell."),
+)
+
+BY_NAME = {entry.name: entry for entry in COMMANDS}
+
+USAGE = "Usage: twelvefold [--debug] COMMAND [ARGS]..."
+
+
+def overview() -> str:
+    """Return the text of `twelvefold --help`: all commands by group."""
+    width = max(len(entry.name) for entry in COMMANDS)
+    lines = [USAGE, "", "Run AI agents as ordinary processes, with every step of theirs in one durable log."]
+    for group in dict.fromkeys(entry.group for entry in COMMANDS):
+        lines += ["", f"{group}:"]
+        lines += [f"  {entry.name:<{width}}  {entry.summary}" for entry in COMMANDS if entry.group == group]
+    lines += [
+        "",
+        "Options:",
+        f"  {'--debug':<{width}}  Show a traceback with an error.",
+        f"  {'--version':<{width}}  Print the version and exit.",
+        f"  {'-h, --help':<{width}}  Show this text, or that of a COMMAND.",
+        "",
+        "Begin with `twelvefold demo`, or `twelvefold init` in a new folder.",
+    ]
+    return "\n".join(lines) + "\n"

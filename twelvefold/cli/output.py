@@ -1,0 +1,132 @@
+"""What commands print: styles, times, ids, JSON documents, JSON lines and tables.
+
+Data goes to stdout; colour only to a terminal, as NO_COLOR, FORCE_COLOR and TERM=dumb say. A table on a terminal is
+rich's and fits its width; elsewhere it is plain columns that are never cut.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import msgspec
+
+
+class Style:
+    """ANSI styles for one stream; returns texts unchanged where colour is not wanted."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self.coloured = wants_colour(stream)
+
+    def _wrap(self, codes: str, text: str) -> str:
+        return f"\x1b[{codes}m{text}\x1b[0m" if self.coloured and text else text
+
+    def bold(self, text: str) -> str:
+        """Return text in bold."""
+        # A reset inside would end the bold too early.
+        return self._wrap("1", text.replace("\x1b[0m", "\x1b[0;1m"))
+
+    def dim(self, text: str) -> str:
+        """Return text for what matters less."""
+        return self._wrap("2", text)
+
+    def red(self, text: str) -> str:
+        """Return text for what has failed."""
+        return self._wrap("1;31", text)
+
+    def green(self, text: str) -> str:
+        """Return text for what is well."""
+        return self._wrap("32", text)
+
+    def yellow(self, text: str) -> str:
+        """Return text for what needs attention."""
+        return self._wrap("33", text)
+
+    def cyan(self, text: str) -> str:
+        """Return text for names and hints."""
+        return self._wrap("36", text)
+
+
+def wants_colour(stream: IO[str] | None) -> bool:
+    """Tell whether to colour what goes to a stream."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "") not in ("", "0"):
+        return True
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def on_terminal() -> bool:
+    """Tell whether stdout is a terminal that a person looks at."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def rfc3339(time_ns: int) -> str:
+    """Return nanoseconds since the epoch as RFC 3339 in UTC, cut to microseconds."""
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"
+
+
+def write(text: str) -> None:
+    """Write one line of data to stdout."""
+    if sys.stdout is not None:
+        sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Write one line of progress or a hint to stderr."""
+    if sys.stderr is not None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+def write_json(document: Any) -> None:
+    """Write one JSON document, indented, to stdout."""
+    write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def write_jsonl(line: Any) -> None:
+    """Write one JSON object as one line to stdout."""
+    write(msgspec.json.encode(line).decode())
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str) -> None:
+    """Write rows as a table; where there are none, only `empty` as a hint on stderr."""
+    if not rows:
+        note(empty)
+        return
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    headings = [column.replace("_", " ").upper() for column in columns]
+    if on_terminal():
+        _write_rich(headings, cells)
+        return
+    widths = [max(len(row[n]) for row in [headings, *cells]) for n in range(len(columns))]
+    for row in [headings, *cells]:
+        write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _write_rich(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Write a table that fits the terminal, long texts folded."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    coloured = wants_colour(sys.stdout)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(no_color=not coloured, highlight=False, force_terminal=coloured or None).print(table)
