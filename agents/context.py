@@ -1,0 +1,245 @@
+"""The task context: what an agent is given beside its task, and the only way in which it touches the world.
+
+Owns what authors call. Recording is `effects`' work, where events go is `journal`'s. Keeps: what a call returns live
+is what it returns when the task is delivered again (results pass through JSON both times). `asyncio` is imported where
+it is needed only: most agents never do, and it costs each of them time and memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..eventstore.event import Event, NewEvent
+from .effects import Call, EffectLedger, Recorded, as_json
+from .errors import EffectFailed, InvalidResponse
+from .journal import AgentPlaces, Journal, TaskRequest, pack
+from .response import ToolResponse
+from .tool import Effect, Tool
+
+if TYPE_CHECKING:
+    from .base import BaseAgent
+
+#: Progress that changes nothing but the fraction is reported at most this often.
+PROGRESS_INTERVAL_S = 0.2
+
+
+class TaskContext:
+    """One task as its agent sees it.
+
+    `run`, `path`, `attempt`, `undo`, `requires`: as requested. `input`: JSON-like, what `execute_task` is given too.
+    `values`: what `record` has noted so far. `places`: folders under the home. `log`: a standard logger, to stderr.
+    """
+
+    def __init__(self, agent: BaseAgent, request: TaskRequest, journal: Journal, places: AgentPlaces) -> None:
+        self.agent = agent
+        self.request = request
+        self.run = request.run
+        self.path = request.path
+        self.stream = request.stream
+        self.input = request.input
+        self.attempt = request.attempt
+        self.undo = request.undo
+        self.requires = request.requires
+        self.places = places
+        self.values: dict[str, Any] = {}
+        self.log = logging.getLogger(f"twelvefold.agent.{request.agent}")
+        self.journal = journal
+        self.ledger = EffectLedger(request, journal)
+        self._progressed: tuple[float, str | None] = (float("-inf"), None)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task was withdrawn: stop soon, its result will be refused. Each effect call then raises."""
+        return self.ledger.withdrawn.is_set()
+
+    def wait_cancelled(self, timeout_s: float | None = None) -> bool:
+        """Wait until the task is withdrawn or the time is over; tell whether it was."""
+        return self.ledger.withdrawn.wait(timeout_s)
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether an earlier delivery of this request left recorded effects, which will be served."""
+        return self.ledger.redelivered
+
+    @property
+    def recorded_commit(self) -> str | None:
+        """The commit of the workspace as of the last recorded effect: what to reset a workspace to on redelivery."""
+        return self.ledger.last_commit
+
+    def attach_workspace(self, snapshot: Callable[[], str | None]) -> None:
+        """Have `snapshot` called after each effect that isn't `read`.
+
+        It commits the workspace's files where they changed, synced, and returns the commit, or None where nothing
+        changed; the commit goes into the effect's result event.
+        """
+        self.ledger.snapshot = snapshot
+
+    def call(self, tool: str | Tool, parameters: dict[str, Any] | None = None, /, **more: Any) -> ToolResponse:
+        """Run one of the agent's tools as an effect and return its response.
+
+        Raises UnknownTool, InvalidParameters, EffectFailed where the tool raised, EffectInDoubt, TaskWithdrawn. An
+        `async` tool is run to its end; in an `async` handler use `call_async`.
+        """
+        actual = self.agent.tool(tool) if isinstance(tool, str) else tool
+        given = {**(parameters or {}), **more}
+        actual.check(given)
+        return _response(
+            self.effect("tool", actual.name, given, lambda: _executed(actual, given), effect=actual.effect), actual
+        )
+
+    async def call_async(
+        self, tool: str | Tool, parameters: dict[str, Any] | None = None, /, **more: Any
+    ) -> ToolResponse:
+        """Do as `call` from an `async` handler without holding up its event loop; several may run at once."""
+        actual = self.agent.tool(tool) if isinstance(tool, str) else tool
+        given = {**(parameters or {}), **more}
+        actual.check(given)
+
+        import asyncio
+
+        async def do() -> Any:
+            if inspect.iscoroutinefunction(actual.execute):
+                return await actual.execute(given)
+            result = await asyncio.to_thread(actual.execute, given)
+            return await result if inspect.isawaitable(result) else result
+
+        return _response(await self.effect_async("tool", actual.name, given, do, effect=actual.effect), actual)
+
+    def effect(
+        self,
+        kind: str,
+        name: str,
+        parameters: Any,
+        do: Callable[[], Any],
+        *,
+        effect: Effect = "once",
+        result: Any = Any,
+    ) -> Any:
+        """Do something to the world once it is recorded as intended, and return its recorded result.
+
+        `kind` is `tool`, `model`, `process` or `git`; `parameters` is JSON-like and tells equal calls from others;
+        `do` returns JSON-like data (Structs and dataclasses count), which is converted to the type `result`.
+        An error of ours raised by `do` is raised as it is, any other as EffectFailed, the same way when served from
+        the record. Raises EffectInDoubt, TaskWithdrawn too.
+        """
+        call = self.ledger.call(kind, name, parameters, effect)
+        recorded = self.ledger.served(call)
+        if recorded is None:
+            self.ledger.intend(call)
+            started = time.monotonic()
+            try:
+                value = as_json(do())
+            except (Exception, SystemExit) as error:
+                raise _raised(self.ledger.fail(call, error, started), call, error) from error
+            recorded = self.ledger.complete(call, value, started)
+        return msgspec.convert(recorded.value(call), result)
+
+    async def effect_async(
+        self,
+        kind: str,
+        name: str,
+        parameters: Any,
+        do: Callable[[], Awaitable[Any]],
+        *,
+        effect: Effect = "once",
+        result: Any = Any,
+    ) -> Any:
+        """Do as `effect` from an `async` handler; waiting for the log doesn't hold up its event loop."""
+        import asyncio
+
+        call = self.ledger.call(kind, name, parameters, effect)
+        recorded = self.ledger.served(call)
+        if recorded is None:
+            await asyncio.to_thread(self.ledger.intend, call)
+            started = time.monotonic()
+            try:
+                value = as_json(await do())
+            except (Exception, SystemExit) as error:
+                raise _raised(await asyncio.to_thread(self.ledger.fail, call, error, started), call, error) from error
+            recorded = await asyncio.to_thread(self.ledger.complete, call, value, started)
+        return msgspec.convert(recorded.value(call), result)
+
+    def record(self, name: str, value: Any) -> Any:
+        """Note a value that the task depends on, such as a time or a random choice, and return it.
+
+        `value` may be a function without arguments, called only where nothing is recorded yet. When the task is
+        delivered again, what was recorded first is returned.
+        """
+        produce = value if callable(value) else lambda: value
+        self.values[name] = self.effect("value", name, None, produce, effect="read")
+        return self.values[name]
+
+    def emit(self, type: str, data: Any = None) -> Event:
+        """Append a fact about this task to its own stream (`workspace.*`, or a family of yours); durable on return."""
+        return self.journal.append([self._event(type, data)])[0]
+
+    def progress(self, fraction: float, stage: str | None = None) -> None:
+        """Tell how far the task is (0.0 to 1.0) and in which stage; reported without waiting, and not too often."""
+        last, last_stage = self._progressed
+        now = time.monotonic()
+        if now - last < PROGRESS_INTERVAL_S and stage == last_stage and fraction < 1.0:
+            return
+        self._progressed = (now, stage)
+        self.journal.append_soon(self._event("task.progressed", {"progress": round(fraction, 4), "stage": stage}))
+
+    def _event(self, type: str, data: Any) -> NewEvent:
+        request = self.request
+        payload = pack(data, self.journal) if isinstance(data, dict) else msgspec.json.encode(data).decode()
+        return NewEvent(
+            type=type, payload=payload, stream=self.stream, run=self.run, cause=request.id, trace=request.trace
+        )
+
+
+def _raised(recorded: Recorded, call: Call, error: BaseException) -> BaseException:
+    """Choose what a failed effect raises: an error of ours as it is, so that handlers can tell them apart."""
+    return error if "code" in (recorded.error or {}) else EffectFailed(call.name, recorded.error or {})
+
+
+def _executed(tool: Tool, parameters: dict[str, Any]) -> Any:
+    """Run a tool to its end, an `async` one on a loop of its own that exists only meanwhile."""
+    result = tool.execute(parameters)
+    if not inspect.isawaitable(result):
+        return result
+    return finished(result)
+
+
+def finished(waiting: Awaitable[Any]) -> Any:
+    """Wait for an awaitable from blocking code; beside a running loop, on a thread of its own."""
+    import asyncio
+
+    async def wait() -> Any:
+        return await waiting
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(wait())
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(asyncio.run(wait()))
+        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread, which raises it
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="async-tool")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _response(result: Any, tool: Tool) -> ToolResponse:
+    try:
+        return msgspec.convert(result, ToolResponse)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidResponse(f"tool {tool.name}", f"did not answer with a ToolResponse: {error}") from error

@@ -1,0 +1,190 @@
+"""Effects: everything a task does to the world, recorded so that it happens at least once and is recorded once.
+
+Owns the ledger of one delivered task: intent, do, result, as events in `task.<run>.<path>`, and the rule for a task
+that is delivered again: what has a result is served from the record, an intent without one is in doubt. Leaves to
+`journal` where events go, to `context` what an agent's author calls. Keeps: the world isn't touched for an `idempotent`
+or `once` effect before its intent is durable, and its caller doesn't learn the result before that is.
+
+An effect's key is its name, the hash of its parameters, and how many equal calls came before it. Records are those of
+the same request; a retry is a new request and does its effects anew, but for `once`: what was completed stays done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from ..eventstore.errors import TwelvefoldError, error_classes
+from ..eventstore.event import Event, NewEvent
+from ..eventstore.ids import derived_id
+from .errors import EffectFailed, EffectInDoubt, TaskWithdrawn
+from .faults import compact
+from .journal import Journal, TaskRequest, load, pack
+from .tool import Effect
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+#: What kind of thing an effect is, beside how it may be repeated.
+KINDS = ("tool", "model", "process", "git", "value")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One effect about to happen. `key` tells it from all others of its task."""
+
+    kind: str
+    name: str
+    effect: Effect
+    parameters: Any
+    key: str
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The result of an effect as it stands in the log; `error` is None for one that completed."""
+
+    id: bytes
+    result: Any = None
+    error: dict[str, Any] | None = None
+
+    def value(self, call: Call) -> Any:
+        """Return the result, or raise what the effect failed with."""
+        if self.error is None:
+            return self.result
+        raise _rebuilt(self.error) or EffectFailed(call.name, self.error)
+
+
+class EffectLedger:
+    """The effects of one delivered task. Calls may come from several threads; each call is one at a time.
+
+    `snapshot` is asked after each effect that isn't `read` for the commit that holds the workspace's files, which goes
+    into the result (None: no workspace, or nothing changed).
+    """
+
+    def __init__(self, request: TaskRequest, journal: Journal) -> None:
+        self.request = request
+        self.journal = journal
+        self.snapshot: Callable[[], str | None] = lambda: None
+        self.in_doubt: EffectInDoubt | None = None
+        self.withdrawn = threading.Event()
+        self.done: list[tuple[Call, Recorded]] = []
+        self.last_commit: str | None = None
+        self._lock = threading.Lock()
+        self._seen: Counter[str] = Counter()
+        self._results: dict[str, Recorded] = {}
+        self._intents: set[str] = set()
+        self._load(journal.history(request.stream))
+
+    def _load(self, history: Sequence[Event]) -> None:
+        for event in history:
+            own = event.cause == self.request.id
+            data = load(event.data, self.journal)
+            if event.type == "workspace.committed" and own:
+                self.last_commit = data.get("commit")
+            if not event.type.startswith("effect.") or not (own or data["effect"] == "once"):
+                continue
+            if event.type == "effect.intended":
+                self._intents.add(data["key"])
+            elif event.type == "effect.completed":
+                self._results[data["key"]] = Recorded(event.id, data.get("result"))
+                if own and data.get("commit"):
+                    self.last_commit = data["commit"]
+            elif event.type == "effect.failed":
+                self._intents.discard(data["key"])
+                if own:
+                    self._results[data["key"]] = Recorded(event.id, error=data["error"])
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether an earlier delivery of this task left records."""
+        return bool(self._results or self._intents)
+
+    def call(self, kind: str, name: str, parameters: Any, effect: Effect) -> Call:
+        """Number a call and give it its key; raises ValueError for an unknown kind, TaskWithdrawn once withdrawn."""
+        if kind not in KINDS:
+            raise ValueError(f"effect kind {kind!r} is none of {', '.join(KINDS)}")
+        if effect not in ("read", "idempotent", "once"):
+            raise ValueError(f"effect {effect!r} is none of read, idempotent, once")
+        if self.withdrawn.is_set():
+            raise TaskWithdrawn(self.request.run, self.request.path)
+        digest = hashlib.sha256(_encode(parameters)).hexdigest()[:32]
+        with self._lock:
+            nth = self._seen[f"{name}:{digest}"]
+            self._seen[f"{name}:{digest}"] += 1
+        return Call(kind, name, effect, parameters, f"{name}:{digest}:{nth}")
+
+    def served(self, call: Call) -> Recorded | None:
+        """Return what is recorded for a call, or None where it is to be done; raises EffectInDoubt."""
+        recorded = self._results.get(call.key)
+        if recorded is not None:
+            self.done.append((call, recorded))
+            return recorded
+        if call.key in self._intents and call.effect == "once":
+            self.in_doubt = EffectInDoubt(call.name, call.key)
+            self.journal.append([self._event("effect.in_doubt", call, {"parameters": call.parameters})])
+            raise self.in_doubt
+        return None
+
+    def intend(self, call: Call) -> None:
+        """Make the intent durable; a `read` effect has none."""
+        if call.effect != "read":
+            self.journal.append([self._event("effect.intended", call, {"parameters": call.parameters})])
+
+    def complete(self, call: Call, result: Any, started: float) -> Recorded:
+        """Record a result (see `as_json`), and wait until it is durable unless the effect is `read`."""
+        facts: dict[str, Any] = {"result": result, "elapsed_s": round(time.monotonic() - started, 6)}
+        if call.effect == "read":
+            facts["parameters"] = call.parameters
+        else:
+            commit = self.snapshot()
+            if commit is not None:
+                self.last_commit = facts["commit"] = commit
+        return self._record("effect.completed", call, facts, result=result)
+
+    def fail(self, call: Call, error: BaseException, started: float) -> Recorded:
+        """Record an exception in its compact form, and wait until it is durable unless the effect is `read`."""
+        facts = compact(error)
+        elapsed = {"elapsed_s": round(time.monotonic() - started, 6)}
+        return self._record("effect.failed", call, {"error": facts, **elapsed}, error=facts)
+
+    def _record(self, type: str, call: Call, facts: dict[str, Any], **outcome: Any) -> Recorded:
+        event = self._event(type, call, facts)
+        if call.effect == "read":
+            self.journal.append_soon(event)
+        else:
+            self.journal.append([event])
+        recorded = Recorded(event.id, **outcome)
+        with self._lock:
+            self.done.append((call, recorded))
+        return recorded
+
+    def _event(self, type: str, call: Call, facts: dict[str, Any]) -> NewEvent:
+        data = {"kind": call.kind, "name": call.name, "effect": call.effect, "key": call.key, **facts}
+        # One id for each fact of one delivery's request, so that a record can't stand twice; intents count deliveries.
+        nth = self.request.delivery if type == "effect.intended" else 0
+        fact = {"effect.intended": "intent", "effect.in_doubt": "doubt"}.get(type, "result")
+        what = f"{self.request.id.hex()}:{call.key}:{fact}"
+        return NewEvent(
+            type=type,
+            payload=pack(data, self.journal),
+            stream=self.request.stream,
+            id=derived_id(self.request.run, self.request.path, what, nth),
+            run=self.request.run,
+            cause=self.request.id,
+            trace=self.request.trace,
+        )
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as it will come out of the log; raises TypeError where it isn't JSON-like."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def _rebuilt(error: dict[str, Any]) -> TwelvefoldError | None:
+    """Make an equal error of ours from its recorded facts, so that a handler meets the same class both times."""
+    cls = error_classes().get(error.get("code", ""))
+    return None if cls is None else cls(**error.get("facts", {}))

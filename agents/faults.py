@@ -1,0 +1,38 @@
+"""The compact form of an exception: its class, its message, where it was raised, and the way there.
+
+The whole traceback goes to the process's log (standard error); what stands in an event is short enough to show to a
+model or a person, and points to the lines of code. Pure but for reading frames.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import msgspec
+
+from ..eventstore.errors import TwelvefoldError
+
+MESSAGE_LENGTH_MAX = 2000
+FRAME_COUNT_MAX = 8
+
+
+def compact(error: BaseException) -> dict[str, Any]:
+    """Return JSON-like facts: `class`, `message`, `at`; for ours `code`, `help`, `facts`, else `frames`."""
+    message = str(error)
+    if len(message) > MESSAGE_LENGTH_MAX:
+        message = message[:MESSAGE_LENGTH_MAX] + "…"
+    facts: dict[str, Any] = {"class": type(error).__name__, "message": message}
+    frames = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    if frames:
+        facts["at"] = frames[-1]
+        if not isinstance(error, TwelvefoldError):
+            facts["frames"] = frames[-FRAME_COUNT_MAX:]
+    if isinstance(error, TwelvefoldError):
+        facts |= {"code": error.code, "help": error.help(), "facts": msgspec.to_builtins(error.facts(), enc_hook=str)}
+    return facts
+
+
+def whole(error: BaseException) -> str:
+    """Return the whole traceback as text, with causes."""
+    return "".join(traceback.format_exception(error))

@@ -1,0 +1,179 @@
+"""The task as it is asked for, and where its facts go.
+
+Owns the shape of a request, the `Journal` contract that a bus client and an in-memory log both keep, and how payloads
+beyond the size of an event are held as blobs. A value that went into a blob stands in its event as
+`{"$blob": <SHA-256>, "size": <bytes>}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from ..eventstore.event import Event, NewEvent
+from ..eventstore.log import Append, EventLog
+
+#: Payloads of at most this many bytes stand in the event itself.
+PAYLOAD_SIZE_MAX = 1 << 20
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Journal(Protocol):
+    """Where a task reads and writes its own stream."""
+
+    def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
+        """Append atomically; durable on return."""
+
+    def append_soon(self, event: NewEvent) -> None:
+        """Queue an event, which becomes durable before any event appended later."""
+
+    def history(self, stream: str) -> Sequence[Event]:
+        """Return all events of a stream, oldest first."""
+
+    def put_blob(self, data: bytes) -> str:
+        """Hold bytes until an event names them; return their SHA-256 in hex."""
+
+    def get_blob(self, digest: str) -> bytes:
+        """Return the bytes with this SHA-256."""
+
+
+class AgentPlaces(msgspec.Struct, frozen=True):
+    """The folders under the home that agents work in."""
+
+    home: Path
+
+    @property
+    def stores(self) -> Path:
+        """Bare stores, one for each repository, and beside it one for each run."""
+        return self.home / "stores"
+
+    @property
+    def workspaces(self) -> Path:
+        """Workspaces, as `<run>/<path>`."""
+        return self.home / "workspaces"
+
+    @property
+    def patches(self) -> Path:
+        """Patch files that runs leave for their users."""
+        return self.home / "patches"
+
+    @property
+    def blobs(self) -> Path:
+        """Payloads too large for an event, named by their hash."""
+        return self.home / "blobs"
+
+
+class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One task to do, as `task.requested` says it; `id` is that event's, `delivery` counts how often it was handed out.
+
+    `attempt` counts the plan's retries from 1; `undo` marks a compensation; `trace` is the W3C traceparent to carry on.
+    """
+
+    run: str
+    path: str
+    agent: str
+    input: Any
+    id: bytes
+    attempt: int = 1
+    delivery: int = 1
+    requires: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    effect: str | None = None
+    undo: bool = False
+    trace: str = ""
+
+    @property
+    def stream(self) -> str:
+        """The stream into which the task's holder reports."""
+        return f"task.{self.run}.{self.path}"
+
+
+class RequestData(msgspec.Struct):
+    """The payload of `task.requested`, checked when it is received."""
+
+    path: str
+    agent: str
+    input: Any = None
+    attempt: int = 1
+    requires: tuple[str, ...] = ()
+    timeout_s: float | None = None
+    effect: str | None = None
+    undo: bool = False
+
+
+def request_of(event: Event, journal: Journal, delivery: int = 1) -> TaskRequest:
+    """Read a `task.requested`; values held as blobs are loaded. Raises msgspec.ValidationError for a wrong payload."""
+    data = msgspec.json.decode(event.payload or "null", type=RequestData)
+    fields = {name: getattr(data, name) for name in data.__struct_fields__}
+    fields["input"] = load(data.input, journal)
+    return TaskRequest(run=event.run, id=event.id, delivery=delivery, trace=event.trace, **fields)
+
+
+def pack(data: dict[str, Any], journal: Journal) -> str:
+    """Encode a payload; while it is too large for an event, its largest value goes into a blob."""
+    payload = _encode(data)
+    while len(payload) > PAYLOAD_SIZE_MAX:
+        sizes = {name: len(_encode(value)) for name, value in data.items()}
+        largest = max(sizes, key=lambda name: sizes[name])
+        data = {**data, largest: hold(data[largest], journal)}
+        payload = _encode(data)
+    return payload.decode()
+
+
+def hold(value: Any, journal: Journal) -> dict[str, Any]:
+    """Put a value into a blob and return the reference to it."""
+    text = _encode(value)
+    return {"$blob": journal.put_blob(text), "size": len(text)}
+
+
+def load(value: Any, journal: Journal) -> Any:
+    """Return JSON-like data with every blob reference in it replaced by what it holds."""
+    if isinstance(value, dict):
+        if value.keys() == {"$blob", "size"}:
+            return _decode(journal.get_blob(value["$blob"]))
+        return {name: load(item, journal) for name, item in value.items()}
+    if isinstance(value, list):
+        return [load(item, journal) for item in value]
+    return value
+
+
+class LogJournal:
+    """A journal straight over a log, without a bus: what trial runs and unit tests use."""
+
+    def __init__(self, log: EventLog, source: str) -> None:
+        self.log = log
+        self.source = source
+        self._blobs: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
+        """Append atomically; raises the log's errors."""
+        with self._lock:
+            return self.log.append(Append(events=events, source=self.source)).events
+
+    def append_soon(self, event: NewEvent) -> None:
+        """Append at once: nothing is saved by waiting here."""
+        self.append([event])
+
+    def history(self, stream: str) -> Sequence[Event]:
+        """Read the stream page by page."""
+        found: list[Event] = []
+        while page := self.log.read(stream=stream, after=found[-1].position if found else 0, limit=1000):
+            found += page
+        return found
+
+    def put_blob(self, data: bytes) -> str:
+        """Hold bytes in memory."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._blobs[digest] = data
+        return digest
+
+    def get_blob(self, digest: str) -> bytes:
+        """Return bytes held before; raises KeyError for unknown ones."""
+        return self._blobs[digest]

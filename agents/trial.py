@@ -1,0 +1,73 @@
+"""Trying an agent without a bus: the same turn as in its process, over a log in memory.
+
+For unit tests of agents. Owns nothing but the set-up: semantics are those of `turn` and `effects`. A crash is tried by
+raising KeyboardInterrupt from a tool, then `deliver` with the same request.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..eventstore.event import Event, new_event
+from ..eventstore.ids import uuid7
+from ..eventstore.memory_log import MemoryLog
+from .base import BaseAgent, queue_name
+from .context import TaskContext
+from .journal import AgentPlaces, LogJournal, TaskRequest, request_of
+from .turn import TaskOutcome, perform
+
+
+class Trial:
+    """A log in memory with tasks in it. `home` is where agents find stores and workspaces: give `tmp_path`."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.journal = LogJournal(MemoryLog(), source="trial")
+        self.places = AgentPlaces(home or Path(tempfile.gettempdir()) / f"twelvefold-trial-{os.urandom(6).hex()}")
+
+    def request(
+        self,
+        agent: BaseAgent,
+        input: Any = None,
+        *,
+        run: str | None = None,
+        path: str = "0",
+        attempt: int = 1,
+        undo: bool = False,
+        requires: Sequence[str] = (),
+    ) -> TaskRequest:
+        """Append a `task.requested` for an agent and return it; `run` is a new one unless given."""
+        data = {"path": path, "agent": queue_name(type(agent)), "input": input, "requires": list(requires)}
+        data |= {"attempt": attempt, "undo": undo}
+        run = run or uuid7(time.time_ns() // 1_000_000, os.urandom(10)).hex()
+        event_id = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+        event = new_event("task.requested", data, stream=f"run.{run}", run=run, to=data["agent"], id=event_id)
+        return request_of(self.journal.append([event])[0], self.journal)
+
+    def deliver(self, agent: BaseAgent, request: TaskRequest, delivery: int = 1) -> TaskOutcome:
+        """Hand a task to an agent and settle it. A higher `delivery` stands for one whose holder died."""
+        again = TaskRequest(
+            **{name: getattr(request, name) for name in request.__struct_fields__} | {"delivery": delivery}
+        )
+        context = TaskContext(agent, again, self.journal, self.places)
+        outcome = perform(agent, context)
+        self.journal.append([outcome.event(again, self.journal)])
+        return outcome
+
+    def events(self, pattern: str | None = None) -> list[Event]:
+        """Return what was appended so far, oldest first; `pattern` as in `task.*`."""
+        return self.journal.log.read(limit=1_000_000, type=pattern)
+
+
+def run_task(agent: BaseAgent, input: Any = None, *, trial: Trial | None = None, **request: Any) -> TaskOutcome:
+    """Do one task with an agent, in this process and without a bus, and return how it ended.
+
+    `request` takes what `Trial.request` takes (`run`, `path`, `attempt`, `undo`, `requires`). The outcome's `value` is
+    what the log would hold, so a Struct or tuple comes back as plain JSON data.
+    """
+    trial = trial or Trial()
+    return trial.deliver(agent, trial.request(agent, input, **request))

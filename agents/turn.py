@@ -1,0 +1,150 @@
+"""One turn: a task from its request to its outcome, whatever the agent does on the way.
+
+Owns the one code path that the agent process and trial runs share. Leaves delivering and settling to them. Keeps: every
+turn ends in exactly one outcome, an exception is never swallowed, success is never assumed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import msgspec
+
+from ..eventstore.errors import TwelvefoldError
+from ..eventstore.event import NewEvent
+from . import evidence as proofs
+from .base import BaseAgent
+from .context import TaskContext, finished
+from .errors import EffectInDoubt, EvidenceUnresolved, InvalidResponse, InvalidTask, TaskWithdrawn
+from .faults import compact, whole
+from .journal import Journal, TaskRequest, pack
+from .response import Evidence, Outcome, ToolResponse
+
+
+class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a task ended. `reason` is a word (None on success), `error` what went wrong (`message`, `class`, `at`, …).
+
+    `message` is a sentence; for `needs_human` it is the question. `value` and `evidence` as recorded.
+    """
+
+    outcome: Outcome
+    value: Any = None
+    evidence: tuple[Evidence, ...] = ()
+    message: str | None = None
+    reason: str | None = None
+    error: dict[str, Any] | None = None
+
+    def event(self, request: TaskRequest, journal: Journal) -> NewEvent:
+        """Return the one event that settles the task."""
+        proof = msgspec.to_builtins(self.evidence)
+        data: dict[str, Any]
+        if self.outcome == "succeeded":
+            data = {"value": self.value, "evidence": proof, "message": self.message}
+        elif self.outcome == "nothing_to_do":
+            data = {"reason": self.reason, "message": self.message, "value": self.value}
+        elif self.outcome == "needs_human":
+            data = {"reason": self.reason, "question": self.message, "value": self.value, "evidence": proof}
+        else:
+            data = {"reason": self.reason, "error": self.error, "evidence": proof, "value": self.value}
+        return NewEvent(
+            type=f"task.{self.outcome}",
+            payload=pack(data, journal),
+            stream=request.stream,
+            run=request.run,
+            cause=request.id,
+            trace=request.trace,
+        )
+
+
+def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
+    """Do one task with an agent and return how it ended; raises nothing but what ends the process.
+
+    The agent's `progress`, `current_stage` and `context` are set anew. An outcome says `needs_human` for an effect in
+    doubt, and `failed` for a withdrawn task, whatever the handler made of those errors.
+    """
+    agent.context = None
+    agent.progress = 0.0
+    agent.current_stage = None
+    agent.context = context
+    try:
+        outcome = _outcome(_answer(agent, context), context)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary where an agent's exceptions become facts
+        outcome = _failure(error, context)
+    finally:
+        agent.context = None
+    if context.ledger.in_doubt is not None and outcome.reason != "in_doubt":
+        outcome = _failure(context.ledger.in_doubt, context)
+    return outcome
+
+
+def _answer(agent: BaseAgent, context: TaskContext) -> ToolResponse:
+    signature = inspect.signature(agent.execute_task)
+    task = _typed(agent, signature, context.input)
+    wants_context = "context" in signature.parameters or len(signature.parameters) > 1
+    answer: Any = agent.execute_task(task, context) if wants_context else agent.execute_task(task)
+    if inspect.isawaitable(answer):
+        answer = finished(answer)
+    if not isinstance(answer, ToolResponse):
+        raise InvalidResponse(f"{type(agent).__name__}.execute_task", f"returned {type(answer).__name__}")
+    return answer
+
+
+def _typed(agent: BaseAgent, signature: inspect.Signature, task: Any) -> Any:
+    """Convert a task's input to the type that the handler declares for it, where msgspec knows that type."""
+    expected = next(iter(signature.parameters.values())).annotation
+    if isinstance(expected, str):
+        try:
+            expected = eval(expected, getattr(agent.execute_task, "__globals__", {}))  # the author's own annotation
+        except NameError:  # a name imported for type checkers only
+            return task
+    if expected is inspect.Parameter.empty:
+        return task
+    try:
+        return msgspec.convert(task, expected)
+    except msgspec.ValidationError as error:
+        raise InvalidTask(type(agent).__name__, str(error)) from error
+    except TypeError:  # a type that msgspec doesn't know: the handler takes what comes
+        return task
+
+
+def _outcome(response: ToolResponse, context: TaskContext) -> TaskOutcome:
+    outcome = response.outcome or "failed"
+    try:
+        value = msgspec.json.decode(msgspec.json.encode(response.data))
+    except (TypeError, ValueError) as error:
+        raise InvalidResponse("execute_task", f"returned data that isn't JSON-like: {error}") from error
+    if context.cancelled:
+        raise TaskWithdrawn(context.run, context.path)
+    if outcome == "succeeded":
+        proof = tuple(proofs.resolved(response, context))
+        return TaskOutcome(outcome=outcome, value=value, evidence=proof, message=response.message)
+    return TaskOutcome(
+        outcome=outcome,
+        value=value,
+        evidence=tuple(response.evidence),
+        message=response.message or response.error,
+        reason=response.reason or ("unsaid" if outcome != "failed" else "agent"),
+        error={"message": response.error or response.message or "the agent gave no error"}
+        if outcome == "failed"
+        else None,
+    )
+
+
+def _failure(error: BaseException, context: TaskContext) -> TaskOutcome:
+    """Make an outcome of an exception; the whole traceback goes to the process's log."""
+    if isinstance(error, EffectInDoubt):
+        question = f"{error.message()}. Did it happen?"
+        return TaskOutcome(outcome="needs_human", reason="in_doubt", message=question, error=compact(error))
+    shown = str(error) if isinstance(error, TwelvefoldError) else whole(error)
+    context.log.error("task %s of run %s failed: %s", context.path, context.run, shown)
+    return TaskOutcome(outcome="failed", reason=reason_of(error), error=compact(error), message=str(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the word for an exception: `evidence`, our own class name in snake case, else `exception`."""
+    if isinstance(error, EvidenceUnresolved):
+        return "evidence"
+    if not isinstance(error, TwelvefoldError):
+        return "exception"
+    return "".join("_" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("_")
