@@ -8,7 +8,9 @@ beyond the size of an event are held as blobs. A value that went into a blob sta
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
+from ..eventstore.ids import uuid7
 from ..eventstore.log import Append, EventLog
 
 #: Payloads of at most this many bytes stand in the event itself.
@@ -143,6 +146,11 @@ def load(value: Any, journal: Journal) -> Any:
     return value
 
 
+def fresh_id() -> bytes:
+    """Return a new UUIDv7 for a fact that happens once."""
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+
 class LogJournal:
     """A journal straight over a log, without a bus: what trial runs and unit tests use."""
 
@@ -154,8 +162,9 @@ class LogJournal:
 
     def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
         """Append atomically; raises the log's errors."""
+        named = [one if one.id else msgspec.structs.replace(one, id=fresh_id()) for one in events]
         with self._lock:
-            return self.log.append(Append(events=events, source=self.source)).events
+            return self.log.append(Append(events=named, source=self.source)).events
 
     def append_soon(self, event: NewEvent) -> None:
         """Append at once: nothing is saved by waiting here."""

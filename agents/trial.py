@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..eventstore.event import Event, new_event
-from ..eventstore.ids import uuid7
 from ..eventstore.memory_log import MemoryLog
 from .base import BaseAgent, queue_name
 from .context import TaskContext
-from .journal import AgentPlaces, LogJournal, TaskRequest, request_of
+from .journal import AgentPlaces, LogJournal, TaskRequest, fresh_id, request_of
 from .turn import TaskOutcome, perform
 
 
@@ -43,9 +41,8 @@ class Trial:
         """Append a `task.requested` for an agent and return it; `run` is a new one unless given."""
         data = {"path": path, "agent": queue_name(type(agent)), "input": input, "requires": list(requires)}
         data |= {"attempt": attempt, "undo": undo}
-        run = run or uuid7(time.time_ns() // 1_000_000, os.urandom(10)).hex()
-        event_id = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
-        event = new_event("task.requested", data, stream=f"run.{run}", run=run, to=data["agent"], id=event_id)
+        run = run or fresh_id().hex()
+        event = new_event("task.requested", data, stream=f"run.{run}", run=run, to=data["agent"])
         return request_of(self.journal.append([event])[0], self.journal)
 
     def deliver(self, agent: BaseAgent, request: TaskRequest, delivery: int = 1) -> TaskOutcome:
