@@ -12,10 +12,10 @@ from .eventstore.errors import TwelvefoldError
 
 @dataclass(eq=False)
 class SettingInvalid(TwelvefoldError):
-    """A setting has a value that it cannot have.
+    """A setting comes from the command line, the environment, the `.env` file or a default; the first that has it wins.
 
-    Settings come from the command line, the environment (`TWELVEFOLD_*`), the project's `.env` file and defaults, in
-    this order; the message says which of them holds the bad value. `twelvefold config` lists all of them.
+    The message says which of them holds the value that cannot be. `twelvefold config` lists all settings, their
+    variables (`TWELVEFOLD_*`) and where each value came from.
     """
 
     code = "E001"
@@ -98,6 +98,26 @@ class UsageInvalid(TwelvefoldError):
     def help(self) -> str:
         """Name the command whose help shows what is possible."""
         return f"{self.command} --help"
+
+
+@dataclass(eq=False)
+class ErrorCodeUnknown(TwelvefoldError):
+    """Codes are an E and three digits: E0 command line and settings, E1 log, E2 bus, E3 processes, E4 agents and job.
+
+    `twelvefold explain` without a code lists all of them.
+    """
+
+    code = "E005"
+    exit_code = 3
+    wanted: str
+
+    def message(self) -> str:
+        """Name the code."""
+        return f"there is no error code {self.wanted!r}"
+
+    def help(self) -> str:
+        """Name the command that lists all codes."""
+        return "twelvefold explain"
 
 
 def _quoted(text: str) -> str:

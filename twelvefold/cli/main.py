@@ -6,6 +6,7 @@ an error looks like is the boundary's.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -26,10 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status; never raises for what a user or the machine did."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal's encoding lacks is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     completing = "_TWELVEFOLD_COMPLETE" in os.environ
     try:
         if not completing and arguments in ([], ["--help"], ["-h"]):
-            sys.stdout.write(overview())
+            (sys.stdout if arguments else sys.stderr).write(overview())
             status = 0 if arguments else 2
         else:
             status = _invoke(arguments)
@@ -59,6 +64,11 @@ def command_group() -> TyperGroup:
 
     from .group import LazyGroup
 
+    if "_TWELVEFOLD_COMPLETE" in os.environ:
+        # Without typer's own `--install-completion` its shells have to be made known by hand.
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     app = typer.Typer(cls=LazyGroup, name="twelvefold", rich_markup_mode=None, add_completion=False)
 
     @app.callback(context_settings={"help_option_names": ["-h", "--help"]})

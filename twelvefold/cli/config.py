@@ -1,0 +1,74 @@
+"""`twelvefold config`: the effective settings, and for each where its value came from."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from ..settings import SETTINGS, Settings, is_secret, load_settings, read_env_file
+from .output import write_json, write_jsonl, write_table
+
+MASK = "********"
+
+
+def config(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Show the effective settings and where each came from.
+
+    Settings come from the command line, then the environment, then the `.env` file, then a default. Other
+    variables of the `.env` file are listed too, as processes get them; values of secrets are masked.
+    """
+    settings = load_settings()
+    rows = [*_own(settings), *_others(settings)]
+    if as_json:
+        write_json(rows)
+    elif as_jsonl:
+        for row in rows:
+            write_jsonl(row)
+    else:
+        write_table(rows, ("name", "value", "origin", "source"), empty="no settings")
+
+
+def _own(settings: Settings) -> list[dict[str, Any]]:
+    """List Twelvefold's own settings."""
+    rows = []
+    for setting in SETTINGS:
+        value, origin = getattr(settings, setting.field), settings.origins[setting.field]
+        if value is not None and not isinstance(value, str | bool | int | float):
+            value = str(value)
+        rows.append(
+            {
+                "name": setting.variable,
+                "value": value,
+                "origin": origin.kind,
+                "source": origin.name or None,
+                "help": setting.doc,
+            }
+        )
+    return rows
+
+
+def _others(settings: Settings) -> list[dict[str, Any]]:
+    """List the other variables that the `.env` file gives to processes, overridden by the environment."""
+    if settings.env_file is None:
+        return []
+    known = {setting.variable for setting in SETTINGS}
+    rows = []
+    for name, in_file in read_env_file(settings.env_file).items():
+        if name in known:
+            continue
+        value = os.environ.get(name, in_file)
+        rows.append(
+            {
+                "name": name,
+                "value": MASK if value and is_secret(name) else value,
+                "origin": "environment" if name in os.environ else "env file",
+                "source": name if name in os.environ else str(settings.env_file),
+                "help": None,
+            }
+        )
+    return rows

@@ -1,0 +1,258 @@
+"""What is looked at to tell whether Twelvefold can work here: this machine, the tools it needs, and the home.
+
+Each finding says what was found and, unless it is well, how to mend it. Examining changes nothing but for making the
+socket folder, which every command would make. How findings are shown is the command's.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from shlex import quote
+from typing import Literal
+
+import msgspec
+
+from .eventstore.errors import TwelvefoldError
+from .home import FOLDER_NAME
+from .settings import SETTINGS, Settings, is_secret, read_env_file
+
+Status = Literal["ok", "info", "problem"]
+
+GIT_VERSION_MIN = (2, 36)  # the first with core.fsync, on which the promise about commits rests
+FREE_BYTES_MIN = 512 * 1024 * 1024
+OPEN_FILES_MIN = 4096
+#: SQLite can corrupt a log in WAL mode that two connections write or checkpoint at once (https://sqlite.org/wal.html).
+WAL_RESET_BUG = ((3, 7, 0), (3, 51, 2))
+_NETWORK_FILE_SYSTEMS = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "afs",
+    "ceph",
+    "fuse.sshfs",
+    "glusterfs",
+    "lustre",
+}
+_FLEETING_FILE_SYSTEMS = {"tmpfs", "ramfs"}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at. `fix` is how to mend it: a command wherever one exists; None where all is well."""
+
+    check: str
+    status: Status
+    message: str
+    fix: str | None = None
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything and return the findings, problems included, in the order of the list below."""
+    found: list[Finding] = []
+    for look in (
+        _python,
+        _git,
+        _sqlite,
+        _home,
+        _disk,
+        _sockets,
+        _limits,
+        _containment,
+        _environment,
+        _procfile,
+        _running,
+    ):
+        found += look(settings)
+    return found
+
+
+def _python(settings: Settings) -> Iterator[Finding]:
+    yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    if shutil.which("twelvefold") is None:
+        folder = Path(sys.argv[0]).resolve().parent
+        message = "`twelvefold` is not on PATH, so lines of a Procfile that call it would not start"
+        yield Finding("path", "problem", message, f'export PATH="{folder}:$PATH"')
+
+
+def _git(settings: Settings) -> Iterator[Finding]:
+    program = shutil.which("git")
+    if program is None:
+        yield Finding("git", "problem", "git is not installed", "apt-get install git")
+        return
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    match = re.search(r"(\d+)\.(\d+)", text)
+    version = (int(match[1]), int(match[2])) if match else (0, 0)
+    if version < GIT_VERSION_MIN:
+        needed = ".".join(map(str, GIT_VERSION_MIN))
+        yield Finding("git", "problem", f"{text} is older than {needed}, which syncs commits", "apt-get install git")
+    else:
+        yield Finding("git", "ok", f"{text.removeprefix('git version ')} at {program}")
+
+
+def _sqlite(settings: Settings) -> Iterator[Finding]:
+    from .eventstore.sqlite import library_version
+
+    text = library_version()
+    version = tuple(int(part) for part in text.split("."))
+    if WAL_RESET_BUG[0] <= version <= WAL_RESET_BUG[1]:
+        message = f"{text} can corrupt a log that two programs write; only the bus writes ours, so let no other tool"
+        yield Finding("sqlite", "info", message, f"{quote(sys.executable)} -m pip install pysqlite3")
+    else:
+        yield Finding("sqlite", "ok", text)
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    for folder in (settings.project, *settings.project.parents):
+        other = folder / FOLDER_NAME
+        if other.is_dir() and other.stat().st_uid != os.getuid():
+            yield Finding(
+                "home", "info", f"{other} belongs to another user and is passed over", f"ls -ld {quote(str(other))}"
+            )
+    home = settings.home
+    if not home.exists():
+        yield Finding("home", "ok", f"{home} is not there yet; it is made when something runs")
+        return
+    found = home.stat()
+    if not home.is_dir() or found.st_uid != os.getuid():
+        message = f"{home} is not a folder of yours (its user is {found.st_uid})"
+        yield Finding("home", "problem", message, "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine")
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        message = f"{home} can be entered by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        yield Finding("home", "problem", message, f"chmod 700 {quote(str(home))}")
+    elif not os.access(home, os.W_OK | os.X_OK):
+        yield Finding("home", "problem", f"{home} cannot be written", f"chmod u+rwx {quote(str(home))}")
+    else:
+        yield Finding("home", "ok", f"{home} ({settings.origins['home']})")
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    import psutil
+
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    mounts = [part for part in psutil.disk_partitions(all=True) if place.resolve().is_relative_to(part.mountpoint)]
+    kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+    elsewhere = "export TWELVEFOLD_HOME=/a/folder/on/a/local/disk"
+    if kind in _NETWORK_FILE_SYSTEMS:
+        message = f"{place} is on {kind}: SQLite's locks and shared memory don't work over a network"
+        yield Finding("file system", "problem", message, elsewhere)
+    elif kind in _FLEETING_FILE_SYSTEMS:
+        yield Finding("file system", "problem", f"{place} is on {kind}: a reboot would erase the log", elsewhere)
+    else:
+        yield Finding("file system", "ok", f"{kind} at {place}")
+    free = shutil.disk_usage(place).free
+    words = f"{free / 1024**3:.1f} GiB free at {place}"
+    if free < FREE_BYTES_MIN:
+        yield Finding("disk", "problem", words + "; a full disk stops all writing", f"du -sh {quote(str(place))}/*")
+    else:
+        yield Finding("disk", "ok", words)
+
+
+def _sockets(settings: Settings) -> Iterator[Finding]:
+    from .bus.endpoints import PATH_BYTES_MAX, endpoints
+
+    try:
+        folder = endpoints(settings.home, settings.runtime_dir).folder
+    except TwelvefoldError as error:
+        yield Finding("sockets", "problem", error.message(), error.help())
+        return
+    except OSError as error:
+        message = f"the folder for sockets below {settings.runtime_dir} cannot be made: {error.strerror}"
+        yield Finding("sockets", "problem", message, "export TWELVEFOLD_RUNTIME_DIR=$HOME/.cache/tf")
+        return
+    longest = len(os.fsencode(folder / "control"))
+    yield Finding("sockets", "ok", f"{folder} (longest path {longest} of {PATH_BYTES_MAX} bytes)")
+
+
+def _limits(settings: Settings) -> Iterator[Finding]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    if not unlimited and hard < OPEN_FILES_MIN:
+        message = f"at most {hard} open files; the bus needs 2 for each agent"
+        yield Finding("open files", "problem", message, f"ulimit -n {OPEN_FILES_MIN}")
+    else:
+        words = "unlimited" if unlimited else str(hard)
+        yield Finding("open files", "ok", f"{soft}, which the bus raises up to {words}")
+
+
+def _containment(settings: Settings) -> Iterator[Finding]:
+    abi = landlock_abi()
+    if abi > 0:
+        yield Finding("landlock", "info", f"the kernel can contain agents' writes (ABI {abi})")
+    else:
+        message = "the kernel cannot contain agents' writes, so agents can write wherever you can"
+        yield Finding("landlock", "info", message, "boot a kernel of 5.13 or later with `lsm=landlock`")
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    value = scope.read_text().strip() if scope.exists() else None
+    meaning = {None: "any process of yours can trace another", "0": "any process of yours can trace another"}
+    words = meaning.get(value, f"restricted (yama ptrace_scope {value})")
+    yield Finding("ptrace", "info", words)
+
+
+def _environment(settings: Settings) -> Iterator[Finding]:
+    known = [setting.variable for setting in SETTINGS]
+    for name in sorted(os.environ):
+        close = get_close_matches(name, known, n=1, cutoff=0.85)
+        if name.startswith("TWELVEFOLD_") and name not in known and close:
+            yield Finding("environment", "problem", f"{name} is no setting; {close[0]} is", f"unset {name}")
+    path = settings.env_file
+    if path is None:
+        return
+    names = [name for name, value in read_env_file(path).items() if value and is_secret(name)]
+    if names and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        message = f"{path} holds secrets ({', '.join(names)}) and can be read by others"
+        yield Finding("environment", "problem", message, f"chmod 600 {quote(str(path))}")
+    else:
+        yield Finding("environment", "ok", f"{path}")
+
+
+def _procfile(settings: Settings) -> Iterator[Finding]:
+    from .orchestration.procfile import parse_procfile
+
+    path = settings.project / "Procfile"
+    if not path.is_file():
+        return
+    try:
+        lines = parse_procfile(path.read_text(), str(path))
+    except TwelvefoldError as error:
+        yield Finding("procfile", "problem", error.message(), error.help())
+    else:
+        yield Finding("procfile", "ok", f"{path} with {len(lines)} lines")
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    from .bus.endpoints import endpoints
+    from .reach import listens
+
+    try:
+        running = listens(endpoints(settings.home, settings.runtime_dir).ingress)
+    except (TwelvefoldError, OSError):
+        return  # the finding on sockets says why
+    yield Finding("bus", "ok", "the bus is running" if running else "no bus is running for this home")
+    stores = settings.home / "stores"
+    if running or not stores.is_dir():
+        return
+    stale = [str(path) for pattern in ("*.git/**/*.lock", "*/*.git/**/*.lock") for path in stores.glob(pattern)]
+    for path in sorted(set(stale)):
+        message = f"{path} was left by a git that was killed, and blocks its store"
+        yield Finding("locks", "problem", message, f"rm {quote(path)}")
+
+
+def landlock_abi() -> int:
+    """Return the version of Landlock that the kernel offers, 0 where it has none."""
+    import ctypes
+
+    create_ruleset, version_flag = 444, 1  # the same number on every architecture (landlock_create_ruleset(2))
+    library = ctypes.CDLL(None, use_errno=True)
+    return max(0, int(library.syscall(create_ruleset, None, 0, version_flag)))
