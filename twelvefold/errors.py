@@ -120,6 +120,26 @@ class ErrorCodeUnknown(TwelvefoldError):
         return "twelvefold explain"
 
 
+@dataclass(eq=False)
+class FolderUnusable(TwelvefoldError):
+    """A first project cannot be written into a folder that cannot be made or written, or that is a file.
+
+    What had been written before the failure stays; a second `twelvefold init` writes only what is missing.
+    """
+
+    code = "E006"
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the folder and what is wrong with it."""
+        return f"the folder {self.path} cannot be used: {self.reason}"
+
+    def help(self) -> str:
+        """Name another folder."""
+        return "twelvefold init my-first-project"
+
+
 def _quoted(text: str) -> str:
     """Quote a text for a shell; imported late, as errors are rare."""
     from shlex import quote

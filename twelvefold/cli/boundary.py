@@ -61,8 +61,10 @@ def rendered(error: TwelvefoldError) -> str:
     lines = [style.bold(f"{style.red(f'error[{error.code}]')}: {error.message()}")]
     if not isinstance(error, UsageInvalid):
         lines.append(f"  {style.bold('why')}: {reason(type(error))}")
-    if error.__cause__ is not None and not isinstance(error.__cause__, TwelvefoldError):
-        lines.append(f"  {style.bold('cause')}: {type(error.__cause__).__name__}: {error.__cause__}")
+    cause = error.__cause__
+    words = getattr(cause, "strerror", None) or str(cause)
+    if cause is not None and not isinstance(cause, TwelvefoldError) and words not in error.message():
+        lines.append(f"  {style.bold('cause')}: {type(cause).__name__}: {cause}")
     lines.append(f"{style.cyan('help')}: {error.help() or f'twelvefold explain {error.code}'}")
     return "\n".join(lines)
 
