@@ -1,0 +1,231 @@
+"""Stores: bare repositories under the home that hold what runs read and make.
+
+Owns one *base store* for each repository (`stores/<hash>.git`: commits fetched from it, which nothing here ever
+prunes) and one *run store* for each run (`stores/<hash>/<run>.git`, the base store as its alternate), in which the
+run's commits stand under hidden refs. Leaves the files to `workspace` and the way back to `publisher`. Keeps two
+invariants: the user's repository is only read, not one byte of it changes; and a commit is synced in its store before
+the caller learns its id.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from .git import UPLOAD_PACK, Git, check_commit, is_commit
+from .work_errors import BareRepository, CommitMissing, GitFailed, IncompleteRepository, NotARepository
+
+#: Files are laid out and taken in byte for byte: no line-end conversion, no keyword expansion, no filter program.
+ATTRIBUTES = "* -text -ident !filter !working-tree-encoding !eol\n"
+_FETCH_OPTIONS = (
+    "--quiet",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-tags",
+    "--no-recurse-submodules",
+    "--no-prune",
+)
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """A user's repository as it was found: its working tree's top, its (shared) git folder, its object format."""
+
+    top: Path
+    common_dir: Path
+    object_format: str
+    shallow: bool
+
+    @property
+    def key(self) -> str:
+        """The name of its stores: all working trees of one repository share them."""
+        return hashlib.sha256(
+            f"{self.common_dir}\0{self.object_format}".encode("utf-8", "surrogateescape")
+        ).hexdigest()[:24]
+
+
+def find_repository(git: Git, folder: Path) -> Repository:
+    """Return the repository whose working tree has its top at `folder`; raises NotARepository or BareRepository."""
+    if not folder.is_dir():
+        raise NotARepository(str(folder))
+    asked = ("--is-bare-repository", "--is-inside-git-dir", "--show-object-format", "--is-shallow-repository")
+    found = git.run("rev-parse", "--path-format=absolute", *asked, "--git-common-dir", at=folder, expect=(0, 128))
+    if found.status:
+        raise NotARepository(str(folder))
+    bare, inside, object_format, shallow, common = found.text.split("\n", 4)
+    if bare == "true":
+        raise BareRepository(str(folder))
+    if inside == "true":
+        raise NotARepository(str(folder), top=str(Path(common).parent))
+    top = git.run("rev-parse", "--path-format=absolute", "--show-toplevel", at=folder).text
+    if Path(top).resolve() != folder.resolve():
+        raise NotARepository(str(folder), top=top)
+    return Repository(Path(top), Path(common).resolve(), object_format, shallow == "true")
+
+
+class RunStore(msgspec.Struct, frozen=True):
+    """The bare repository that holds one run's commits; its git folder also holds the indexes of workspaces."""
+
+    run: str
+    git_dir: Path
+
+    def ref(self, path: str, name: str) -> str:
+        """Return the hidden ref for a commit of the task at `path`; raises ValueError where that is no task path."""
+        ref = f"refs/twelvefold/{self.run}/{path}/{name}"
+        if not all(part and part.replace("undo", "0").isdigit() for part in path.split(".")) or not name.isalnum():
+            raise ValueError(f"{ref!r} is not the ref of a task")
+        return ref
+
+    def index(self, path: str) -> Path:
+        """Return where the index of the task's workspace lies: outside the workspace, which foreign code writes."""
+        return self.git_dir / "indexes" / path
+
+
+class Stores:
+    """All stores under one folder (`<home>/stores`)."""
+
+    def __init__(self, git: Git, root: Path) -> None:
+        self.git = git
+        self.root = root
+
+    def base_store(self, repository: Repository) -> Path:
+        """Return where the commits of a repository are kept, whether or not it exists yet."""
+        return self.root / f"{repository.key}.git"
+
+    def keep_base(self, repository: Repository, commit: str) -> Path:
+        """Have a commit of the user's repository, with its history, in the base store; return that store.
+
+        Raises IncompleteRepository for a partial clone that lacks files of the commit, CommitMissing, GitFailed.
+        """
+        check_commit(commit)
+        store = self.base_store(repository)
+        ref = f"refs/twelvefold/bases/{commit}"
+        with self.locked(repository.key):
+            if not store.exists():
+                self._create(store, repository.object_format, {})
+            _remove_stale_locks(store)
+            if not self.has(store, commit) or self._ref(store, ref) != commit:
+                self._fetch_base(repository, store, commit, ref)
+        return store
+
+    def open_run(self, repository: Repository, run: str, base: str) -> RunStore:
+        """Return the run's store, made with the base commit in it where it does not exist yet."""
+        base_store = self.keep_base(repository, base)
+        if not run.isalnum():
+            raise ValueError(f"{run!r} is not the id of a run")
+        store = RunStore(run, self.root / repository.key / f"{run}.git")
+        with self.locked(repository.key):
+            if not store.git_dir.exists():
+                files = {"objects/info/alternates": f"{base_store / 'objects'}\n".encode("utf-8", "surrogateescape")}
+                if (base_store / "shallow").exists():
+                    files["shallow"] = (base_store / "shallow").read_bytes()
+                # A branch and a HEAD: a clone of a repository without any would not know its object format.
+                files |= {"refs/heads/base": f"{base}\n".encode(), "HEAD": b"ref: refs/heads/base\n"}
+                self._create(store.git_dir, repository.object_format, files)
+            _remove_stale_locks(store.git_dir)
+        return store
+
+    def find_run(self, run: str) -> RunStore | None:
+        """Return the run's store, wherever its repository is now, or None."""
+        found = sorted(self.root.glob(f"*/{run}.git")) if run.isalnum() else []
+        return RunStore(run, found[0]) if found else None
+
+    def has(self, git_dir: Path, commit: str) -> bool:
+        """Tell whether a commit is in a store or its alternate."""
+        return (
+            is_commit(commit)
+            and not self.git.run("cat-file", "-e", f"{commit}^{{commit}}", git_dir=git_dir, expect=(0, 1, 128)).status
+        )
+
+    def require(self, store: RunStore, commit: str) -> str:
+        """Return a commit that is in a run's store; raises CommitMissing where it isn't, InvalidRef for no commit id."""
+        if not self.has(store.git_dir, check_commit(commit)):
+            raise CommitMissing(str(store.git_dir), commit)
+        return commit
+
+    @contextmanager
+    def writing(self, store: RunStore) -> Iterator[None]:
+        """Hold the right to change a run's store."""
+        with self.locked(store.git_dir.parent.name):
+            yield
+
+    @contextmanager
+    def locked(self, key: str) -> Iterator[None]:
+        """Hold the only right to change a repository's stores; the lock ends with the process, however it ends."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.root / f"{key}.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _ref(self, git_dir: Path, ref: str) -> str:
+        return self.git.run("rev-parse", "--verify", "--quiet", ref, git_dir=git_dir, expect=(0, 1)).text
+
+    def _create(self, target: Path, object_format: str, files: dict[str, bytes]) -> None:
+        """Make a bare repository elsewhere, sync it and move it to its place: there is never half of one."""
+        making = target.with_name(f".making-{target.name}")
+        shutil.rmtree(making, ignore_errors=True)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        form = f"--object-format={object_format}"
+        self.git.run("init", "--quiet", "--bare", "--template=", form, "--", str(making), at=target.parent)
+        for name, content in {"info/attributes": ATTRIBUTES.encode(), **files}.items():
+            (making / name).parent.mkdir(parents=True, exist_ok=True)
+            (making / name).write_bytes(content)
+        (making / "indexes").mkdir()
+        _sync_tree(making)
+        making.rename(target)
+        _sync(target.parent)
+
+    def _fetch_base(self, repository: Repository, store: Path, commit: str, ref: str) -> None:
+        command = ["fetch", *_FETCH_OPTIONS, "--update-shallow", "--upload-pack", UPLOAD_PACK]
+        source = [*command, "--", str(repository.common_dir), f"{commit}:{ref}"]
+        # One pack is synced once, a hundred loose objects a hundred times.
+        settings = {**plain_url(repository.common_dir), "fetch.unpackLimit": "1"}
+        try:
+            self.git.run(*source, git_dir=store, settings=settings)
+        except GitFailed as error:
+            if not _is_partial(self.git, repository):
+                raise
+            # What a partial clone has checked out it has whole; only its history may lack files.
+            try:
+                self.git.run("fetch", "--depth=1", *source[1:], git_dir=store, settings=settings)
+            except GitFailed:
+                raise IncompleteRepository(str(repository.top), commit) from error
+        if not self.has(store, commit):
+            raise CommitMissing(str(store), commit)
+
+
+def plain_url(path: Path) -> dict[str, str]:
+    """Return a setting by which no `url.….insteadOf` of the repository's own sends a path of ours somewhere else."""
+    return {f"url.{path}.insteadOf": str(path)}
+
+
+def _is_partial(git: Git, repository: Repository) -> bool:
+    found = git.run("config", "--get-regexp", r"^remote\..*\.promisor$", at=repository.top, expect=(0, 1))
+    return not found.status
+
+
+def _remove_stale_locks(git_dir: Path) -> None:
+    """Remove git's lock files, which only a killed holder of our own lock can have left."""
+    for lock in [*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")]:
+        lock.unlink(missing_ok=True)
+
+
+def _sync_tree(top: Path) -> None:
+    for folder, _, files in os.walk(top):
+        for name in files:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

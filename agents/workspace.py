@@ -1,0 +1,204 @@
+"""Workspaces: the folder in which one task changes files, and the commits made of it.
+
+Owns the folders under `<home>/workspaces`. Each is a `git clone --shared` of the run's store at a recorded commit; its
+files are the commit's, byte for byte. Leaves the edits to agents. Keeps: nothing that foreign code did inside a
+workspace can steer our git, as its commits are made from outside (git folder and index in the run's store; the
+workspace's own `.git` is there for agents and never read); and a commit is synced before its event is appended.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .git import Answer, Git
+from .store import ATTRIBUTES, RunStore, Stores
+
+#: Appends a fact to the stream of the task, durably: `TaskContext.emit`.
+Emit = Callable[[str, dict[str, Any]], object]
+
+
+class Workspace:
+    """One laid-out workspace. `folder` holds the files, `commit` is what they were at last."""
+
+    def __init__(self, stores: Stores, store: RunStore, path: str, folder: Path, commit: str, emit: Emit) -> None:
+        self.git: Git = stores.git
+        self.stores = stores
+        self.store = store
+        self.path = path
+        self.folder = folder
+        self.commit = commit
+        self._emit = emit
+
+    def files(self) -> set[str]:
+        """Return the paths that the last commit holds, submodules left out."""
+        listed = self.git.run("ls-tree", "-r", "-z", self.commit, git_dir=self.store.git_dir).out
+        rows = (row.split(b"\t", 1) for row in listed.split(b"\0") if row)
+        return {os.fsdecode(name) for facts, name in rows if not facts.startswith(b"160000 ")}
+
+    def record(self, message: str, time_s: int) -> str | None:
+        """Commit the files as they are now; return the commit, or None where nothing has changed.
+
+        Files that the repository's own `.gitignore` names are left out unless they were committed before. The commit
+        stands under a hidden ref of the run's store, and `workspace.committed` is appended.
+        """
+        self._take_up_files()
+        tree = self._git("write-tree").text
+        if tree == self._git("rev-parse", f"{self.commit}^{{tree}}").text:
+            return None
+        made = self._git("commit-tree", "-p", self.commit, "-F", "-", tree, stdin=_message(message), time_s=time_s)
+        with self.stores.writing(self.store):
+            ref = self._next_ref()
+            self._git("update-ref", "--no-deref", ref, made.text)
+        files = self.changed(self.commit, made.text)
+        self.commit = made.text
+        facts = {"store": str(self.store.git_dir), "commit": made.text, "ref": ref, "files_changed": files}
+        self._emit("workspace.committed", facts)
+        return made.text
+
+    def changed(self, old: str, new: str) -> list[str]:
+        """Return the paths that differ between two commits, sorted; bytes that aren't UTF-8 are written as `\\xff`."""
+        listed = self._git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).out
+        return [name.decode("utf-8", "backslashreplace") for name in sorted(listed.split(b"\0")) if name]
+
+    def reset(self, commit: str) -> None:
+        """Lay all files out anew as they are in a commit of the run's store."""
+        self.stores.require(self.store, commit)
+        _clear(self.folder)
+        _lay_out(self.git, self.store, self.path, self.folder, commit)
+        self.commit = commit
+
+    def remove(self) -> None:
+        """Remove the folder and its index, and append `workspace.removed`; commits stay."""
+        existed = os.path.lexists(self.folder)
+        _discard(self.store, self.path, self.folder)
+        if existed:
+            self._emit("workspace.removed", {"folder": str(self.folder)})
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    def _git(self, *args: str, stdin: bytes = b"", time_s: int | None = None) -> Answer:
+        return self.git.run(
+            *args,
+            git_dir=self.store.git_dir,
+            work_tree=self.folder,
+            index=self.store.index(self.path),
+            # A git that looks for its repository from here would meet the workspace's own `.git`.
+            at=self.folder,
+            stdin=stdin,
+            time_s=time_s,
+        )
+
+    def _take_up_files(self) -> None:
+        """Bring the index to what lies in the folder. `git add` is not used: it would ask git in nested repositories."""
+        staged = (row.split(b"\t", 1) for row in self._listed("--stage"))
+        submodules = {name for facts, name in staged if facts.startswith(b"160000 ")}
+        gone = [name for name in self._listed("--deleted") if name not in submodules]
+        self._git("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone))
+        new = [name for name in self._listed("--others", "--exclude-standard") if not name.endswith(b"/")]
+        self._git("update-index", "-z", "--add", "--replace", "--stdin", stdin=b"\0".join(new))
+        altered = [name for name in self._listed("--modified") if name not in submodules]
+        self._git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(altered))
+
+    def _listed(self, *options: str) -> list[bytes]:
+        out: bytes = self._git("ls-files", "-z", *options).out
+        return [row for row in out.split(b"\0") if row]
+
+    def _next_ref(self) -> str:
+        refs = self._git("for-each-ref", "--format=%(refname:lstrip=-1)", self.store.ref(self.path, "0")[:-1]).text
+        return self.store.ref(
+            self.path, str(1 + max((int(name) for name in refs.split() if name.isdigit()), default=0))
+        )
+
+
+class Workspaces:
+    """All workspaces under one folder (`<home>/workspaces`), as `<run>/<path>`."""
+
+    def __init__(self, stores: Stores, root: Path, emit: Emit) -> None:
+        self.stores = stores
+        self.root = root
+        self._emit = emit
+
+    def create(self, store: RunStore, path: str, commit: str, name: str = "") -> Workspace:
+        """Lay out a workspace for the task at `path` and append `workspace.created`.
+
+        What an earlier holder of the task left there is removed. `name` tells several workspaces of one task apart.
+        Raises CommitMissing where the run's store lacks the commit.
+        """
+        self.stores.require(store, commit)
+        store.ref(path, "1")
+        key = f"{path}.{name}" if name else path
+        folder = self.root / store.run / key
+        _discard(store, key, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _lay_out(self.stores.git, store, key, folder, commit)
+        facts = {"folder": str(folder), "store": str(store.git_dir), "commit": commit}
+        self._emit("workspace.created", facts)
+        return Workspace(self.stores, store, key, folder, commit, self._emit)
+
+    def remove_all(self, run: str) -> list[str]:
+        """Remove every workspace of a run, appending `workspace.removed` for each; return their folders."""
+        top = self.root / run
+        store = self.stores.find_run(run)
+        found = sorted(top.iterdir()) if run.isalnum() and top.is_dir() else []
+        for folder in found:
+            if store is not None:
+                _discard(store, folder.name, folder)
+            else:
+                _clear(folder)
+            self._emit("workspace.removed", {"folder": str(folder)})
+        return [str(folder) for folder in found]
+
+
+def _lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> None:
+    options = ("--quiet", "--shared", "--no-checkout", "--no-tags", "--template=")
+    git.run("clone", *options, "--", str(store.git_dir), str(folder), at=store.git_dir)
+    own = folder / ".git"
+    for name in ("info/attributes", "objects/info/alternates"):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+    (own / "info/attributes").write_text(ATTRIBUTES)
+    if (store.git_dir / "shallow").exists():
+        # git ignores --shared for a shallow repository.
+        (own / "objects/info/alternates").write_bytes(os.fsencode(store.git_dir / "objects") + b"\n")
+        shutil.copyfile(store.git_dir / "shallow", own / "shallow")
+    git.run("update-ref", "--no-deref", "HEAD", commit, git_dir=own)
+    index = store.index(key)
+    git.run("read-tree", "--reset", "-u", commit, git_dir=store.git_dir, work_tree=folder, index=index, at=folder)
+    shutil.copyfile(index, own / "index")
+
+
+def _discard(store: RunStore, key: str, folder: Path) -> None:
+    _clear(folder)
+    for index in (store.index(key), store.index(f"{key}.lock")):
+        index.unlink(missing_ok=True)
+    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def _clear(folder: Path) -> None:
+    """Remove a folder whatever foreign code made of it: a link isn't followed, read-only folders are opened first."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        folder.chmod(0o700)
+        for top, names, _ in os.walk(folder):
+            for name in names:
+                if not Path(top, name).is_symlink():
+                    Path(top, name).chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def _message(text: str) -> bytes:
+    """Encode a commit message: a NUL would end it early, and bytes that aren't UTF-8 can't stand in it."""
+    return (text.replace("\0", "").strip() + "\n").encode("utf-8", "replace")
