@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ _FETCH_OPTIONS = (
 )
 
 
+_TASK_PATH = re.compile(r"[0-9]+(\.[0-9a-z]+)*(?<!\.lock)")
+
+
 class Repository(msgspec.Struct, frozen=True):
     """A user's repository as it was found: its working tree's top, its (shared) git folder, its object format."""
 
@@ -45,9 +49,8 @@ class Repository(msgspec.Struct, frozen=True):
     @property
     def key(self) -> str:
         """The name of its stores: all working trees of one repository share them."""
-        return hashlib.sha256(
-            f"{self.common_dir}\0{self.object_format}".encode("utf-8", "surrogateescape")
-        ).hexdigest()[:24]
+        identity = os.fsencode(self.common_dir) + b"\0" + self.object_format.encode()
+        return hashlib.sha256(identity).hexdigest()[:24]
 
 
 def find_repository(git: Git, folder: Path) -> Repository:
@@ -77,10 +80,9 @@ class RunStore(msgspec.Struct, frozen=True):
 
     def ref(self, path: str, name: str) -> str:
         """Return the hidden ref for a commit of the task at `path`; raises ValueError where that is no task path."""
-        ref = f"refs/twelvefold/{self.run}/{path}/{name}"
-        if not all(part and part.replace("undo", "0").isdigit() for part in path.split(".")) or not name.isalnum():
-            raise ValueError(f"{ref!r} is not the ref of a task")
-        return ref
+        if not _TASK_PATH.fullmatch(path) or not name.isalnum():
+            raise ValueError(f"{path}/{name} is not the path of a task and a name")
+        return f"refs/twelvefold/{self.run}/{path}/{name}"
 
     def index(self, path: str) -> Path:
         """Return where the index of the task's workspace lies: outside the workspace, which foreign code writes."""
@@ -144,7 +146,7 @@ class Stores:
         )
 
     def require(self, store: RunStore, commit: str) -> str:
-        """Return a commit that is in a run's store; raises CommitMissing where it isn't, InvalidRef for no commit id."""
+        """Return a commit that is in a run's store; raises CommitMissing, InvalidRef for what is no commit id."""
         if not self.has(store.git_dir, check_commit(commit)):
             raise CommitMissing(str(store.git_dir), commit)
         return commit

@@ -161,7 +161,8 @@ class RefMoved(TwelvefoldError):
         """Name the ref and both commits."""
         if self.actual == self.expected:
             return f"{self.ref} in {self.repo} is checked out, so it stays"
-        return f"{self.ref} in {self.repo} is at {self.actual[:12]}, not at the published {self.expected[:12]}, so it stays"
+        commits = f"{self.actual[:12]}, not at the published {self.expected[:12]}"
+        return f"{self.ref} in {self.repo} is at {commits}, so it stays"
 
     def help(self) -> str:
         """Show the branch."""

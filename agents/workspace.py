@@ -97,7 +97,7 @@ class Workspace:
         )
 
     def _take_up_files(self) -> None:
-        """Bring the index to what lies in the folder. `git add` is not used: it would ask git in nested repositories."""
+        """Bring the index to what lies in the folder; `git add` would run git in repositories nested in it."""
         staged = (row.split(b"\t", 1) for row in self._listed("--stage"))
         submodules = {name for facts, name in staged if facts.startswith(b"160000 ")}
         gone = [name for name in self._listed("--deleted") if name not in submodules]
