@@ -4,13 +4,26 @@ Errors are data: each is a dataclass whose fields say what happened, and which b
 that it can cross a process boundary (`facts` and `rebuild`) and be shown with a `help:` line. Codes are stable;
 `twelvefold explain CODE` prints the class's docstring.
 
-The tree (packages add theirs below the root, in an `errors.py` of their own; E1 log, E2 bus, E3 processes and
-orchestration, E4 agents and the job, E0 command line and settings):
+The tree (what concerns its files from LogLocked on stands in `storage_errors`, packages add theirs in an
+`errors.py` of their own; E1 log, E2 bus, E3 processes and orchestration, E4 agents and the job, E0 command line):
 
     TwelvefoldError
     ├── VersionConflict       E101   expected version is not the stream's
     ├── DuplicateConflict     E102   id known with other content, or batch partly known
-    └── …                     see `eventstore/errors.py` of each package
+    ├── InvalidEvent          E103   malformed event or append
+    ├── PayloadTooLarge       E104   more than 1 MiB
+    ├── LogLocked             E105   another process owns the log
+    ├── StorageFull           E106   no space; goes on by itself once there is some
+    ├── StorageFailed         E107   I/O error; writes stop until the log is opened anew
+    ├── CorruptLog            E108   damage, with the first bad position
+    ├── ForeignFile           E109   something else stands in the log's place
+    ├── NewerSchema           E110   written by a newer version
+    ├── LogNotFound           E111   nothing to read
+    ├── LogCutShort           E112   acknowledged events are missing at the end
+    ├── LogNotWritable        E113   permissions or a read-only file system
+    ├── BlobMissing           E114   an event names a blob that is not there
+    ├── BlobDamaged           E115   a blob's content is not what its name says
+    └── TargetExists          E116   a backup never overwrites
 """
 
 from __future__ import annotations
@@ -87,3 +100,45 @@ class DuplicateConflict(TwelvefoldError):
     def message(self) -> str:
         """Name the id and where it stands."""
         return f"event id {self.id} is in the log already, at position {self.position}, with other content or company"
+
+
+@dataclass(eq=False)
+class InvalidEvent(TwelvefoldError):
+    """An event, or the append that holds it, is not well formed, and nothing of the append was written.
+
+    Types, streams and queues are dot-separated tokens of `[a-z0-9_-]`, at most 255 characters; an id has 16 bytes and
+    stands in an append once; the payload is JSON text that any JSON parser reads back.
+    """
+
+    code = "E103"
+    exit_code = 2
+    index: int
+    field: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the event's place in its append, the field and what is wrong with it."""
+        return f"event {self.index} of the append: {self.field} {self.reason}"
+
+
+@dataclass(eq=False)
+class PayloadTooLarge(TwelvefoldError):
+    """A payload is larger than the 1 MiB that an event can hold, and nothing of its append was written.
+
+    Put the data into a blob (a file in `blobs/incoming/<instance>/`) and name it in the payload:
+    `{"blob": "<sha256>", "size": <bytes>}`.
+    """
+
+    code = "E104"
+    exit_code = 2
+    index: int
+    size: int
+    limit: int
+
+    def message(self) -> str:
+        """Name the event's place in its append and both sizes."""
+        return f"event {self.index} of the append: the payload has {self.size} bytes, at most {self.limit} fit"
+
+    def help(self) -> str:
+        """Point to blobs."""
+        return 'store the data as a blob and put {"blob": sha256, "size": bytes} into the payload'

@@ -1,0 +1,65 @@
+"""Which SQLite this process uses, decided here and nowhere else.
+
+The newest one through `pysqlite3` where it is installed, else the standard library's; `sqlite-utils` decides the same
+way, so a process holds ONE library: two of them on one file would drop each other's POSIX locks. Leaves what is stored
+to the migrations, and who may write to the lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3 as stdlib_sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    sqlite3 = stdlib_sqlite3
+else:
+    try:
+        import pysqlite3 as sqlite3
+    except ImportError:
+        sqlite3 = stdlib_sqlite3
+
+Connection = stdlib_sqlite3.Connection
+Error = sqlite3.Error
+IntegrityError = sqlite3.IntegrityError
+Row = tuple[object, ...]
+
+#: Primary result codes of SQLite (https://sqlite.org/rescode.html); an extended code's low byte is its primary one.
+PERMISSION, BUSY, LOCKED, READ_ONLY, IO_ERROR, CORRUPT, FULL, CANNOT_OPEN, NOT_A_DATABASE = (
+    3,
+    5,
+    6,
+    8,
+    10,
+    11,
+    13,
+    14,
+    26,
+)
+#: Marks the file as ours in its header, so that a foreign file is known before anything is written to it.
+APPLICATION_ID = 0x5457_4C56
+
+
+def connect(path: Path, *, read_only: bool = False, busy_timeout_s: float = 0.0) -> Connection:
+    """Open an existing or (unless read_only) new file in autocommit mode; raises Error."""
+    mode = "ro" if read_only else "rwc"
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    # A log is used by the thread that made it; the checks of the library itself cost a look-up in each call.
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s, check_same_thread=False)
+
+
+def result_code(error: BaseException) -> int:
+    """Return the primary result code of an error, 0 where it has none."""
+    code: int = getattr(error, "sqlite_errorcode", 0) or 0
+    return code & 0xFF
+
+
+def result_name(error: BaseException) -> str:
+    """Return SQLite's own name of an error's code, such as SQLITE_IOERR_FSYNC."""
+    return str(getattr(error, "sqlite_errorname", None) or type(error).__name__)
+
+
+def library_version() -> str:
+    """Return the version of the SQLite library in use."""
+    return sqlite3.sqlite_version

@@ -1,0 +1,241 @@
+"""The log in one SQLite file: group commit, one writer, fail closed.
+
+Owns when to commit, what to keep in memory and what to do when storage fails. Leaves judging to `appending`,
+statements to `rows`, the file to `storage`. Invariant: what is held in memory (head, hash, versions) is what the file
+holds; whenever a commit fails it is read anew from the file before anything else happens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from . import backup, rows, sqlite, storage, witness
+from .appending import Group, LooksKnown
+from .chain import GENESIS
+from .errors import TwelvefoldError
+from .event import Event
+from .lock import FileLock
+from .log import Append, Appended
+from .storage_errors import CorruptLog, LogCutShort, LogNotWritable, StorageFailed
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+Durability = Literal["full", "relaxed"]
+_VERSIONS_MAX = 100_000
+_INSERT = f"INSERT INTO events ({rows.COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_HEADS = "INSERT INTO type_heads VALUES (?,?) ON CONFLICT DO UPDATE SET position = excluded.position"
+_MARK = "INSERT INTO marks VALUES (?,?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_IDS_PER_LOOKUP = 500
+
+
+class SqliteLog:
+    """The log at `path` (`<home>/log.db`), whose folder must exist; made where there is none. See `log.EventLog`.
+
+    `durability`: "full" acknowledges after an fsync; "relaxed" after a write, which any process crash survives.
+    `clock` gives nanoseconds since the epoch. `page_count_max` limits the file's size in pages of 4 KiB. Raises
+    LogLocked, LogNotWritable, ForeignFile, NewerSchema, LogCutShort, CorruptLog or StorageFailed.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        durability: Durability = "full",
+        clock: Callable[[], int] = time.time_ns,
+        page_count_max: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._failure: TwelvefoldError | None = None
+        self._head, self._hash, self._time = 0, GENESIS, 0
+        self._versions: dict[str, int] = {}
+        self._older_versions: dict[str, int] = {}
+        try:
+            self._lock = FileLock(self.path.with_suffix(".lock"), self.path)
+        except OSError as error:
+            raise storage.in_words(error, self.path) from error
+        try:
+            self._connection = storage.open_writer(self.path, durability, page_count_max)
+            try:
+                self._load()
+                self._hear_witness()
+                self._witness = witness.Witness(self._witness_path, durability)
+            except BaseException as error:
+                self._connection.close()
+                if isinstance(error, sqlite.Error | OSError):
+                    raise storage.in_words(error, self.path) from error
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+        self._witness.testify(self._head, self._hash)
+
+    @property
+    def head(self) -> int:
+        """The position of the last event, 0 for an empty log."""
+        return self._head
+
+    def append(self, request: Append) -> Appended:
+        """Append durably, or raise VersionConflict, DuplicateConflict, InvalidEvent or a storage error."""
+        (result,) = self.append_many([request])
+        if isinstance(result, TwelvefoldError):
+            raise result
+        return result
+
+    def append_many(self, requests: Sequence[Append]) -> list[Appended | TwelvefoldError]:
+        """Judge each request in turn and commit all that stand in one transaction; see `log.EventLog.append_many`.
+
+        Raises StorageFull (a later call may succeed), StorageFailed or CorruptLog (every later call raises it too).
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            try:
+                group = self._write(requests, None)
+            except (LooksKnown, sqlite.IntegrityError):
+                self._roll_back()
+                group = self._write(requests, self._known(requests))
+        except BaseException as error:
+            raise self._stopped_by(error) from error
+        return group.results()
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int = 1000,
+        stream: str | None = None,
+        type: str | None = None,
+        run: str | None = None,
+        to: str | None = None,
+        source: str | None = None,
+        reverse: bool = False,
+    ) -> list[Event]:
+        """Read one page; see `log.EventLog.read`. Raises CorruptLog or StorageFailed."""
+        page = rows.Filter(after, until, limit, stream, type, run, to, source, reverse)
+        return self._reading(rows.read, page)
+
+    def version(self, stream: str) -> int:
+        """Return the version of a stream, 0 where it does not exist."""
+        return self._reading(rows.version, stream)
+
+    def event_of(self, id: bytes) -> Event | None:
+        """Return the event with this id, or None."""
+        return self._reading(rows.event_of, id)
+
+    def last_position(self, pattern: str) -> int:
+        """Return the last position under a type pattern, 0 where there is none."""
+        return self._head if pattern == "*" else self._reading(rows.last_position, pattern)
+
+    def marks(self, prefix: str = "") -> dict[str, str]:
+        """Return the marks whose name starts with prefix, in the order of their names."""
+        return self._reading(rows.marks, prefix)
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy to a new file while the log stays in use; see `backup.copy_log`."""
+        backup.copy_log(self._connection, self.path, target)
+
+    def close(self) -> None:
+        """Release the file and its lock."""
+        try:
+            self._connection.close()
+        finally:
+            self._witness.close()
+            self._lock.release()
+
+    def _write(self, requests: Sequence[Append], known: dict[bytes, Event] | None) -> Group:
+        """Judge and commit a group; raises LooksKnown or IntegrityError where an optimistic guess was wrong."""
+        execute, many = self._connection.execute, self._connection.executemany
+        execute("BEGIN IMMEDIATE")
+        group = Group(self._head, self._hash, max(self._time, self._clock()), self._version_of)
+        group.judge(requests, known)
+        if group.is_empty:
+            execute("ROLLBACK")
+            return group
+        if group.rows:
+            many(_INSERT, group.rows)
+            many(_HEADS, group.type_heads().items())
+        if group.blobs:
+            many("INSERT OR IGNORE INTO blob_names VALUES (?,?)", group.blobs)
+        for name, value in group.marks.items():
+            if value is None:
+                execute("DELETE FROM marks WHERE name = ?", (name,))
+            else:
+                execute(_MARK, (name, value))
+        execute("COMMIT")
+        if group.rows:
+            self._head, self._hash, self._time = group.head, group.hash, group.now
+            self._remember(group.versions)
+            self._witness.testify(self._head, self._hash)
+        return group
+
+    def _known(self, requests: Sequence[Append]) -> dict[bytes, Event]:
+        """Look up every id of a group."""
+        ids = [event.id for request in requests for event in request.events]
+        known: dict[bytes, Event] = {}
+        for start in range(0, len(ids), _IDS_PER_LOOKUP):
+            some = ids[start : start + _IDS_PER_LOOKUP]
+            statement = f"SELECT {rows.COLUMNS} FROM events WHERE id IN ({','.join('?' * len(some))})"
+            known.update((event.id, event) for event in rows.events(self._connection, statement, some))
+        return known
+
+    def _version_of(self, stream: str) -> int:
+        version = self._versions.get(stream)
+        if version is None:
+            version = self._older_versions.get(stream)
+        return rows.version(self._connection, stream) if version is None else version
+
+    def _remember(self, versions: dict[str, int]) -> None:
+        """Keep the versions of recently written streams, in two generations: the older one is dropped whole."""
+        self._versions.update(versions)
+        if len(self._versions) > _VERSIONS_MAX:
+            self._older_versions, self._versions = self._versions, {}
+
+    def _load(self) -> None:
+        """Read head, hash and time from the file, and forget every version held in memory."""
+        last = rows.head_row(self._connection)
+        self._head, self._hash, self._time = (last.position, last.hash, last.time) if last else (0, GENESIS, 0)
+        self._versions, self._older_versions = {}, {}
+
+    @property
+    def _witness_path(self) -> Path:
+        return self.path.with_suffix(".head")
+
+    def _hear_witness(self) -> None:
+        """Raise LogCutShort where the log is not the one whose end was acknowledged last."""
+        told = witness.hear(self._witness_path)
+        if told.position == 0 or (told.durability != "full" and told.boot != witness.boot_id()):
+            return
+        found = self.read(after=told.position - 1, limit=1)
+        if not found or found[0].hash.hex() != told.hash:
+            raise LogCutShort(str(self.path), self._head, told.position, str(self._witness_path))
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def _stopped_by(self, error: BaseException) -> BaseException:
+        """Undo what a failed commit left and say what happened; writes stop for good but where space may come back."""
+        failure = storage.in_words(error, self.path) if isinstance(error, sqlite.Error | OSError) else error
+        if isinstance(error, sqlite.IntegrityError):
+            failure = CorruptLog(str(self.path), self._head + 1, f"another program wrote to it ({error})")
+        if isinstance(failure, LogNotWritable):
+            failure = StorageFailed(str(self.path), failure.reason)
+        if isinstance(failure, StorageFailed | CorruptLog):
+            self._failure = failure
+        try:
+            self._roll_back()
+            self._load()
+        except sqlite.Error as second:
+            self._failure = self._failure or storage.in_words(second, self.path)
+        return failure
+
+    def _reading(self, question: Callable[[sqlite.Connection, Question], Answer], argument: Question) -> Answer:
+        try:
+            return question(self._connection, argument)
+        except sqlite.Error as error:
+            raise storage.in_words(error, self.path) from error

@@ -1,0 +1,148 @@
+"""The log's file: made whole or not at all, opened only when it is ours, and its errors put into words.
+
+A new log is built under another name and renamed, so that `log.db` is always a complete log; anything else in its
+place is refused untouched. Leaves the lock to the caller: only its holder may open the file for writing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from . import sqlite
+from .errors import TwelvefoldError
+from .migrations import SCHEMA_VERSION, migrate
+from .storage_errors import (
+    CorruptLog,
+    ForeignFile,
+    LogCutShort,
+    LogLocked,
+    LogNotFound,
+    LogNotWritable,
+    NewerSchema,
+    StorageFailed,
+    StorageFull,
+)
+
+#: 32 MiB: holds the upper levels of every index of a log of ten million events.
+_CACHE_KIB = 32 * 1024
+_BUSY_TIMEOUT_S = 1.0
+
+
+def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqlite.Connection:
+    """Open the log for its one writer, making or migrating it; raises a TwelvefoldError and leaves nothing open."""
+    try:
+        if not path.exists():
+            _create(path)
+        connection = sqlite.connect(path, busy_timeout_s=_BUSY_TIMEOUT_S)
+    except (sqlite.Error, OSError) as error:
+        raise in_words(error, path) from error
+    try:
+        require_ours(connection, path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        migrate(connection)
+        # What a dead process left in the WAL goes into the file first: if its last sync failed, the pages may be in
+        # the kernel's cache only, marked clean, and no later sync of the WAL would write them.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if page_count_max is not None:
+            connection.execute(f"PRAGMA max_page_count = {page_count_max}")
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite.Error):
+            raise in_words(error, path) from error
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite.Connection:
+    """Open the log read-only, beside its writer or without one; raises a TwelvefoldError."""
+    if not path.exists():
+        raise LogNotFound(str(path))
+    try:
+        connection = sqlite.connect(path, read_only=True, busy_timeout_s=_BUSY_TIMEOUT_S)
+    except sqlite.Error as error:
+        raise in_words(error, path) from error
+    try:
+        require_ours(connection, path)
+    except sqlite.Error as error:
+        connection.close()
+        raise in_words(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def require_ours(connection: sqlite.Connection, path: Path) -> None:
+    """Raise ForeignFile or NewerSchema unless the file is a log that this version knows; raises sqlite.Error too."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != sqlite.APPLICATION_ID:
+        empty = path.stat().st_size == 0
+        raise ForeignFile(str(path), "it is empty" if empty else "it is a database of another program")
+    (schema,) = connection.execute("PRAGMA user_version").fetchone()
+    if schema > SCHEMA_VERSION:
+        raise NewerSchema(str(path), schema, SCHEMA_VERSION)
+
+
+def wal_of(path: Path) -> Path:
+    """Return the path of the log's write-ahead file."""
+    return path.with_name(path.name + "-wal")
+
+
+def in_words(error: BaseException, path: Path) -> TwelvefoldError:
+    """Turn an error of SQLite or of the system into ours."""
+    if isinstance(error, OSError):
+        return LogNotWritable(str(path), error.strerror or str(error))
+    code = sqlite.result_code(error)
+    reason = f"{error} ({sqlite.result_name(error)})"
+    if code == sqlite.FULL:
+        return StorageFull(str(path), _free_bytes(path))
+    if code == sqlite.NOT_A_DATABASE:
+        return ForeignFile(str(path), "it is no SQLite database")
+    if code == sqlite.CORRUPT:
+        return CorruptLog(str(path), 0, reason)
+    if code in (sqlite.READ_ONLY, sqlite.PERMISSION, sqlite.CANNOT_OPEN):
+        return LogNotWritable(str(path), reason)
+    if code in (sqlite.BUSY, sqlite.LOCKED):
+        return LogLocked(str(path), 0)
+    return StorageFailed(str(path), reason)
+
+
+def _create(path: Path) -> None:
+    """Build a new log beside its place and rename it there; raises sqlite.Error, OSError or LogCutShort."""
+    left = wal_of(path)
+    if left.exists() and left.stat().st_size > 0:
+        # SQLite would replay it into the new, empty file.
+        raise LogCutShort(str(path), 0, 0, str(left))
+    draft = path.with_name(path.name + ".new")
+    for leftover in (draft, wal_of(draft), draft.with_name(draft.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+    connection = sqlite.connect(draft)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrate(connection)
+    finally:
+        connection.close()
+    draft.chmod(0o600)
+    draft.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _free_bytes(path: Path) -> int:
+    try:
+        status = os.statvfs(path.parent)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize
