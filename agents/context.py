@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
-from .effects import Call, EffectLedger, Recorded, as_json
+from .effects import Call, EffectLedger, Recorded
 from .errors import EffectFailed, InvalidResponse
-from .journal import AgentPlaces, Journal, TaskRequest, pack
+from .journal import AgentPlaces, Journal, TaskRequest, as_json, pack
 from .response import ToolResponse
 from .tool import Effect, Tool
 

@@ -5,8 +5,9 @@ that is delivered again: what has a result is served from the record, an intent 
 `journal` where events go, to `context` what an agent's author calls. Keeps: the world isn't touched for an `idempotent`
 or `once` effect before its intent is durable, and its caller doesn't learn the result before that is.
 
-An effect's key is its name, the hash of its parameters, and how many equal calls came before it. Records are those of
-the same request; a retry is a new request and does its effects anew, but for `once`: what was completed stays done.
+An effect's key is its kind and name, the hash of its parameters, and how many equal calls came before it. Records are
+those of the same request; a retry is a new request and does its effects anew, but for `once`: what was completed stays
+done.
 """
 
 from __future__ import annotations
@@ -112,10 +113,11 @@ class EffectLedger:
         if self.withdrawn.is_set():
             raise TaskWithdrawn(self.request.run, self.request.path)
         digest = hashlib.sha256(_encode(parameters)).hexdigest()[:32]
+        key = f"{kind}:{name}:{digest}"
         with self._lock:
-            nth = self._seen[f"{name}:{digest}"]
-            self._seen[f"{name}:{digest}"] += 1
-        return Call(kind, name, effect, parameters, f"{name}:{digest}:{nth}")
+            nth = self._seen[key]
+            self._seen[key] += 1
+        return Call(kind, name, effect, parameters, f"{key}:{nth}")
 
     def served(self, call: Call) -> Recorded | None:
         """Return what is recorded for a call, or None where it is to be done; raises EffectInDoubt."""
@@ -177,11 +179,6 @@ class EffectLedger:
             cause=self.request.id,
             trace=self.request.trace,
         )
-
-
-def as_json(value: Any) -> Any:
-    """Return a value as it will come out of the log; raises TypeError where it isn't JSON-like."""
-    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _rebuilt(error: dict[str, Any]) -> TwelvefoldError | None:

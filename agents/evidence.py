@@ -96,9 +96,9 @@ def _file(evidence: Evidence, context: TaskContext, response: ToolResponse) -> E
 
 def _value(evidence: Evidence, context: TaskContext, response: ToolResponse) -> Evidence:
     known = {value_hash(response.data), *map(value_hash, context.values.values())}
-    for digest in (evidence.ref, value_hash(evidence.ref)):
-        if digest in known:
-            return msgspec.structs.replace(evidence, ref=digest)
+    digest = evidence.ref if evidence.ref in list(known) else value_hash(evidence.ref)
+    if digest in known:
+        return msgspec.structs.replace(evidence, ref=digest)
     raise EvidenceUnresolved(evidence.kind, evidence.ref, "it is neither the returned data nor a recorded value")
 
 

@@ -2,7 +2,7 @@
 
 Owns the shape of a request, the `Journal` contract that a bus client and an in-memory log both keep, and how payloads
 beyond the size of an event are held as blobs. A value that went into a blob stands in its event as
-`{"$blob": <SHA-256>, "size": <bytes>}`.
+`{"blob": <SHA-256>, "size": <bytes>}`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ..eventstore.blob_names import blob_reference
+from ..eventstore.check import PAYLOAD_SIZE_MAX, is_too_deep
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.ids import uuid7
 from ..eventstore.log import Append, EventLog
 
-#: Payloads of at most this many bytes stand in the event itself.
-PAYLOAD_SIZE_MAX = 1 << 20
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -119,8 +119,15 @@ def request_of(event: Event, journal: Journal, delivery: int = 1) -> TaskRequest
 
 
 def pack(data: dict[str, Any], journal: Journal) -> str:
-    """Encode a payload; while it is too large for an event, its largest value goes into a blob."""
-    payload = _encode(data)
+    """Encode a payload; while it is too large for an event, its largest value goes into a blob.
+
+    Text without a UTF-8 form (file names in messages of errors) is escaped.
+    """
+    try:
+        payload = _encode(data)
+    except UnicodeEncodeError:
+        data = _printable(data)
+        payload = _encode(data)
     while len(payload) > PAYLOAD_SIZE_MAX:
         sizes = {name: len(_encode(value)) for name, value in data.items()}
         largest = max(sizes, key=lambda name: sizes[name])
@@ -129,17 +136,34 @@ def pack(data: dict[str, Any], journal: Journal) -> str:
     return payload.decode()
 
 
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_printable(name): _printable(item) for name, item in value.items()}
+    return [_printable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as it will come out of the log; raises TypeError or ValueError where it isn't JSON-like."""
+    text = _encode(value)
+    # A payload wraps a value into a few levels of its own.
+    if is_too_deep(f"[[[[{text.decode()}]]]]"):
+        raise ValueError("it is nested too deeply")
+    return _decode(text)
+
+
 def hold(value: Any, journal: Journal) -> dict[str, Any]:
     """Put a value into a blob and return the reference to it."""
     text = _encode(value)
-    return {"$blob": journal.put_blob(text), "size": len(text)}
+    return blob_reference(journal.put_blob(text), len(text))
 
 
 def load(value: Any, journal: Journal) -> Any:
     """Return JSON-like data with every blob reference in it replaced by what it holds."""
     if isinstance(value, dict):
-        if value.keys() == {"$blob", "size"}:
-            return _decode(journal.get_blob(value["$blob"]))
+        if value.keys() == {"blob", "size"} and isinstance(value["blob"], str):
+            return _decode(journal.get_blob(value["blob"]))
         return {name: load(item, journal) for name, item in value.items()}
     if isinstance(value, list):
         return [load(item, journal) for item in value]

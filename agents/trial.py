@@ -16,7 +16,7 @@ from ..eventstore.event import Event, new_event
 from ..eventstore.memory_log import MemoryLog
 from .base import BaseAgent, queue_name
 from .context import TaskContext
-from .journal import AgentPlaces, LogJournal, TaskRequest, fresh_id, request_of
+from .journal import AgentPlaces, LogJournal, TaskRequest, fresh_id, hold, request_of
 from .turn import TaskOutcome, perform
 
 
@@ -54,6 +54,10 @@ class Trial:
         outcome = perform(agent, context)
         self.journal.append([outcome.event(again, self.journal)])
         return outcome
+
+    def hold(self, value: Any) -> dict[str, Any]:
+        """Put a value into a blob, as an earlier task's large result would be, and return the reference to it."""
+        return hold(value, self.journal)
 
     def events(self, pattern: str | None = None) -> list[Event]:
         """Return what was appended so far, oldest first; `pattern` as in `task.*`."""

@@ -18,7 +18,7 @@ from .base import BaseAgent
 from .context import TaskContext, finished
 from .errors import EffectInDoubt, EvidenceUnresolved, InvalidResponse, InvalidTask, TaskWithdrawn
 from .faults import compact, whole
-from .journal import Journal, TaskRequest, pack
+from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
 
 
@@ -98,22 +98,31 @@ def _typed(agent: BaseAgent, signature: inspect.Signature, task: Any) -> Any:
             expected = eval(expected, getattr(agent.execute_task, "__globals__", {}))  # the author's own annotation
         except NameError:  # a name imported for type checkers only
             return task
-    if expected is inspect.Parameter.empty:
+    if expected is inspect.Parameter.empty or not _checkable(expected):
         return task
     try:
         return msgspec.convert(task, expected)
     except msgspec.ValidationError as error:
         raise InvalidTask(type(agent).__name__, str(error)) from error
-    except TypeError:  # a type that msgspec doesn't know: the handler takes what comes
-        return task
+
+
+def _checkable(expected: Any) -> bool:
+    """Tell whether JSON-like data can be of a type; an agent that declares any other class takes what comes."""
+    from msgspec.inspect import CustomType, type_info
+
+    try:
+        return not isinstance(type_info(expected), CustomType)
+    except TypeError:
+        return False
 
 
 def _outcome(response: ToolResponse, context: TaskContext) -> TaskOutcome:
     outcome = response.outcome or "failed"
     try:
-        value = msgspec.json.decode(msgspec.json.encode(response.data))
-    except (TypeError, ValueError) as error:
-        raise InvalidResponse("execute_task", f"returned data that isn't JSON-like: {error}") from error
+        value = as_json(response.data)
+        as_json(response.evidence)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidResponse("execute_task", f"returned what isn't JSON-like: {error}") from error
     if context.cancelled:
         raise TaskWithdrawn(context.run, context.path)
     if outcome == "succeeded":
