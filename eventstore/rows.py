@@ -89,6 +89,14 @@ def marks(connection: Connection, prefix: str) -> dict[str, str]:
     return dict(connection.execute(statement, (prefix, end)).fetchall())
 
 
+def runs(connection: Connection, wanted: tuple[str, int]) -> list[str]:
+    """Return ids of runs that begin with a prefix, at most so many, in their order (which is that of their time)."""
+    prefix, limit = wanted
+    # "~" follows every digit and letter of an id.
+    statement = "SELECT DISTINCT run FROM events WHERE run >= ? AND run < ? AND run <> '' ORDER BY run LIMIT ?"
+    return [row[0] for row in connection.execute(statement, (prefix, prefix + "~", limit)).fetchall()]
+
+
 def _conditions(page: Filter) -> tuple[list[str], list[Any]]:
     """Turn the filters into terms; the partial indexes are used only where the term `<> ''` is spelt out."""
     terms: list[str] = []
