@@ -59,7 +59,8 @@ class Group:
         self.head = head
         self.hash = hash
         self.now = now
-        self._first = head + 1
+        #: The size of all payloads to write, in bytes.
+        self.size = 0
         self._version_of = version_of
         #: A refusal, what was there before, or the half-open range of `rows` that a request became.
         self._outcomes: list[Before | tuple[int, int]] = []
@@ -164,6 +165,7 @@ class Group:
         """Make rows of a request's events; where one is malformed, take them all back."""
         rows, versions, source, now = self.rows, self.versions, request.source, self.now
         position, previous, start, blobs = self.head, self.hash, len(self.rows), len(self.blobs)
+        size = 0
         if source and source not in good_names and (fault := append_fault(source, {})) is not None:
             return fault
         for new in request.events:
@@ -189,6 +191,7 @@ class Group:
             if version is None:
                 version = self._version_of(stream)
             versions[stream] = version = version + 1
+            size += len(text)
             data_hash = sha256(text).digest()
             header = (position, stream, version, id, type, schema, to, now, source, run, cause, trace, seen)
             previous = sha256(pack((previous, *header, data_hash))).digest()
@@ -196,6 +199,7 @@ class Group:
             if '"blob"' in payload:
                 self.blobs += [(blob, position) for blob in blobs_named(payload)]
         self.head, self.hash = position, previous
+        self.size += size
         return None
 
     def _take_back(self, start: int, blobs: int) -> None:

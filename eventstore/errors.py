@@ -20,7 +20,7 @@ The tree (what concerns its files from LogLocked on stands in `storage_errors`, 
     ├── NewerSchema           E110   written by a newer version
     ├── LogNotFound           E111   nothing to read
     ├── LogCutShort           E112   acknowledged events are missing at the end
-    ├── LogNotWritable        E113   permissions or a read-only file system
+    ├── LogNotAccessible      E113   permissions or a read-only file system
     ├── BlobMissing           E114   an event names a blob that is not there
     ├── BlobDamaged           E115   a blob's content is not what its name says
     └── TargetExists          E116   a backup never overwrites

@@ -41,12 +41,11 @@ PERMISSION, BUSY, LOCKED, READ_ONLY, IO_ERROR, CORRUPT, FULL, CANNOT_OPEN, NOT_A
 APPLICATION_ID = 0x5457_4C56
 
 
-def connect(path: Path, *, read_only: bool = False, busy_timeout_s: float = 0.0) -> Connection:
-    """Open an existing or (unless read_only) new file in autocommit mode; raises Error."""
-    mode = "ro" if read_only else "rwc"
+def connect(path: Path, *, mode: str = "rwc", busy_timeout_ms: int = 0) -> Connection:
+    """Open a file in autocommit mode, "rwc" (made where it is missing), "ro", or "ro&immutable=1"; raises Error."""
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
     # A log is used by the thread that made it; the checks of the library itself cost a look-up in each call.
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_ms / 1000, check_same_thread=False)
 
 
 def result_code(error: BaseException) -> int:

@@ -15,11 +15,12 @@ from typing import Literal, TypeVar
 from . import backup, rows, sqlite, storage, witness
 from .appending import Group, LooksKnown
 from .chain import GENESIS
+from .checkpoint import Checkpointer
 from .errors import TwelvefoldError
 from .event import Event
 from .lock import FileLock
 from .log import Append, Appended
-from .storage_errors import CorruptLog, LogCutShort, LogNotWritable, StorageFailed
+from .storage_errors import CorruptLog, LogCutShort, LogNotAccessible, StorageFailed
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -29,6 +30,8 @@ _INSERT = f"INSERT INTO events ({rows.COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,
 _HEADS = "INSERT INTO type_heads VALUES (?,?) ON CONFLICT DO UPDATE SET position = excluded.position"
 _MARK = "INSERT INTO marks VALUES (?,?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _IDS_PER_LOOKUP = 500
+#: About what a commit and an event write beside payloads, in bytes: pages of five trees; header, hashes, index entries.
+_COMMIT_SIZE, _ROW_SIZE = 20_000, 500
 
 
 class SqliteLog:
@@ -36,7 +39,7 @@ class SqliteLog:
 
     `durability`: "full" acknowledges after an fsync; "relaxed" after a write, which any process crash survives.
     `clock` gives nanoseconds since the epoch. `page_count_max` limits the file's size in pages of 4 KiB. Raises
-    LogLocked, LogNotWritable, ForeignFile, NewerSchema, LogCutShort, CorruptLog or StorageFailed.
+    LogLocked, LogNotAccessible, ForeignFile, NewerSchema, LogCutShort, CorruptLog or StorageFailed.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class SqliteLog:
     ) -> None:
         self.path = Path(path)
         self._clock = clock
+        self._durability = durability
         self._failure: TwelvefoldError | None = None
         self._head, self._hash, self._time = 0, GENESIS, 0
         self._versions: dict[str, int] = {}
@@ -63,6 +67,7 @@ class SqliteLog:
                 self._load()
                 self._hear_witness()
                 self._witness = witness.Witness(self._witness_path, durability)
+                self._checkpointer = Checkpointer(self.path, durability)
             except BaseException as error:
                 self._connection.close()
                 if isinstance(error, sqlite.Error | OSError):
@@ -93,6 +98,10 @@ class SqliteLog:
         if self._failure is not None:
             raise self._failure
         try:
+            if self._checkpointer.failure is not None:
+                raise self._checkpointer.failure
+            if self._checkpointer.due:
+                self._checkpointer.run_due(self._connection)
             try:
                 group = self._write(requests, None)
             except (LooksKnown, sqlite.IntegrityError):
@@ -139,9 +148,22 @@ class SqliteLog:
         """Write a consistent copy to a new file while the log stays in use; see `backup.copy_log`."""
         backup.copy_log(self._connection, self.path, target)
 
+    def stats(self) -> dict[str, int | str]:
+        """Return the head, the sizes of file and write-ahead file in bytes, durability, SQLite's version, any failure."""
+        left = storage.wal_of(self.path)
+        return {
+            "head": self._head,
+            "file_bytes": self.path.stat().st_size,
+            "wal_bytes": left.stat().st_size if left.exists() else 0,
+            "durability": self._durability,
+            "sqlite": sqlite.library_version(),
+            "failure": "" if self._failure is None else str(self._failure),
+        }
+
     def close(self) -> None:
         """Release the file and its lock."""
         try:
+            self._checkpointer.close()
             self._connection.close()
         finally:
             self._witness.close()
@@ -171,6 +193,7 @@ class SqliteLog:
             self._head, self._hash, self._time = group.head, group.hash, group.now
             self._remember(group.versions)
             self._witness.testify(self._head, self._hash)
+        self._checkpointer.committed(_COMMIT_SIZE + len(group.rows) * _ROW_SIZE + group.size)
         return group
 
     def _known(self, requests: Sequence[Append]) -> dict[bytes, Event]:
@@ -223,7 +246,7 @@ class SqliteLog:
         failure = storage.in_words(error, self.path) if isinstance(error, sqlite.Error | OSError) else error
         if isinstance(error, sqlite.IntegrityError):
             failure = CorruptLog(str(self.path), self._head + 1, f"another program wrote to it ({error})")
-        if isinstance(failure, LogNotWritable):
+        if isinstance(failure, LogNotAccessible):
             failure = StorageFailed(str(self.path), failure.reason)
         if isinstance(failure, StorageFailed | CorruptLog):
             self._failure = failure

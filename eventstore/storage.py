@@ -18,7 +18,7 @@ from .storage_errors import (
     LogCutShort,
     LogLocked,
     LogNotFound,
-    LogNotWritable,
+    LogNotAccessible,
     NewerSchema,
     StorageFailed,
     StorageFull,
@@ -26,7 +26,11 @@ from .storage_errors import (
 
 #: 32 MiB: holds the upper levels of every index of a log of ten million events.
 _CACHE_KIB = 32 * 1024
-_BUSY_TIMEOUT_S = 1.0
+#: How long a commit waits for a foreign program that holds the file's write lock, in milliseconds.
+BUSY_TIMEOUT_MS = 1000
+#: Of a new log, in bytes; an older file keeps its own.
+PAGE_SIZE = 4096
+_NO_ACCESS = (sqlite.READ_ONLY, sqlite.PERMISSION, sqlite.CANNOT_OPEN)
 
 
 def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqlite.Connection:
@@ -34,11 +38,10 @@ def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqli
     try:
         if not path.exists():
             _create(path)
-        connection = sqlite.connect(path, busy_timeout_s=_BUSY_TIMEOUT_S)
+        connection = _checked(path, "rwc")
     except (sqlite.Error, OSError) as error:
         raise in_words(error, path) from error
     try:
-        require_ours(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -62,14 +65,23 @@ def open_reader(path: Path) -> sqlite.Connection:
     if not path.exists():
         raise LogNotFound(str(path))
     try:
-        connection = sqlite.connect(path, read_only=True, busy_timeout_s=_BUSY_TIMEOUT_S)
+        return _checked(path, "ro")
     except sqlite.Error as error:
+        left = wal_of(path)
+        if sqlite.result_code(error) in _NO_ACCESS and not (left.exists() and left.stat().st_size > 0):
+            # SQLite needs its shared memory beside the file; where it cannot be made, nothing can be writing either.
+            try:
+                return _checked(path, "ro&immutable=1")
+            except sqlite.Error as second:
+                error = second
         raise in_words(error, path) from error
+
+
+def _checked(path: Path, mode: str) -> sqlite.Connection:
+    """Open the file and require it to be ours; raises sqlite.Error, ForeignFile or NewerSchema."""
+    connection = sqlite.connect(path, mode=mode, busy_timeout_ms=BUSY_TIMEOUT_MS)
     try:
         require_ours(connection, path)
-    except sqlite.Error as error:
-        connection.close()
-        raise in_words(error, path) from error
     except BaseException:
         connection.close()
         raise
@@ -95,17 +107,17 @@ def wal_of(path: Path) -> Path:
 def in_words(error: BaseException, path: Path) -> TwelvefoldError:
     """Turn an error of SQLite or of the system into ours."""
     if isinstance(error, OSError):
-        return LogNotWritable(str(path), error.strerror or str(error))
+        return LogNotAccessible(str(path), error.strerror or str(error))
     code = sqlite.result_code(error)
     reason = f"{error} ({sqlite.result_name(error)})"
     if code == sqlite.FULL:
         return StorageFull(str(path), _free_bytes(path))
     if code == sqlite.NOT_A_DATABASE:
         return ForeignFile(str(path), "it is no SQLite database")
-    if code == sqlite.CORRUPT:
+    if code == sqlite.CORRUPT or "Could not decode to UTF-8" in reason:
         return CorruptLog(str(path), 0, reason)
-    if code in (sqlite.READ_ONLY, sqlite.PERMISSION, sqlite.CANNOT_OPEN):
-        return LogNotWritable(str(path), reason)
+    if code in _NO_ACCESS:
+        return LogNotAccessible(str(path), reason)
     if code in (sqlite.BUSY, sqlite.LOCKED):
         return LogLocked(str(path), 0)
     return StorageFailed(str(path), reason)
@@ -122,6 +134,7 @@ def _create(path: Path) -> None:
         leftover.unlink(missing_ok=True)
     connection = sqlite.connect(draft)
     try:
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = WAL")
         migrate(connection)
     finally:

@@ -67,7 +67,7 @@ class StorageFailed(TwelvefoldError):
 
     def message(self) -> str:
         """Name the file and what failed, in SQLite's words."""
-        return f"the log {self.path} takes no more writes, storage failed: {self.reason}"
+        return f"storage failed under the log {self.path}, which takes no more writes: {self.reason}"
 
     def help(self) -> str:
         """Check, then restart."""
@@ -181,8 +181,8 @@ class LogCutShort(TwelvefoldError):
 
 
 @dataclass(eq=False)
-class LogNotWritable(TwelvefoldError):
-    """The home's folder, or the log in it, cannot be written: its permissions or its file system forbid it."""
+class LogNotAccessible(TwelvefoldError):
+    """The log, or the folder it lies in, cannot be opened or written: permissions or the file system forbid it."""
 
     code = "E113"
     path: str
@@ -190,7 +190,7 @@ class LogNotWritable(TwelvefoldError):
 
     def message(self) -> str:
         """Name the file and the reason."""
-        return f"the log {self.path} cannot be written: {self.reason}"
+        return f"the log {self.path} cannot be opened or written: {self.reason}"
 
     def help(self) -> str:
         """Show the permissions."""
