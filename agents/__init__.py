@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .response import ToolResponse as ToolResponse
     from .telemetry import AgentTelemetry as AgentTelemetry
     from .tool import Tool as Tool
+    from .trial import Trial as Trial
     from .trial import run_task as run_task
 
 _PLACES = {
@@ -21,6 +22,7 @@ _PLACES = {
     "TaskContext": "context",
     "Tool": "tool",
     "ToolResponse": "response",
+    "Trial": "trial",
     "run_task": "trial",
 }
 

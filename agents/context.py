@@ -177,8 +177,15 @@ class TaskContext:
         return self.values[name]
 
     def emit(self, type: str, data: Any = None) -> Event:
-        """Append a fact about this task to its own stream (`workspace.*`, or a family of yours); durable on return."""
-        return self.journal.append([self._event(type, data)])[0]
+        """Append a fact that has this task as its cause; durable on return.
+
+        `workspace.*` goes into the task's stream, a family of your own into the stream of its first token. Raises
+        ValueError for `task.*` and `effect.*`, which are recorded by calling, answering and `progress`.
+        """
+        family = type.partition(".")[0]
+        if family in ("task", "effect"):
+            raise ValueError(f"{type} is recorded by the runtime")
+        return self.journal.append([self._event(type, data, self.stream if family == "workspace" else family)])[0]
 
     def progress(self, fraction: float, stage: str | None = None) -> None:
         """Tell how far the task is (0.0 to 1.0) and in which stage; reported without waiting, and not too often."""
@@ -187,14 +194,13 @@ class TaskContext:
         if now - last < PROGRESS_INTERVAL_S and stage == last_stage and fraction < 1.0:
             return
         self._progressed = (now, stage)
-        self.journal.append_soon(self._event("task.progressed", {"progress": round(fraction, 4), "stage": stage}))
+        report = {"progress": round(fraction, 4), "stage": stage}
+        self.journal.append_soon(self._event("task.progressed", report, self.stream))
 
-    def _event(self, type: str, data: Any) -> NewEvent:
+    def _event(self, type: str, data: Any, stream: str) -> NewEvent:
         request = self.request
         payload = pack(data, self.journal) if isinstance(data, dict) else msgspec.json.encode(data).decode()
-        return NewEvent(
-            type=type, payload=payload, stream=self.stream, run=self.run, cause=request.id, trace=request.trace
-        )
+        return NewEvent(type=type, payload=payload, stream=stream, run=self.run, cause=request.id, trace=request.trace)
 
 
 def _raised(recorded: Recorded, call: Call, error: BaseException) -> BaseException:

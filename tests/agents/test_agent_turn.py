@@ -220,6 +220,29 @@ def test_a_handler_that_swallows_withdrawal_still_fails() -> None:
     assert (outcome.outcome, outcome.reason) == ("failed", "task_withdrawn")
 
 
+class Telling(BaseAgent):
+    def execute_task(self, task: Any, context: TaskContext) -> ToolResponse:
+        context.emit("workspace.created", {"folder": "x"})
+        context.emit("diary.written", 5)
+        for type in ("task.succeeded", "effect.completed"):
+            with pytest.raises(ValueError, match="runtime"):
+                context.emit(type)
+        return ToolResponse.succeeded(context.places.workspaces.name)
+
+
+def test_facts_about_a_task_go_where_they_belong() -> None:
+    """Workspace facts stand in the task's stream, an agent's own in theirs, and an outcome can't be forged."""
+    trial = Trial()
+    outcome = run_task(Telling(), trial=trial)
+    assert outcome.value == "workspaces"
+    (created,), (written,) = trial.events("workspace.*"), trial.events("diary.*")
+    request = trial.events("task.requested")[0]
+    assert (created.stream, written.stream) == (f"task.{request.run}.0", "diary")
+    assert created.cause == written.cause == request.id
+    assert created.run == written.run == request.run
+    assert len(trial.events("task.succeeded")) == 1
+
+
 class Maths(BaseAgent):
     @tool(effect="read")
     def add(self, a: int, b: int = 1) -> int:
