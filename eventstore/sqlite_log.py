@@ -149,7 +149,7 @@ class SqliteLog:
         backup.copy_log(self._connection, self.path, target)
 
     def stats(self) -> dict[str, int | str]:
-        """Return the head, the sizes of file and write-ahead file in bytes, durability, SQLite's version, any failure."""
+        """Return the head, the sizes of file and write-ahead file in bytes, durability, SQLite's version, failure."""
         left = storage.wal_of(self.path)
         return {
             "head": self._head,
