@@ -1,0 +1,69 @@
+"""The decider of a saga: one step after the other; on a failure what was done is undone, in reverse order.
+
+A step's compensation is known, and recorded with the step's request, before the step starts. From the success of a
+pivot step on nothing is undone: what fails then waits for a human (`retry`, `done` or `give_up`).
+"""
+
+from __future__ import annotations
+
+from .pipeline import join
+from .plan import Saga, steps_of
+from .turn import DECIDERS, At, Decider, Outcome, Turn
+from .undoing import is_under, undo_steps
+
+VERSION = 1
+
+
+def advance(plan: Saga, at: At, turn: Turn) -> Outcome | None:
+    """Bring the first open step forward, or after a failure the undoing, whose end is the saga's."""
+    outcomes = []
+    for n, step in enumerate(steps_of(plan)):
+        place = at.step(plan, n)
+        outcome = turn.advance(step, place)
+        if outcome is None:
+            return None
+        if outcome.kind == "failed":
+            if turn.stopping:
+                return outcome
+            if passed_pivot(plan, at, turn):
+                return None if _parked(outcome, place, turn) else outcome
+            return outcome if undo(plan, at, turn) else None
+        outcomes.append(outcome)
+    return join(outcomes)
+
+
+def undo(plan: Saga, at: At, turn: Turn) -> bool:
+    """Undo the steps in reverse order, unless a pivot has succeeded; one that may have waits for a human's word."""
+    if passed_pivot(plan, at, turn):
+        return True
+    for n, step in enumerate(steps_of(plan)):
+        task = turn.run.tasks.get(f"{at.path}.{n}") if step.pivot and step.undo is None else None
+        if task is not None and task.doubt:
+            if task.phase != "parked":
+                turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="in_doubt")
+            turn.ask(task.path, "in_doubt", "it was stopped half-way and can't be undone: did it happen?")
+            return False
+    return undo_steps(plan, at, turn)
+
+
+def passed_pivot(plan: Saga, at: At, turn: Turn) -> bool:
+    """Tell whether the point of no return has been passed: a pivot step has succeeded."""
+    for n, step in enumerate(steps_of(plan)):
+        outcome = turn.outcomes.get(f"{at.path}.{n}") if step.pivot else None
+        if outcome is not None and outcome.kind == "succeeded":
+            return True
+    return False
+
+
+def _parked(outcome: Outcome, step: At, turn: Turn) -> bool:
+    """Park what failed beyond the pivot for a human; False where nobody can bring it on any more."""
+    task = turn.run.tasks.get(outcome.path)
+    started_undoing = any(is_under(path, step.path) for path in turn.run.undone)
+    if task is None or task.final or started_undoing:
+        return False
+    turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="beyond_pivot", error=outcome.error)
+    turn.ask(task.path, "beyond_pivot", f"failed beyond the point of no return: {outcome.reason}")
+    return True
+
+
+DECIDERS[Saga] = Decider(VERSION, advance, undo)

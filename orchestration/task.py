@@ -1,0 +1,149 @@
+"""The decider of a single task: request, timeouts, retries with backoff, demanded evidence, answers with a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from .plan import Retry, Task
+from .run_state import Report, TaskState
+from .turn import DECIDERS, NS, At, Decider, Outcome, Turn
+from .values import Absent, resolve
+
+VERSION = 1
+#: How deep tasks may answer with plans, the first answer being 1.
+DEPTH_MAX = 3
+ONCE = Retry(attempts_max=1)
+COMPENSATION_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0)
+
+
+def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
+    """Request the task where that is due, judge what was reported, and tell the outcome once it is final."""
+    while True:
+        task = turn.run.tasks.get(at.path)
+        if task is None or task.phase == "ready":
+            if turn.stopping and not _is_undo(at.path):
+                return None
+            if not _request(plan, at, task, turn):
+                return None
+        elif task.phase == "expired":
+            turn.cancel(task, task.reason)
+        elif task.phase == "parked":
+            turn.ask(at.path, task.reason, task.report.error if task.report else None)
+            return None
+        elif task.phase == "planned" and task.plan is not None:
+            turn.cancel_timers(at.path)
+            if not _refused(at, turn):
+                outcome = turn.advance(task.plan, at.planned(task.plan))
+                if outcome is None or not _unproven(plan, task, outcome.kind, outcome.evidence, turn):
+                    return outcome
+        elif task.phase == "reported" and task.report is not None:
+            turn.cancel_timers(at.path, ("timeout", "release"))
+            if not _unproven(plan, task, task.report.outcome, task.report.evidence, turn):
+                return _judged(plan, task, task.report, at, turn)
+        else:
+            return None
+
+
+def undo(plan: Task, at: At, turn: Turn) -> bool:
+    """Undo the plan that the task answered with; what a task did itself only its step's `undo` can undo."""
+    task = turn.run.tasks.get(at.path)
+    if task is None or task.plan is None:
+        return True
+    return turn.undo(task.plan, at.planned(task.plan))
+
+
+def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
+    """Request the next attempt; False once it is out, True where the task was decided without one."""
+    compensates = _is_undo(at.path)
+    value = resolve(plan.input, lambda reference: turn.look_up(reference, at), lenient=compensates)
+    if isinstance(value, Absent):
+        kind = "nothing_to_do" if value.idle else "failed"
+        detail = {"reason": value.problem} if value.idle else {"reason": "reference", "error": value.problem}
+        turn.decide(f"task.{kind}", at.path, agent=plan.agent, **detail)
+        return True
+    attempt = task.attempt + 1 if task else 1
+    data: dict[str, Any] = {
+        "agent": plan.agent,
+        "input": value,
+        "requires": list(plan.requires),
+        "attempt": attempt,
+        "timeout_s": plan.timeout_s,
+        "effect": plan.effect,
+        "undo": compensates,
+    }
+    if plan.name:
+        data["name"] = plan.name
+    if plan.undo is not None:
+        data["compensation"] = msgspec.to_builtins(plan.undo)
+    if task and task.answers:
+        data["answers"] = list(task.answers)
+    turn.decide("task.requested", at.path, to=plan.agent, **data)
+    if plan.timeout_s is not None:
+        turn.set_timer("timeout", at.path, turn.fact.time + int(plan.timeout_s * NS), attempt)
+    if plan.deadline_s is not None and task is None:
+        turn.set_timer("deadline", at.path, turn.fact.time + int(plan.deadline_s * NS))
+    return False
+
+
+def _unproven(plan: Task, task: TaskState, outcome: str, evidence: Sequence[dict[str, Any]], turn: Turn) -> bool:
+    """Fail a success that lacks a kind of evidence which the plan demands (a human's word needs none)."""
+    if outcome != "succeeded" or not plan.requires or task.final:
+        return False
+    lacking = sorted(set(plan.requires) - {str(item.get("kind")) for item in evidence})
+    if lacking:
+        error = f"succeeded without the evidence that is demanded: {', '.join(lacking)}"
+        turn.decide("task.failed", task.path, reason="evidence", error=error, evidence=list(evidence))
+    return bool(lacking)
+
+
+def _refused(at: At, turn: Turn) -> bool:
+    """Fail a task that must not answer with a plan."""
+    problem = ""
+    if _is_undo(at.path):
+        problem = "a compensation can't answer with a plan"
+    elif at.depth >= DEPTH_MAX:
+        problem = f"tasks may answer with plans at most {DEPTH_MAX} deep"
+    if problem:
+        turn.decide("task.failed", at.path, reason="plan", error=problem)
+    return bool(problem)
+
+
+def _judged(plan: Task, task: TaskState, report: Report, at: At, turn: Turn) -> Outcome | None:
+    """Tell what a report means: the outcome, or None where a human or another attempt follows."""
+    if report.outcome == "needs_human":
+        turn.ask(task.path, report.reason, report.question)
+        return None
+    if report.outcome == "failed" and _tries_again(plan, task, report, turn):
+        return None
+    turn.cancel_timers(task.path)
+    return Outcome(
+        report.outcome, task.path, report.value, report.evidence, report.reason, report.error, report.message
+    )
+
+
+def _tries_again(plan: Task, task: TaskState, report: Report, turn: Turn) -> bool:
+    """Set the timer of the next attempt, if there is to be one."""
+    compensates = _is_undo(task.path)
+    retry = plan.retry or (COMPENSATION_RETRY if compensates else ONCE)
+    over = (
+        task.final
+        or task.overdue
+        or task.plan is not None
+        or task.failures >= retry.attempts_max
+        or report.reason in retry.unless
+    )
+    if over or not task.request or (turn.stopping and not compensates):
+        return False
+    due = turn.fact.time + int(retry.delay_s(task.failures) * NS)
+    turn.set_timer("retry", task.path, due, task.attempt)
+    return True
+
+
+def _is_undo(path: str) -> bool:
+    return path.endswith(".undo")
+
+
+DECIDERS[Task] = Decider(VERSION, advance, undo)

@@ -1,0 +1,83 @@
+"""Undoing what the steps of a node have done: in reverse order, each by its compensation, with retries.
+
+Owns what *done* and *undone* mean: a task has done something once it succeeded, or was stopped and nobody knows how
+far it came (`doubt`); it is undone once a compensation of it, or of a step around it, has succeeded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .plan import PatternFields, Task, steps_of
+from .run_state import Run, TaskState
+from .turn import At, Turn
+
+
+def undo_steps(plan: PatternFields, at: At, turn: Turn) -> bool:
+    """Undo the steps of a pattern, last first; True once that is over."""
+    numbered = reversed([*enumerate(steps_of(plan))])
+    return all(undo_step(step, at.step(plan, n), turn) for n, step in numbered)
+
+
+def undo_step(step: PatternFields, at: At, turn: Turn) -> bool:
+    """Undo one step: by its own compensation where it has one, else by undoing what is inside it."""
+    if step.undo is None:
+        return turn.undo(step, at)
+    place = at.undo()
+    if place.path not in turn.run.tasks and not has_done(turn.run, at.path):
+        return True
+    assert isinstance(step.undo, Task)  # plans are checked for it
+    outcome = turn.advance(step.undo, place)
+    if outcome is None:
+        return False
+    if outcome.kind != "failed":
+        if at.path not in turn.run.undone:
+            turn.decide("task.compensated", at.path)
+        return True
+    task = turn.run.tasks[place.path]
+    if task.final:
+        return True
+    _park(task, turn)
+    return False
+
+
+def has_done(run: Run, path: str) -> bool:
+    """Tell whether a task at or below a path has done something that isn't undone."""
+    return any(
+        is_under(task.path, path) and _did(task) and not _is_undone(run, task.path) for task in run.tasks.values()
+    )
+
+
+def accounts(run: Run) -> dict[str, Any]:
+    """Say what was undone and what was done and is not; tasks that only read have nothing to undo."""
+    standing = [t.path for t in run.tasks.values() if _did(t) and t.effect != "read" and not _is_undone(run, t.path)]
+    return {"undone": sorted(run.undone), "not_undone": sorted(standing)}
+
+
+def is_under(path: str, root: str) -> bool:
+    """Tell whether a path is root or below it."""
+    return path == root or path.startswith(root + ".")
+
+
+def _park(task: TaskState, turn: Turn) -> None:
+    """Leave a compensation that failed for good to a human, saying what is undone and what is not."""
+    report = task.report
+    reason = report.reason if report else ""
+    turn.decide(
+        "task.parked",
+        task.path,
+        what=f"parked/{task.attempt}",
+        reason="compensation",
+        failure=reason,
+        error=report.error if report else None,
+        **accounts(turn.run),
+    )
+    turn.ask(task.path, "compensation", f"could not be undone: {reason}")
+
+
+def _did(task: TaskState) -> bool:
+    return not task.undo and (task.doubt or (task.report is not None and task.report.outcome == "succeeded"))
+
+
+def _is_undone(run: Run, path: str) -> bool:
+    return any(is_under(path, root) for root in run.undone)
