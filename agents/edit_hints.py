@@ -1,0 +1,38 @@
+"""Where a text that was not found probably stands, for a person to look at; never used to edit. Pure."""
+
+from __future__ import annotations
+
+import difflib
+
+import msgspec
+
+#: A file beyond this many lines is not searched for similar ones, which costs quadratic time.
+LINES_MAX = 20_000
+
+
+class Hint(msgspec.Struct, frozen=True):
+    """A line worth looking at, and why."""
+
+    line: int
+    message: str
+
+
+def nearest(wanted: str, text: str) -> Hint | None:
+    """Return the place that differs in white space only, else the line most like the longest one looked for."""
+    wanted_lines = [line for line in wanted.split("\n") if line.strip()]
+    lines = text.split("\n")
+    if not wanted_lines or len(lines) > LINES_MAX:
+        return None
+    squeezed = [" ".join(line.split()) for line in lines]
+    looked_for = [" ".join(line.split()) for line in wanted_lines]
+    filled = [(number, line) for number, line in enumerate(squeezed, 1) if line]
+    for n in range(len(filled) - len(looked_for) + 1):
+        if [line for _, line in filled[n : n + len(looked_for)]] == looked_for:
+            line = filled[n][0]
+            return Hint(line, f"at line {line} it stands with other indentation or spacing")
+    longest = max(looked_for, key=len)
+    similar = difflib.get_close_matches(longest, {line for _, line in filled if len(line) < 500}, n=1, cutoff=0.7)
+    if not similar:
+        return None
+    line = squeezed.index(similar[0]) + 1
+    return Hint(line, f"line {line} is the most similar: {lines[line - 1].strip()[:120]}")

@@ -1,0 +1,114 @@
+"""An issue: its title, its state, and the explicit edits that it asks for.
+
+Owns the way from an issue's text to edits; leaves making them to `edits`. Pure: the names of the repository's files are
+an argument. The text is data from strangers. Keeps: an edit comes only from an old and a new text for a file that the
+issue names; what is missing from that is said, not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+
+import msgspec
+
+from .edits import Edit
+from .issue_blocks import Block, read
+from .issue_diff import find_diffs, is_diff
+from .issue_pairs import Pair, Problem, find_pairs
+from .issue_paths import Scope, choose, listed_files
+
+#: What a status may say of an issue that is over; such an issue asks for nothing any more.
+_OVER = re.compile(
+    r"(?:resolved|closed|done|fixed|merged|completed?|released|won['’]?t ?fix|wont ?fix|duplicate|invalid|obsolete"
+    r"|rejected|cancell?ed)\b",
+    re.IGNORECASE,
+)
+SLUG_LENGTH_MAX = 40
+
+
+class Issue(msgspec.Struct, frozen=True):
+    """What an issue says. `over` is its status where that means that it is settled; None for an open one."""
+
+    title: str
+    over: str | None
+    pairs: list[Pair]
+    problems: list[Problem]
+    listed: list[str]
+
+    def edits(self, files: Collection[str]) -> tuple[list[Edit], list[Problem]]:
+        """Return the edits for a repository with these files, and what keeps pairs of the issue from being one."""
+        edits: list[Edit] = []
+        problems = list(self.problems)
+        for pair in self.pairs:
+            offered = pair.scopes
+            if len(self.listed) == 1:
+                offered = [*offered, Scope(self.listed, 0)]
+            path, why = choose(offered, files)
+            if not path:
+                problems.append(Problem(pair.line, f"has an old and a new text, but {why}"))
+            elif pair.old == pair.new:
+                problems.append(Problem(pair.line, "has the same text twice, as the old and as the new one"))
+            elif pair.old is not None and not pair.old.strip():
+                problems.append(Problem(pair.line, "has no old text, so nothing says where the new one goes"))
+            else:
+                values = {name: getattr(pair, name) for name in ("old", "new", "count", "lines", "line", "at_line")}
+                edits.append(Edit(path=path, **values))
+        return edits, sorted(problems, key=lambda problem: problem.line)
+
+
+def parse_issue(text: str, name: str = "") -> Issue:
+    """Read an issue's Markdown; any text is a valid issue. `name` (a file's) serves where it has no title."""
+    document = read(text)
+    blocks = document.blocks
+    diffs, wrong_diffs = find_diffs(blocks)
+    words = [block for block in blocks if not is_diff(block)]
+    pairs, wrong_pairs = find_pairs(words)
+    return Issue(
+        title=document.fields.get("title") or _title(blocks) or _from_name(name) or "Untitled issue",
+        over=_over(document.fields.get("status") or document.fields.get("state") or "", blocks),
+        pairs=sorted([*diffs, *pairs], key=lambda pair: pair.line),
+        problems=[*wrong_diffs, *wrong_pairs],
+        listed=listed_files(blocks),
+    )
+
+
+def slug(title: str) -> str:
+    """Return a title as a part of a branch's name: lower-case letters and digits, joined by hyphens."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain)
+    made = ""
+    for word in words:
+        if made and len(made) + 1 + len(word) > SLUG_LENGTH_MAX:
+            break
+        made = f"{made}-{word}" if made else word[:SLUG_LENGTH_MAX]
+    return made or "issue"
+
+
+def _title(blocks: list[Block]) -> str:
+    headings = [block for block in blocks if block.kind == "heading"]
+    first = next((block for block in headings if block.level == 1), next(iter(headings), None))
+    if first is None:
+        first = next((block for block in blocks if block.kind == "text"), None)
+    if first is None:
+        return ""
+    line = " ".join(first.plain().split("\n", 1)[0].split())
+    line = re.sub(r"^(?:issue\s*)?#\d+\s*[:.–—-]?\s*", "", line, flags=re.IGNORECASE)
+    return line[:120].strip()
+
+
+def _from_name(name: str) -> str:
+    stem = name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return " ".join(re.split(r"[-_\s]+", stem)).strip()
+
+
+def _over(field: str, blocks: list[Block]) -> str | None:
+    statements = [field]
+    for n, block in enumerate(blocks):
+        lines = block.plain().split("\n") if block.kind == "text" else []
+        statements += [found[1] for line in lines if (found := re.match(r"\s*(?:status|state)\s*:\s*(.+)", line, re.I))]
+        is_status = block.kind == "heading" and block.text.strip().lower().rstrip(":") in ("status", "state")
+        if is_status and n + 1 < len(blocks) and blocks[n + 1].kind == "text":
+            statements.append(blocks[n + 1].plain().split("\n")[0])
+    return next((" ".join(said.split()) for said in statements if _OVER.match(said.strip())), None)

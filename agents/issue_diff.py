@@ -1,0 +1,136 @@
+"""Diffs in an issue: real ones, and blocks of `-` and `+` lines that only look like one.
+
+Owns their reading: unidiff for what says where its hunks stand, a tolerant reading for what people type by hand. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
+
+from .issue_blocks import Block
+from .issue_pairs import Pair, Problem, stated_count
+from .issue_paths import Scope, of_info, scopes
+
+_LANGUAGES = ("diff", "patch", "udiff")
+_HEADER = re.compile(r"^(?:---|\+\+\+) ?(\S.*)?$|^(?:diff --git|index |new file mode|deleted file mode)", re.MULTILINE)
+_REAL_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
+_UNSUPPORTED = re.compile(r"^(?:rename from|copy from|GIT binary patch|Binary files|old mode|new mode)", re.MULTILINE)
+_NO_NEWLINE = "\\\\ No newline at end of file"
+
+
+def is_diff(block: Block) -> bool:
+    """Tell whether a code block is a diff, by its language or by its first lines."""
+    if block.kind != "code":
+        return False
+    language = re.split(r"[\s:{]", block.info.strip("{. "), maxsplit=1)[0].lower()
+    headed = re.match(r"(?:diff --git .*\n(?:.*\n){0,4}?)?--- .*\n\+\+\+ ", block.text)
+    return language in _LANGUAGES or headed is not None
+
+
+def find_diffs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
+    """Return a pair for each hunk of each diff, and what of them cannot be taken as one."""
+    pairs: list[Pair] = []
+    problems: list[Problem] = []
+    for at, block in enumerate(blocks):
+        if not is_diff(block):
+            continue
+        if _UNSUPPORTED.search(block.text):
+            problems.append(Problem(block.line, "is a diff that renames, changes a mode or holds binary data"))
+            continue
+        offered = [Scope(of_info(block.info), block.line), *scopes(blocks, at)]
+        found = _real(block, offered) or _typed(block, offered, blocks[at - 1 : at] if at else [])
+        pairs += [item for item in found if isinstance(item, Pair)]
+        problems += [item for item in found if isinstance(item, Problem)]
+        if not found:
+            problems.append(Problem(block.line, "is a diff that changes nothing"))
+    return pairs, problems
+
+
+def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
+    """Read a diff with hunk headers; nothing where they are missing or their numbers don't fit the lines."""
+    if not _REAL_HUNK.search(block.text):
+        return []
+    text = block.text
+    if not re.search(r"^--- ", text, re.MULTILINE):
+        text = "--- a\n+++ a\n" + text
+    # An editor that trims white space takes the blank of an empty context line.
+    text = re.sub(r"^$(?=\n.)", " ", text, flags=re.MULTILINE)
+    try:
+        patch = PatchSet(text)
+    except UnidiffParseError:
+        return []
+    found: list[Pair | Problem] = []
+    for file in patch:
+        named = text is block.text or bool(re.search(r"^--- ", block.text, re.MULTILINE))
+        place = [Scope([file.path], block.line)] if named else offered
+        for hunk in file:
+            old = "".join(line.value for line in hunk if line.is_context or line.is_removed)
+            new = "".join(line.value for line in hunk if line.is_context or line.is_added)
+            before = None if file.is_added_file else old
+            after = None if file.is_removed_file else new
+            line = block.line + (hunk[0].diff_line_no or 0) if len(hunk) else block.line
+            found.append(_hunk(before, after, line, place, at_line=hunk.source_start))
+    return found
+
+
+def _hunk(old: str | None, new: str | None, line: int, place: list[Scope], at_line: int = 0) -> Pair | Problem:
+    if old is not None and not old.strip():
+        return Problem(line, "is a diff that adds lines and does not say where")
+    if old == new:
+        return Problem(line, "is a diff that changes nothing but the end of the file")
+    return Pair(old, new, True, line, place, at_line=at_line)
+
+
+def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[Pair | Problem]:
+    """Read `-` and `+` lines with or without context, typed by hand; `@@` or `...` stands between two places."""
+    found: list[Pair | Problem] = []
+    place = list(offered)
+    old: list[str] = []
+    new: list[str] = []
+    begun = block.line + 1
+    count = next((stated_count(b.text) for b in before if b.kind == "text"), None)
+
+    def finish(next_line: int) -> None:
+        nonlocal begun
+        if old != new:
+            made = _hunk(_text(old), _text(new), begun, place)
+            found.append(
+                Pair(made.old, made.new, True, made.line, place, count or 1) if isinstance(made, Pair) else made
+            )
+        old.clear()
+        new.clear()
+        begun = next_line
+
+    lines = block.text.split("\n")[:-1]
+    for number, line in enumerate(lines, block.line + 1):
+        header = _HEADER.match(line)
+        if header and not (line.startswith(("--- ", "+++ ")) and old):
+            finish(number + 1)
+            if header[1] and not header[1].startswith("/dev/null"):
+                place = [Scope([_path(header[1])], number)]
+        elif line.startswith("@@") or line.strip() in ("...", "…", "[...]"):
+            finish(number + 1)
+        elif line.startswith("-"):
+            old.append(line[1:])
+        elif line.startswith("+"):
+            new.append(line[1:])
+        elif line.startswith(" ") or not line:
+            old.append(line[1:])
+            new.append(line[1:])
+        elif not line.startswith("\\"):
+            return [Problem(number, "is a line of a diff that starts with none of `-`, `+` and a blank")]
+    finish(0)
+    return found
+
+
+def _text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _path(header: str) -> str:
+    path = header.split("\t")[0].strip().strip('"')
+    return path[2:] if path.startswith(("a/", "b/")) else path
