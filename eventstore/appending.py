@@ -59,6 +59,8 @@ class Group:
         self.head = head
         self.hash = hash
         self.now = now
+        #: Whether every row is a plain fact: to, run, cause, trace and seen are empty.
+        self.is_plain = True
         #: The size of all payloads to write, in bytes.
         self.size = 0
         self._version_of = version_of
@@ -186,6 +188,8 @@ class Group:
             if not well_formed and (fault := fault_of(new, position - self.head)) is not None:
                 self._take_back(start, blobs)
                 return fault
+            if to or run or cause or trace or seen:
+                self.is_plain = False
             position += 1
             version = versions.get(stream)
             if version is None:
@@ -194,7 +198,7 @@ class Group:
             size += len(text)
             data_hash = sha256(text).digest()
             header = (position, stream, version, id, type, schema, to, now, source, run, cause, trace, seen)
-            previous = sha256(pack((previous, *header, data_hash))).digest()
+            previous = sha256(pack((previous, data_hash, header))).digest()
             rows.append((*header, payload, data_hash, previous))
             if '"blob"' in payload:
                 self.blobs += [(blob, position) for blob in blobs_named(payload)]

@@ -15,14 +15,14 @@ import msgspec
 
 from . import rows, sqlite, witness
 from .blobs import BlobStore, names_of
-from .chain import GENESIS, pack
+from .chain import GENESIS, HEADER_LENGTH, pack
 from .errors import TwelvefoldError
 from .names import prefixes
 from .reader import LogReader
 from .storage_errors import CorruptLog, LogCutShort
 
 _PAGE = 5_000
-_HEADER, _DATA, _DATA_HASH, _HASH = slice(0, 13), 13, 14, 15
+_TYPE, _TIME, _DATA, _DATA_HASH, _HASH = 4, 7, 13, 14, 15
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -96,12 +96,12 @@ class _Walk:
             self.forgotten += 1
         elif not isinstance(payload, str) or sha256(payload.encode()).digest() != data_hash:
             raise self._bad(position, "its data is not what was appended")
-        if sha256(pack((self.hash, *row[_HEADER], data_hash))).digest() != row[_HASH]:
+        if sha256(pack((self.hash, data_hash, row[:HEADER_LENGTH]))).digest() != row[_HASH]:
             raise self._bad(position, "its header is not what was appended, or the event before it is another one")
-        if row[7] < self.time:
+        if row[_TIME] < self.time:
             raise self._bad(position, "its time lies before that of the event before it")
-        self.position, self.hash, self.time = position, row[_HASH], row[7]
-        self.types[row[4]] = position
+        self.position, self.hash, self.time = position, row[_HASH], row[_TIME]
+        self.types[row[_TYPE]] = position
 
     def _bad(self, position: int, reason: str) -> CorruptLog:
         return CorruptLog(str(self._reader.path), position, reason)

@@ -42,9 +42,6 @@ CREATE INDEX events_to ON events ("to") WHERE "to" <> '';
 
 CREATE TRIGGER events_refuse_delete BEFORE DELETE ON events
 BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
-CREATE TRIGGER events_refuse_replace BEFORE INSERT ON events
-WHEN new.position <> coalesce((SELECT max(position) FROM events), 0) + 1
-BEGIN SELECT RAISE(ABORT, 'events are only appended, without a gap'); END;
 CREATE TRIGGER events_refuse_update BEFORE UPDATE ON events
 WHEN new.data IS NOT NULL OR (new.position, new.stream, new.version, new.id, new.type, new.schema, new."to", new.time,
         new.source, new.run, new.cause, new.trace, new.seen, new.data_hash, new.hash)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -27,6 +28,9 @@ Answer = TypeVar("Answer")
 Durability = Literal["full", "relaxed"]
 _VERSIONS_MAX = 100_000
 _INSERT = f"INSERT INTO events ({rows.COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+#: For plain facts, whose to, run, cause, trace and seen are empty: a bound value costs four times what a constant does.
+_INSERT_PLAIN = f"INSERT INTO events ({rows.COLUMNS}) VALUES (?,?,?,?,?,?,'',?,?,'',x'','',0,?,?,?)"
+_plain_values = itemgetter(0, 1, 2, 3, 4, 5, 7, 8, 13, 14, 15)
 _HEADS = "INSERT INTO type_heads VALUES (?,?) ON CONFLICT DO UPDATE SET position = excluded.position"
 _MARK = "INSERT INTO marks VALUES (?,?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _IDS_PER_LOOKUP = 500
@@ -179,7 +183,10 @@ class SqliteLog:
             execute("ROLLBACK")
             return group
         if group.rows:
-            many(_INSERT, group.rows)
+            if group.is_plain:
+                many(_INSERT_PLAIN, map(_plain_values, group.rows))
+            else:
+                many(_INSERT, group.rows)
             many(_HEADS, group.type_heads().items())
         if group.blobs:
             many("INSERT OR IGNORE INTO blob_names VALUES (?,?)", group.blobs)
