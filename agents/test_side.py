@@ -1,0 +1,220 @@
+"""One side of the comparison: the tests of one commit, run in a workspace of its own, with the proof that they were.
+
+Owns the order of one run: lay out, surround, ask, run, read, judge, clear away. Keeps: nothing of it is left in the
+workspaces, whatever the tests did, and nothing is written in the user's repository.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .node_modules import lend_node_modules
+from .source_roots import module_names, source_roots
+from .test_compare import Tested
+from .test_environment import build, ready_command
+from .test_probe import Proof, Seen, judge
+from .test_record import lay_recorder, read_record
+from .test_resolution import find_builds, find_modules
+from .test_results import Results, read_results
+from .test_run import Execution, Limits, run_guarded
+from .test_runner import TestCommand
+from .test_sources import Tree
+from .workspace import Workspace
+
+#: Arguments by which a tool behind an npm script writes its results to a file.
+_REPORTERS = {
+    "jest": ("--json", "--outputFile={file}"),
+    "vitest": ("--reporter=default", "--reporter=json", "--outputFile.json={file}"),
+    "mocha": ("--reporter", "json", "--reporter-option", "output={file}"),
+}
+#: Exit codes by which pytest says that it was interrupted, broke or was misused, whatever ran until then.
+_PYTEST_STOPS = {
+    2: "pytest was interrupted",
+    3: "pytest broke down",
+    4: "pytest refused its arguments or a conftest.py",
+}
+
+
+class SideReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All there is to know of one run; what the log keeps of it."""
+
+    commit: str
+    kind: str
+    command: str
+    execution: Execution
+    results: Results
+    proof: Proof
+    missing: str = ""
+
+    def tested(self) -> Tested:
+        """Return the run as the comparison sees it."""
+        doubt = "" if self.proof.status == "proved" else self.proof.reason or self.proof.status
+        # Where nothing ran there is nothing to doubt, and the reason for that says more.
+        nothing = self._stop() or (
+            not self.results.ran and (self.execution.exit_code or self.kind not in ("make", "command"))
+        )
+        return Tested(
+            results=self.results,
+            exit_code=self.execution.exit_code,
+            stop=self._stop(),
+            doubt="" if nothing else doubt,
+            counted=self.kind not in ("make", "command") and not (self.kind == "npm" and self.results.source == "none"),
+        )
+
+    def _stop(self) -> str:
+        execution = self.execution
+        if self.missing or execution.problem:
+            return f"the tests could not be started: {self.missing or execution.problem}"
+        if execution.stopped == "timeout":
+            return f"the tests had not ended after {execution.elapsed_s:.0f} s"
+        if execution.stopped:
+            return f"the run of the tests was {execution.stopped}"
+        if execution.exit_code is not None and execution.exit_code < 0:
+            return f"the tests were ended by signal {-execution.exit_code}"
+        if self.kind == "pytest" and execution.exit_code in _PYTEST_STOPS:
+            broken = f": {self.results.broken[0]} could not be loaded" if self.results.broken else ""
+            return _PYTEST_STOPS[execution.exit_code] + broken
+        return ""
+
+
+def run_side(
+    workspace: Workspace,
+    *,
+    repo: Path,
+    tree: Tree,
+    changed: Sequence[str],
+    commands: Sequence[TestCommand],
+    caller: Mapping[str, str],
+    limits: Limits,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> SideReport:
+    """Run the first command that can be run in a workspace, and clear the run's own folder away."""
+    scratch = workspace.folder.with_name(workspace.folder.name + ".scratch")
+    _clear(scratch)
+    scratch.mkdir(mode=0o700)
+    try:
+        return _run(workspace, scratch.resolve(), repo.resolve(), tree, changed, commands, caller, limits, cancelled)
+    finally:
+        _clear(scratch)
+
+
+def _run(
+    workspace: Workspace,
+    scratch: Path,
+    repo: Path,
+    tree: Tree,
+    changed: Sequence[str],
+    commands: Sequence[TestCommand],
+    caller: Mapping[str, str],
+    limits: Limits,
+    cancelled: Callable[[], bool],
+) -> SideReport:
+    folder = workspace.folder.resolve()
+    changed = [path for path in changed if path in tree.paths]
+    roots = source_roots(tree.paths, tree.contents, changed)
+    names = {name: path for path in changed for name in module_names(path, roots)}
+    out = lay_recorder(scratch, [folder, repo], names)
+    surround: dict[str, Any] = {"workspace": folder, "repo": repo, "scratch": scratch, "caller": caller, "roots": roots}
+    chosen, missing = ready_command(commands, build(command=commands[0], **surround))
+    command = chosen or commands[0]
+    environment = build(command=command, **surround)
+    known = {"commit": workspace.commit, "kind": command.kind, "command": command.text()}
+    if chosen is None:
+        nothing = Proof(status="unproved", reason=missing)
+        return SideReport(
+            execution=Execution(exit_code=None), results=Results(), proof=nothing, missing=missing, **known
+        )
+    if any(path.endswith("package.json") for path in tree.paths):
+        lend_node_modules(repo, folder)
+    resolves = find_modules(command, list(names), environment)
+    builds = find_builds(command, environment)
+    watched = _age(folder, changed)
+    argv = _arguments(command, scratch)
+    execution = run_guarded(
+        argv, folder=folder, env=environment.env, scratch=scratch, limits=limits, cancelled=cancelled
+    )
+    record = read_record(out)
+    seen = Seen(
+        workspace=str(folder), repo=str(repo), own=[str(scratch)], tracked=set(tree.paths), names=names, record=record,
+        resolves=resolves, read=_read_since(folder, watched), builds=builds,
+    )  # fmt: skip
+    proof = judge(command.kind, changed, seen, lambda file, path: _same(Path(file), folder / path))
+    results = read_results(command.kind, record, _reports(scratch), _output(scratch))
+    return SideReport(execution=execution, results=results, proof=proof, **known)
+
+
+def _arguments(command: TestCommand, scratch: Path) -> list[str]:
+    if command.shell:
+        return ["/bin/sh", "-c", command.shell]
+    argv = list(command.argv)
+    if command.kind == "go" and "-json" not in argv:
+        argv.insert(2, "-json")
+    if command.inner in _REPORTERS and "--" not in argv:
+        argv += ["--", *(word.format(file=scratch / "js.json") for word in _REPORTERS[command.inner])]
+    return argv
+
+
+def _reports(scratch: Path) -> dict[str, bytes]:
+    files = [scratch / name for name in ("js.json", "node.xml")]
+    return {file.name: file.read_bytes() for file in files if file.is_file()}
+
+
+def _output(scratch: Path) -> str:
+    file = scratch / "output"
+    return file.read_text("utf-8", "replace") if file.exists() else ""
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def _age(folder: Path, changed: Sequence[str]) -> dict[str, int]:
+    """Set access times of changed files back, so that being read shows; nothing where the disk doesn't keep them."""
+    trial = folder.with_name(folder.name + ".scratch") / "accessed"
+    trial.write_text("?")
+    if not _aged(trial) or trial.read_text() != "?" or trial.stat().st_atime_ns <= trial.stat().st_mtime_ns - _DAY_NS:
+        return {}
+    files = {path: folder / path for path in changed if (folder / path).is_file() and not (folder / path).is_symlink()}
+    return {path: _aged(file) for path, file in files.items()}
+
+
+_DAY_NS = 24 * 3600 * 10**9
+
+
+def _aged(file: Path) -> int:
+    old = file.stat().st_mtime_ns - 2 * _DAY_NS
+    os.utime(file, ns=(old, file.stat().st_mtime_ns))
+    return file.stat().st_atime_ns
+
+
+def _read_since(folder: Path, watched: Mapping[str, int]) -> set[str]:
+    read = set()
+    for path, before in watched.items():
+        try:
+            after = (folder / path).stat()
+        except OSError:
+            continue
+        # A file that was changed as well isn't the commit's any more.
+        if after.st_atime_ns > before and after.st_mtime_ns <= before + 2 * _DAY_NS:
+            read.add(path)
+    return read
+
+
+def _clear(folder: Path) -> None:
+    """Remove a run's folder, opening folders that the tests closed."""
+    if folder.exists():
+        for top, names, _ in os.walk(folder):
+            for name in names:
+                if not Path(top, name).is_symlink():
+                    Path(top, name).chmod(0o700)
+        shutil.rmtree(folder)

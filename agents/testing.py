@@ -1,0 +1,205 @@
+"""The agent that runs a project's tests before and after a change, and says what the change did to them.
+
+Owns the task: which commits, which command, how often, and what follows from the comparison. How a run is made and
+proved is `test_side`'s. Keeps: `succeeded` only where the tests of the workspace ran and none fails that didn't before,
+or where there are none, or where the caller said that untested is enough; and the value always says which.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from .base import BaseAgent
+from .context import TaskContext
+from .errors import TaskWithdrawn
+from .git import Git
+from .response import Evidence, ToolResponse
+from .store import RunStore, Stores, find_repository
+from .test_compare import Comparison, compare, settle_unsteady
+from .test_run import Limits
+from .test_runner import TestCommand, find_test_commands, given_command
+from .test_side import SideReport, run_side
+from .test_sources import Tree, changed_files, read_tree
+from .workspace import Workspaces
+
+#: Newly failing tests are looked at again only where a run takes at most this long.
+AGAIN_ELAPSED_S_MAX = 300.0
+
+
+class TestingTask(msgspec.Struct, kw_only=True):
+    """What is to be tested: `commit` against `base`, both full ids, of the repository at `repo`.
+
+    `path` is the caller's PATH, on which interpreters and tools are looked for; this process's own by default.
+    `timeout_s` bounds each run of the tests. `allow_untested` lets a result pass that proves nothing.
+    """
+
+    __test__: ClassVar[bool] = False
+    repo: str
+    base: str
+    commit: str
+    test_command: str | None = None
+    allow_untested: bool = False
+    path: str | None = None
+    timeout_s: float = 900.0
+
+
+class _Bench(msgspec.Struct, kw_only=True):
+    """What the runs of one task have in common."""
+
+    task: TestingTask
+    stores: Stores
+    store: RunStore
+    changed: list[str]
+    trees: dict[str, Tree]
+    commands: list[TestCommand]
+    effects: list[str] = []
+
+
+class TestingAgent(BaseAgent):
+    """Runs the tests of a repository at two commits, each in a workspace of its own, and compares."""
+
+    __test__ = False
+    workflow_stages = ("look", "before", "after", "again", "compare")
+
+    def execute_task(self, task: TestingTask, context: TaskContext) -> ToolResponse:
+        """Answer with `{status, reason, command, before, after, newly_failing, …}`; see `docs/agents.md`."""
+        self.current_stage = "look"
+        bench = self._bench(task, context)
+        if not bench.commands:
+            return self._untested(bench, context)
+        before = self._side(bench, context, "before", task.base)
+        after = self._side(bench, context, "after", task.commit)
+        compared = compare(before.tested(), after.tested())
+        if self._worth_again(compared, before, after):
+            compared = self._again(bench, context, compared)
+        self.current_stage = "compare"
+        self.progress = 1.0
+        return _answer(bench, before, after, compared)
+
+    def _bench(self, task: TestingTask, context: TaskContext) -> _Bench:
+        stores = Stores(Git(), context.places.stores)
+        repository = find_repository(stores.git, Path(task.repo))
+        store = stores.open_run(repository, context.run, task.base)
+        for commit in (task.base, task.commit):
+            stores.require(store, commit)
+        changed = changed_files(stores.git, store.git_dir, task.base, task.commit)
+        trees = {commit: read_tree(stores.git, store.git_dir, commit) for commit in {task.base, task.commit}}
+        commands = [given_command(task.test_command)] if task.test_command else []
+        # The tests that were there before are the measure; a change that brings the first ones is measured by those.
+        for commit in (task.base, task.commit):
+            commands = commands or find_test_commands(trees[commit].paths, trees[commit].contents, changed)
+        return _Bench(task=task, stores=stores, store=store, changed=changed, trees=trees, commands=commands)
+
+    def _side(self, bench: _Bench, context: TaskContext, side: str, commit: str, nth: int = 0) -> SideReport:
+        """Run one side as a recorded effect; what is recorded already isn't run again."""
+        self.current_stage = side if nth == 0 else "again"
+        self.progress = {"before": 0.1, "after": 0.5}[side] if nth == 0 else 0.9
+        name = side if nth == 0 else f"{side}{nth}"
+        task = bench.task
+        commands = [command.text() for command in bench.commands]
+        parameters = {"side": side, "commit": commit, "nth": nth, "commands": commands, "timeout_s": task.timeout_s}
+
+        def run() -> SideReport:
+            # The caller's variables are the project's own to rely on; `test_environment` takes out what would mislead.
+            caller = {**os.environ, **({"PATH": task.path} if task.path else {})}
+            workspaces = Workspaces(bench.stores, context.places.workspaces, context.emit)
+            with workspaces.create(bench.store, context.path, commit, name) as workspace:
+                report = run_side(
+                    workspace, repo=Path(task.repo), tree=bench.trees[commit], changed=bench.changed,
+                    commands=bench.commands, caller=caller, limits=Limits(timeout_s=task.timeout_s),
+                    cancelled=lambda: context.cancelled,
+                )  # fmt: skip
+            if report.execution.stopped == "cancelled":
+                raise TaskWithdrawn(context.run, context.path)
+            return report
+
+        report: SideReport = context.effect("process", "tests", parameters, run, effect="idempotent", result=SideReport)
+        bench.effects.append(context.ledger.done[-1][1].id.hex())
+        return report
+
+    def _worth_again(self, compared: Comparison, before: SideReport, after: SideReport) -> bool:
+        """Tell whether failing tests should be tried again: only tests that are known by name and ran, and soon."""
+        names = set(compared.newly_failing)
+        soon = before.execution.elapsed_s + after.execution.elapsed_s <= 2 * AGAIN_ELAPSED_S_MAX
+        return compared.status == "failed" and soon and not before.tested().broke and names <= set(after.results.tests)
+
+    def _again(self, bench: _Bench, context: TaskContext, compared: Comparison) -> Comparison:
+        """Tell broken tests from unsteady ones by running again: with the change, and if that differs, without it."""
+        still = self._side(bench, context, "after", bench.task.commit, 1)
+        if still.tested().broke or still.tested().doubt or set(compared.newly_failing) <= still.results.failures:
+            return compared
+        without: set[str] = set()
+        for nth in (1, 2):
+            without |= self._side(bench, context, "before", bench.task.base, nth).results.failures
+        return settle_unsteady(compared, still.results.failures, without)
+
+    def _untested(self, bench: _Bench, context: TaskContext) -> ToolResponse:
+        reason = "nothing was tested: the repository's files name no tests"
+        looked = {"base": bench.task.base, "commit": bench.task.commit}
+        found = {"commands": [], "files": len(bench.trees[bench.task.commit].paths)}
+        context.effect("git", "look for tests", looked, lambda: found, effect="idempotent")
+        bench.effects.append(context.ledger.done[-1][1].id.hex())
+        value: dict[str, Any] = {
+            "status": "none",
+            "reason": reason,
+            "tests": None,
+            "command": None,
+            "before": None,
+            "after": None,
+        }
+        value |= {"newly_failing": [], "newly_passing": [], "contained": False}
+        return ToolResponse.succeeded(value, _evidence(bench, "none"), reason)
+
+
+def _evidence(bench: _Bench, status: str) -> list[Evidence]:
+    return [Evidence("tests", ref, {"status": status}) for ref in bench.effects]
+
+
+def _counts(report: SideReport) -> dict[str, Any]:
+    """Return what a side came to; counts are null where nothing tells how many tests ran."""
+    results, execution = report.results, report.execution
+    known = results.source != "none"
+    return {
+        "commit": report.commit,
+        "passed": results.passed if known else None,
+        "failed": results.failed if known else None,
+        "skipped": results.skipped if known else None,
+        "broken": list(results.broken),
+        "exit_code": execution.exit_code,
+        "stopped": report.tested().stop or None,
+        "elapsed_s": execution.elapsed_s,
+        "left_behind": list(execution.left_behind),
+        "proof": msgspec.to_builtins(report.proof),
+    }
+
+
+def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comparison) -> ToolResponse:
+    facts: dict[str, Any] = msgspec.to_builtins(compared)
+    counts = {"before": _counts(before), "after": _counts(after)}
+    value = {**facts, "command": after.command, "kind": after.kind, **counts, "contained": False}
+    evidence = _evidence(bench, compared.status)
+    if compared.status == "failed":
+        names = _some(compared.newly_failing)
+        error = f"{compared.reason}: {names}" if names else compared.reason
+        return ToolResponse(False, data=value, error=error, reason="newly_failing", evidence=evidence)
+    if compared.status == "unusable" and not bench.task.allow_untested:
+        question = (
+            f"The tests (`{after.command}`) prove nothing about this change: {compared.reason}. "
+            "Name a command that works with --test-command, or accept an untested change with --allow-untested"
+        )
+        return ToolResponse(
+            False, data=value, outcome="needs_human", reason="tests_unusable", message=question, evidence=evidence
+        )
+    counted = after.results.passed if after.results.source != "none" else None
+    message = f"{counted} tests passed" if compared.status == "passed" and counted is not None else compared.reason
+    return ToolResponse.succeeded(value, evidence, message)
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
