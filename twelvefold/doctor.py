@@ -82,8 +82,12 @@ def _python(settings: Settings) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
     if shutil.which("twelvefold") is None:
         folder = Path(sys.argv[0]).resolve().parent
-        message = "`twelvefold` is not on PATH, so lines of a Procfile that call it would not start"
-        yield Finding("path", "problem", message, f'export PATH="{folder}:$PATH"')
+        yield Finding(
+            "path",
+            "info",
+            "`twelvefold` is not on PATH, so a shell finds it by its full path only",
+            f'export PATH="{folder}:$PATH"',
+        )
 
 
 def _git(settings: Settings) -> Iterator[Finding]:

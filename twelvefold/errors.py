@@ -140,6 +140,130 @@ class FolderUnusable(TwelvefoldError):
         return "twelvefold init my-first-project"
 
 
+@dataclass(eq=False)
+class MomentInvalid(TwelvefoldError):
+    """A moment is a span that counts back from now (`90s`, `5m`, `1h30m`, `2d`, `1w`), or a date and time in ISO 8601.
+
+    A date and time without an offset is in UTC: `2026-01-31`, `2026-01-31T12:00`, `2026-01-31T12:00:00+02:00`.
+    """
+
+    code = "E007"
+    exit_code = 2
+    text: str
+
+    def message(self) -> str:
+        """Name the text."""
+        return f"{self.text!r} is no moment"
+
+    def help(self) -> str:
+        """Show moments that are."""
+        return "twelvefold log --since 5m    # or --since 2026-01-31T12:00:00Z"
+
+
+@dataclass(eq=False)
+class PrefixAmbiguous(TwelvefoldError):
+    """An id may be given by its first digits only as long as one id alone begins with them."""
+
+    code = "E008"
+    exit_code = 2
+    what: str
+    prefix: str
+    matches: tuple[str, ...]
+    command: str
+
+    def message(self) -> str:
+        """Name the prefix and some of the ids that begin with it."""
+        return f"more than one {self.what} begins with {self.prefix!r}: {', '.join(self.matches)}"
+
+    def help(self) -> str:
+        """Repeat the command with a whole id."""
+        return f"{self.command} {self.matches[0]}"
+
+
+@dataclass(eq=False)
+class DataInvalid(TwelvefoldError):
+    """The data of an event must be one JSON document: an object, a list, a text in double quotes, a number, null.
+
+    A shell takes quotes away, so put single quotes around all of it: --data '{"n": 1}'.
+    """
+
+    code = "E009"
+    exit_code = 2
+    source: str
+    line: int
+    column: int
+    text: str
+    problem: str
+
+    def message(self) -> str:
+        """Show the place with a caret."""
+        start = max(0, self.column - 41)
+        shown = self.text[start : start + 80]
+        caret = " " * (self.column - 1 - start)
+        place = f"{self.source}:{self.line}:{self.column}"
+        return f"the data is not JSON: {self.problem}\n  --> {place}\n   |\n   | {shown}\n   | {caret}^"
+
+    def help(self) -> str:
+        """Show data that is taken."""
+        return """twelvefold emit demo.happened --data '{"n": 1}'"""
+
+
+@dataclass(eq=False)
+class DataUnreadable(TwelvefoldError):
+    """The file that holds the data of an event (`--data @FILE`, or `-` for standard input) cannot be read as UTF-8."""
+
+    code = "E010"
+    exit_code = 3
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the file and what is wrong with it."""
+        return f"the data in {self.path} cannot be read: {self.reason}"
+
+    def help(self) -> str:
+        """Show the ways to give data."""
+        return "twelvefold emit --help"
+
+
+@dataclass(eq=False)
+class NameInvalid(TwelvefoldError):
+    """Event types, streams and queues are dot-separated words of `a-z`, `0-9`, `_` and `-`, such as `demo.happened`.
+
+    A pattern is such a name, a prefix that ends in `.*` (`task.*`), or `*` for all. At most 255 characters.
+    """
+
+    code = "E011"
+    exit_code = 2
+    what: str
+    name: str
+
+    def message(self) -> str:
+        """Name the text and what it should have been."""
+        return f"{self.name!r} is no {self.what}"
+
+    def help(self) -> str:
+        """Show a name and a pattern."""
+        return "twelvefold log --type 'task.*'    # quotes keep the shell from the `*`"
+
+
+@dataclass(eq=False)
+class TargetFolderMissing(TwelvefoldError):
+    """A file was to be written into a folder that is not there."""
+
+    code = "E012"
+    exit_code = 3
+    path: str
+
+    def message(self) -> str:
+        """Name the folder."""
+        return f"there is no folder {self.path}"
+
+    def help(self) -> str:
+        """Make it."""
+        return f"mkdir -p {_quoted(self.path)}"
+
+
 def _quoted(text: str) -> str:
     """Quote a text for a shell; imported late, as errors are rare."""
     from shlex import quote

@@ -131,4 +131,6 @@ def _write_rich(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None
         table.add_column(heading, overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    Console(no_color=not coloured, highlight=False, force_terminal=coloured or None).print(table)
+    # Without a colour system rich writes no escape codes at all, bold included.
+    console = Console(color_system="auto" if coloured else None, highlight=False, force_terminal=coloured or None)
+    console.print(table)

@@ -1,0 +1,166 @@
+"""The frame around all commands: help, errors, exit statuses, colours, pipes and signals."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import twelvefold as package
+from twelvefold.cli.commands import COMMANDS, CommandEntry
+
+from .conftest import CommandLine
+
+ENTRIES = [pytest.param(entry, id=entry.name) for entry in COMMANDS]
+
+
+def test_help_lists_every_command(twelvefold: CommandLine) -> None:
+    """`twelvefold --help` names each command once, with its summary, on stdout."""
+    shown = twelvefold("--help")
+    assert (shown.status, shown.err) == (0, "")
+    for entry in COMMANDS:
+        assert len(re.findall(rf"^  {entry.name} +{re.escape(entry.summary)}$", shown.out, re.MULTILINE)) == 1
+
+
+def test_help_imports_no_command(twelvefold: CommandLine) -> None:
+    """Help is quick because nothing slow is imported for it."""
+    program = (
+        "import sys; from twelvefold.cli.main import main; main(['--help']);"
+        "print([name for name in ('typer', 'rich', 'zmq', 'msgspec', 'sqlite3', 'asyncio') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_each_command_has_help(twelvefold: CommandLine, entry: CommandEntry) -> None:
+    """`twelvefold COMMAND --help` begins with the summary that the list shows, and `-h` is the same."""
+    function = getattr(import_module(f"twelvefold.cli.{entry.module}"), entry.function)
+    assert (inspect.getdoc(function) or "").split("\n")[0] == entry.summary
+    shown = twelvefold(entry.name, "--help")
+    assert shown.status == 0
+    assert shown.out.startswith(f"Usage: twelvefold {entry.name}")
+    assert twelvefold(entry.name, "-h").out == shown.out
+
+
+def test_without_a_command(twelvefold: CommandLine) -> None:
+    """No command is a usage error: the list goes to stderr."""
+    shown = twelvefold()
+    assert (shown.status, shown.out) == (2, "")
+    assert "Processes:" in shown.err
+
+
+def test_version(twelvefold: CommandLine) -> None:
+    """`--version` prints the version that the package carries and that was installed."""
+    from importlib.metadata import version
+
+    shown = twelvefold("--version")
+    assert (shown.status, shown.out) == (0, f"twelvefold {package.__version__}\n")
+    assert version("twelvefold") == package.__version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["lgo"], "Did you mean `log`"),
+        (["--nonsense"], "--nonsense"),
+        (["log", "--nonsense"], "--nonsense"),
+        (["log", "--limit", "many"], "many"),
+        (["log", "--limit"], "--limit"),
+        (["emit"], "TYPE"),
+        (["config", "extra"], "extra"),
+    ],
+)
+def test_usage_errors(twelvefold: CommandLine, arguments: list[str], words: str) -> None:
+    """A command line that makes no sense is exit 2, says what is wrong, and its help line is a command that works."""
+    shown = twelvefold(*arguments)
+    assert (shown.status, shown.out) == (2, "")
+    assert shown.err.startswith("error[E004]: ")
+    assert words in shown.err
+    assert twelvefold.shell(shown.help).status == 0
+
+
+def test_no_traceback_without_debug(twelvefold: CommandLine) -> None:
+    """An error is told in words; the traceback is shown for `--debug` only."""
+    quiet, loud = (twelvefold(*options, "explain", "E999") for options in ([], ["--debug"]))
+    assert quiet.status == loud.status == 3
+    assert "Traceback" not in quiet.err
+    assert "Traceback (most recent call last)" in loud.err
+    assert quiet.err in loud.err
+
+
+def test_the_unforeseen_is_told_in_words(twelvefold: CommandLine) -> None:
+    """What nobody foresaw (a full disk behind stdout, here) is E000, exit 1, names the place, and has no traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = twelvefold.start("explain", stdout=full)
+        _, errors = done.communicate(timeout=60)
+    assert done.returncode == 1
+    assert errors.startswith("error[E000]: OSError: [Errno 28] No space left on device")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["config"], ["config", "--json"], ["explain"]])
+def test_a_closed_pipe_is_no_error(twelvefold: CommandLine, arguments: list[str]) -> None:
+    """A reader that has gone (`| head`) ends the command in silence, with status 0."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = twelvefold.start(*arguments, stdout=writing)
+    os.close(writing)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_closed_standard_streams(twelvefold: CommandLine) -> None:
+    """A command started with stdout or stderr closed does its work all the same."""
+    assert twelvefold.shell("twelvefold config >&-").status == 0
+    assert twelvefold.shell("twelvefold explain E999 2>&-").status == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": "", "FORCE_COLOR": "1"}, True)],
+)
+def test_colour_on_a_terminal(twelvefold: CommandLine, variables: dict[str, str], coloured: bool) -> None:
+    """A terminal gets colour unless NO_COLOR or TERM=dumb say otherwise; errors and tables alike."""
+    for arguments in (["explain", "E999"], ["doctor"], ["config"]):
+        assert ("\x1b[" in twelvefold.on_terminal(*arguments, **variables).out) is coloured
+
+
+def test_no_colour_into_a_pipe_unless_forced(twelvefold: CommandLine) -> None:
+    """A pipe gets plain text, and colour where FORCE_COLOR asks for it."""
+    assert "\x1b[" not in twelvefold("doctor").out
+    assert "\x1b[" in twelvefold("doctor", FORCE_COLOR="1").out
+    assert "\x1b[" not in twelvefold("doctor", FORCE_COLOR="0").out
+
+
+def test_a_table_fits_the_terminal_and_is_whole_in_a_pipe(twelvefold: CommandLine) -> None:
+    """On a terminal no line is wider than it; in a pipe no value is cut or broken."""
+    narrow = twelvefold.on_terminal("explain", columns=60, NO_COLOR="1")
+    assert max(len(line) for line in narrow.out.splitlines()) <= 60
+    wide = twelvefold("explain")
+    assert any("docs" in line or len(line) > 60 for line in wide.out.splitlines())
+    assert all(re.match(r"E\d{3}|CODE", line) for line in wide.out.splitlines())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(twelvefold: CommandLine, shell: str) -> None:
+    """Each shell's script calls us back."""
+    script = twelvefold("completion", shell)
+    assert script.status == 0
+    assert "_TWELVEFOLD_COMPLETE=complete_" + shell in script.out
+
+
+def test_bash_completes_commands_and_options(twelvefold: CommandLine) -> None:
+    """bash, having read the script, offers commands by prefix and the options of a command."""
+    line = (
+        "source <(twelvefold completion bash); COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); "
+        "_twelvefold_completion twelvefold; echo ${{COMPREPLY[@]}}"
+    )
+    assert twelvefold.shell(line.format(words="twelvefold conf")).out.split() == ["config"]
+    assert "--json" in twelvefold.shell(line.format(words="twelvefold config --")).out.split()

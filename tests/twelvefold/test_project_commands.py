@@ -1,0 +1,325 @@
+"""init, config, doctor, explain and repos: what they print, and that they change nothing they shouldn't."""
+
+from __future__ import annotations
+
+import ast
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twelvefold.error_index import all_errors, explanation
+
+from .conftest import CommandLine, git
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file below a folder with its content and time."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_init_writes_a_project(twelvefold: CommandLine) -> None:
+    """`init` makes Procfile, options, settings example, agent, test, prompts, ignore lines, the home."""
+    made = twelvefold("init", "--json").json
+    assert set(made) == {"directory", "home", "files"}
+    assert {file["path"] for file in made["files"]} == {
+        "Procfile",
+        "Procfile.options",
+        ".env.example",
+        "my_agents.py",
+        "test_my_agents.py",
+        "prompts/README.md",
+        ".gitignore",
+        ".twelvefold/",
+    }
+    assert {file["action"] for file in made["files"]} == {"created"}
+    home = twelvefold.cwd / ".twelvefold"
+    assert made["home"] == str(home)
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert {".env", ".twelvefold/"} <= set((twelvefold.cwd / ".gitignore").read_text().splitlines())
+
+
+def test_init_never_overwrites(twelvefold: CommandLine) -> None:
+    """A second `init`, and one among somebody's files, leaves every existing byte; `.gitignore` only grows."""
+    (twelvefold.cwd / "Procfile").write_text("web: mine\n")
+    (twelvefold.cwd / ".gitignore").write_text("mine")
+    actions = {file["path"]: file["action"] for file in twelvefold("init", "--json").json["files"]}
+    assert (actions["Procfile"], actions[".gitignore"], actions["my_agents.py"]) == ("kept", "extended", "created")
+    assert (twelvefold.cwd / "Procfile").read_text() == "web: mine\n"
+    assert (twelvefold.cwd / ".gitignore").read_text().splitlines()[0] == "mine"
+    before = snapshot(twelvefold.cwd)
+    again = twelvefold("init", "--json").json["files"]
+    assert {file["action"] for file in again} == {"kept"}
+    assert snapshot(twelvefold.cwd) == before
+
+
+def test_initial_agent_passes_its_test(twelvefold: CommandLine) -> None:
+    """The test that `init` writes passes as it is."""
+    twelvefold("init")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=twelvefold.cwd,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_initial_procfile_and_options_are_sound(twelvefold: CommandLine) -> None:
+    """What `init` writes passes `check`, and every setting of `.env.example` can be switched on as it stands."""
+    twelvefold("init")
+    assert twelvefold("check").status == 0
+    example = (twelvefold.cwd / ".env.example").read_text()
+    (twelvefold.cwd / ".env").write_text(re.sub(r"^#(TWELVEFOLD_\w+=)", r"\1", example, flags=re.MULTILINE))
+    rows = twelvefold("config", "--json").json
+    assert "env file" in {row["origin"] for row in rows}
+
+
+def test_init_into_a_file_is_refused(twelvefold: CommandLine) -> None:
+    """A file in the folder's place is an error, and the folder that the help names works."""
+    (twelvefold.cwd / "taken").write_text("")
+    shown = twelvefold("init", "taken")
+    assert (shown.status, shown.out) == (2, "")
+    assert shown.err.startswith("error[E006]")
+    assert twelvefold.shell(shown.help).status == 0
+
+
+def test_init_names_the_next_step(twelvefold: CommandLine) -> None:
+    """People get a list of files on stdout and the next command on stderr."""
+    shown = twelvefold("init", "new project")
+    assert "created   new project/Procfile" in shown.out
+    assert "cd 'new project' && twelvefold up" in shown.err
+
+
+def test_config_shows_values_and_origins(twelvefold: CommandLine) -> None:
+    """`config --json` has a row for each setting, and says which place gave the value."""
+    (twelvefold.cwd / ".env").write_text("TWELVEFOLD_PORT=6000\nMY_API_KEY=sk-1\nMODEL=small\n")
+    rows = {row["name"]: row for row in twelvefold("config", "--json", TWELVEFOLD_DURABILITY="relaxed").json}
+    assert set(rows["TWELVEFOLD_PORT"]) == {"name", "value", "origin", "source", "help"}
+    assert (rows["TWELVEFOLD_PORT"]["value"], rows["TWELVEFOLD_PORT"]["origin"]) == (6000, "env file")
+    assert rows["TWELVEFOLD_PORT"]["source"] == str(twelvefold.cwd / ".env")
+    assert (rows["TWELVEFOLD_DURABILITY"]["value"], rows["TWELVEFOLD_DURABILITY"]["origin"]) == (
+        "relaxed",
+        "environment",
+    )
+    assert rows["TWELVEFOLD_LEASE_S"]["origin"] == "default"
+    assert rows["MODEL"]["value"] == "small"
+
+
+def test_config_masks_secrets(twelvefold: CommandLine) -> None:
+    """A secret's value appears in no form of the output."""
+    (twelvefold.cwd / ".env").write_text("MY_API_KEY=sk-from-file\nDB_PASSWORD=x\n")
+    for form in ([], ["--json"], ["--jsonl"]):
+        shown = twelvefold("config", *form, MY_API_KEY="sk-from-environment")
+        assert shown.status == 0
+        assert "sk-from" not in shown.out + shown.err
+        assert "MY_API_KEY" in shown.out
+    assert {row["name"]: row["value"] for row in twelvefold("config", "--jsonl").jsonl}["DB_PASSWORD"] == "********"
+
+
+def test_bad_settings_name_a_working_remedy(twelvefold: CommandLine) -> None:
+    """A setting that cannot be is exit 2, and doing what the help says mends it."""
+    shown = twelvefold("config", TWELVEFOLD_PORT="high")
+    assert (shown.status, shown.help) == (2, "unset TWELVEFOLD_PORT")
+    assert twelvefold.shell(f"export TWELVEFOLD_PORT=high; {shown.help}; twelvefold config").status == 0
+    (twelvefold.cwd / ".env").write_text("A=1\nTWELVEFOLD_PORT=high\n")
+    shown = twelvefold("config")
+    assert shown.status == 2
+    assert str(twelvefold.cwd / ".env") in shown.err
+    assert twelvefold.shell(f"{shown.help} && twelvefold config").status == 0
+    assert (twelvefold.cwd / ".env").read_text() == "A=1\n"
+
+
+def test_bad_env_file_is_mended_by_its_help(twelvefold: CommandLine) -> None:
+    """A broken line of `.env` is shown with file, line and caret, and the command in the help comments it out."""
+    (twelvefold.cwd / ".env").write_text("A=1\nthis is nothing\n")
+    shown = twelvefold("config")
+    assert shown.status == 2
+    assert f"--> {twelvefold.cwd}/.env:2:1" in shown.err
+    command = shown.help.split(": ", 1)[1]
+    assert twelvefold.shell(f"{command} && twelvefold config").status == 0
+
+
+def test_doctor_finds_nothing_wrong_here(twelvefold: CommandLine) -> None:
+    """On a machine that can run these tests `doctor` has no problem, and each finding has its four keys."""
+    shown = twelvefold("doctor", "--json")
+    assert [finding for finding in shown.json if finding["status"] == "problem"] == []
+    assert shown.status == 0
+    assert all(set(finding) == {"check", "status", "message", "fix"} for finding in shown.json)
+    wanted = {
+        "python",
+        "git",
+        "sqlite",
+        "home",
+        "file system",
+        "disk",
+        "sockets",
+        "open files",
+        "landlock",
+        "ptrace",
+        "bus",
+    }
+    assert wanted <= {finding["check"] for finding in shown.json}
+
+
+def problems(shown: Any) -> dict[str, dict[str, str]]:
+    assert shown.status == 1
+    return {finding["check"]: finding for finding in shown.json if finding["status"] == "problem"}
+
+
+def test_doctor_fixes_an_open_home(twelvefold: CommandLine) -> None:
+    """A home that others can enter is a problem, and running the fix ends it."""
+    home = twelvefold.cwd / ".twelvefold"
+    home.mkdir(mode=0o755)
+    found = problems(twelvefold("doctor", "--json"))
+    assert "0755" in found["home"]["message"]
+    assert twelvefold.shell(f"{found['home']['fix']} && twelvefold doctor").status == 0
+
+
+def test_doctor_fixes_readable_secrets_and_misspelt_settings(twelvefold: CommandLine) -> None:
+    """Secrets in a `.env` that others can read, and a variable that is nearly a setting, are problems with a fix."""
+    (twelvefold.cwd / ".env").write_text("API_TOKEN=x\n")
+    (twelvefold.cwd / ".env").chmod(0o644)
+    found = problems(twelvefold("doctor", "--json"))["environment"]
+    assert "API_TOKEN" in found["message"]
+    assert twelvefold.shell(f"{found['fix']} && twelvefold doctor").status == 0
+    found = problems(twelvefold("doctor", "--json", TWELVEFOLD_DURABILTY="full"))["environment"]
+    assert "TWELVEFOLD_DURABILITY" in found["message"]
+    assert twelvefold.shell(f"{found['fix']} && twelvefold doctor", TWELVEFOLD_DURABILTY="full").status == 0
+
+
+def test_doctor_finds_a_runtime_folder_that_is_too_deep(twelvefold: CommandLine) -> None:
+    """A socket path beyond 107 bytes is found before anything is started."""
+    found = problems(twelvefold("doctor", "--json", TWELVEFOLD_RUNTIME_DIR="/tmp/" + "deep/" * 25))
+    assert "107" in found["sockets"]["message"]
+
+
+def test_doctor_finds_missing_tools(twelvefold: CommandLine, tmp_path: Path) -> None:
+    """Without git on PATH, `doctor` says how to install it."""
+    program = Path(sys.executable).with_name("twelvefold")
+    bare = subprocess.run(
+        [program, "doctor", "--json"],
+        cwd=twelvefold.cwd,
+        env=twelvefold.environment | {"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert bare.returncode == 1
+    assert "apt-get install git" in bare.stdout
+
+
+def test_doctor_reports_a_bad_procfile(twelvefold: CommandLine) -> None:
+    """A Procfile that `up` would refuse is a problem, shown with its place."""
+    (twelvefold.cwd / "Procfile").write_text("web: true\nnonsense\n")
+    found = problems(twelvefold("doctor", "--json"))["procfile"]
+    assert "Procfile:2" in found["message"]
+
+
+def test_every_error_code_is_unique_and_explained() -> None:
+    """No two error classes share a code, and each has a text to explain it and an exit status of the rules."""
+    classes = all_errors()
+    codes = [cls.code for cls in classes]
+    assert sorted(set(codes)) == codes
+    for cls in classes:
+        assert re.fullmatch(r"E[0-4]\d\d", cls.code), cls
+        assert len(explanation(cls)) > 40, cls
+        assert cls.exit_code in {1, 2, 3, 4, 5, 6, 7, 124}, cls
+
+
+def test_no_error_class_is_missing_from_the_index() -> None:
+    """Every class in the source that sets a code is found by `explain`."""
+    in_source = set()
+    for package in ("eventstore", "bus", "projections", "orchestration", "agents", "twelvefold", "twelvefold/cli"):
+        for path in (ROOT / package).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    for line in node.body:
+                        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "code":
+                            in_source.add((ast.literal_eval(line.value), node.name))
+    assert in_source <= {(cls.code, cls.__name__) for cls in all_errors()}
+
+
+def test_explain(twelvefold: CommandLine) -> None:
+    """`explain` takes a code in any spelling, lists all without one, and knows what it doesn't know."""
+    told = twelvefold("explain", "E101", "--json").json
+    assert set(told) == {"code", "name", "exit_code", "summary", "explanation"}
+    assert (told["code"], told["name"], told["exit_code"]) == ("E101", "VersionConflict", 4)
+    for spelling in ("e101", "101"):
+        assert twelvefold("explain", spelling).out == twelvefold("explain", "E101").out
+    assert {"E101", "E005"} <= {row["code"] for row in twelvefold("explain", "--json").json}
+    unknown = twelvefold("explain", "E999")
+    assert (unknown.status, unknown.out) == (3, "")
+    assert twelvefold.shell(unknown.help).status == 0
+
+
+def test_repos_lists_sisters(twelvefold: CommandLine, make_repository: Any, tmp_path: Path) -> None:
+    """From inside one repository, and from the folder around them, `repos` tells branch and state of each sister."""
+    side_by_side = tmp_path / "sisters"
+    one, two = (make_repository(side_by_side / name) for name in ("one", "two"))
+    (two / "README").write_text("changed\n")
+    git(two, "switch", "-q", "-c", "work/now")
+    bare = side_by_side / "no repository"
+    bare.mkdir()
+    for place in (side_by_side, one):
+        rows = {row["name"]: row for row in twelvefold("repos", "--json", cwd=place).json}
+        assert set(rows) == {"one", "two"}
+        assert set(rows["one"]) == {"name", "path", "branch", "commit", "clean", "runner", "problem"}
+        assert (rows["one"]["branch"], rows["one"]["clean"], rows["one"]["path"]) == ("main", True, str(one))
+        assert (rows["two"]["branch"], rows["two"]["clean"]) == ("work/now", False)
+
+
+def test_repos_tells_detached_and_empty_and_broken(
+    twelvefold: CommandLine, make_repository: Any, tmp_path: Path
+) -> None:
+    """Detached HEAD, no commits, and a repository that git cannot read are told apart, and none is an error."""
+    side_by_side = tmp_path / "sisters"
+    detached = make_repository(side_by_side / "detached")
+    git(detached, "switch", "-q", "--detach")
+    (side_by_side / "empty").mkdir()
+    git(side_by_side / "empty", "init", "-q", "-b", "main")
+    (side_by_side / "broken" / ".git").mkdir(parents=True)
+    shown = twelvefold("repos", "--jsonl", cwd=side_by_side)
+    rows = {row["name"]: row for row in shown.jsonl}
+    assert shown.status == 0
+    assert (rows["detached"]["branch"], rows["detached"]["problem"]) == (None, None)
+    assert (rows["empty"]["commit"], rows["empty"]["problem"]) == (None, "no commits yet")
+    assert rows["broken"]["clean"] is None
+    assert rows["broken"]["problem"]
+
+
+def test_repos_changes_and_runs_nothing(twelvefold: CommandLine, make_repository: Any, tmp_path: Path) -> None:
+    """Looking at a repository neither touches a file in it nor runs the program its configuration names."""
+    repository = make_repository(tmp_path / "sisters" / "one")
+    trap = tmp_path / "ran"
+    git(repository, "config", "core.fsmonitor", f"touch {trap};")
+    before = snapshot(repository)
+    assert twelvefold("repos", cwd=repository).status == 0
+    assert snapshot(repository) == before
+    assert not trap.exists()
+
+
+def test_repos_without_any(twelvefold: CommandLine) -> None:
+    """No repository is an empty answer, and a hint for people on stderr."""
+    assert twelvefold("repos", "--json").json == []
+    shown = twelvefold("repos")
+    assert (shown.status, shown.out) == (0, "")
+    assert "no git repositories" in shown.err
+
+
+@pytest.mark.parametrize("command", ["config", "doctor", "explain", "repos"])
+def test_looking_makes_no_home(twelvefold: CommandLine, tmp_path: Path, command: str) -> None:
+    """Commands that only look leave neither a home nor anything in the folder they were called in."""
+    twelvefold(command)
+    assert not (tmp_path / "state").exists()
+    assert list(twelvefold.cwd.iterdir()) == []

@@ -1,0 +1,28 @@
+"""`twelvefold bus`, `orchestrator` and `agent`: the processes themselves, as lines of a Procfile call them.
+
+Each is a thin call: settings are read here and handed down as plain values.
+"""
+
+from __future__ import annotations
+
+from ..home import make_home
+from ..settings import load_settings
+from .output import note
+
+
+def bus() -> int:
+    """Run the bus: the process that owns the log.
+
+    Ends at SIGTERM or Ctrl-C. A home has one bus; `twelvefold up` starts it by itself.
+    """
+    from ..bus.broker import Options
+    from ..bus.endpoints import endpoints
+    from ..bus.process import main
+
+    settings = load_settings()
+    home = make_home(settings.home)
+    options = Options(
+        lease_s=settings.lease_s, stop_timeout_s=settings.stop_timeout_s, attempts_max=settings.attempts_max
+    )
+    places = endpoints(home, settings.runtime_dir)
+    return main(home, places, settings.durability, options, ready=lambda: note(f"bus ready at {places.ingress}"))
