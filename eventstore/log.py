@@ -85,6 +85,9 @@ class EventLog(Protocol):
     def marks(self, prefix: str = "") -> dict[str, str]:
         """Return the marks whose name starts with prefix, in the order of their names."""
 
+    def stats(self) -> Mapping[str, int | str]:
+        """Return figures about the storage (head, sizes), for health and metrics."""
+
     def backup(self, target: Path) -> None:
         """Write a consistent copy to a new file while the log stays in use."""
 

@@ -1,0 +1,99 @@
+"""Who may write what: the reserved families of DESIGN section 4, judged for one request of one sender. Pure.
+
+Everything not named here is free. The sender's deliveries are given as the set of task streams that they open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ..eventstore.event import Event, NewEvent
+from .errors import ReservedFamily
+
+ROLES = ("client", "agent", "orchestrator", "supervisor")
+
+#: First tokens of types and streams that are not free.
+RESERVED = frozenset(
+    {"run", "timer", "task", "process", "effect", "workspace", "human", "request", "delivery", "group"}
+)
+REQUESTS = frozenset({
+    "run.pause_requested", "run.resume_requested", "run.cancel_requested", "run.rollback_requested", "human.answered",
+})  # fmt: skip
+
+
+class _TaskPath(msgspec.Struct):
+    path: str
+
+
+_decode_path = msgspec.json.Decoder(_TaskPath).decode
+
+
+def task_stream(event: Event) -> str | None:
+    """Return the stream that a delivery of this event opens to its holder, None unless it is a task's request."""
+    if event.type != "task.requested" or not event.run or event.stream != f"run.{event.run}" or event.payload is None:
+        return None
+    try:
+        path = _decode_path(event.payload).path
+    except msgspec.DecodeError:
+        return None
+    return f"task.{event.run}.{path}"
+
+
+def judge(role: str, events: Sequence[NewEvent], holds: Mapping[Any, str | None]) -> ReservedFamily | None:
+    """Return why a sender may not append these events, or None where it may.
+
+    The values of `holds` are the task streams that the sender's deliveries open to it.
+    """
+    types = {event.type.partition(".")[0] for event in events}
+    streams = {event.stream.partition(".")[0] for event in events}
+    if RESERVED.isdisjoint(types) and RESERVED.isdisjoint(streams):
+        return None
+    task_streams = {stream for stream in holds.values() if stream is not None}
+    for event in events:
+        stream = event.stream or event.type.partition(".")[0]
+        reason = _refused(role, event.type, stream, task_streams)
+        if reason is not None:
+            return ReservedFamily(event.type, stream, role, reason)
+    return None
+
+
+def first_of_run(events: Sequence[NewEvent]) -> dict[str, int]:
+    """Return the expected versions that make each `run.requested` the first event of its run."""
+    return {event.stream: 0 for event in events if event.type == "run.requested"}
+
+
+def _refused(role: str, type: str, stream: str, task_streams: Collection[str]) -> str | None:
+    """Return the broken rule, or None."""
+    family = type.partition(".")[0]
+    place = stream.partition(".")[0]
+    if family not in RESERVED and place not in RESERVED:
+        return None
+    if family == "delivery" or place == "group":
+        return "it is the bus's own"
+    if family == "process" or place == "process":
+        return None if role == "supervisor" and family == place else "process.* is the supervisor's"
+    if place == "request":
+        return _request_refused(role, type, task_streams)
+    if place == "task":
+        if family not in ("task", "effect", "workspace") and type != "human.requested":
+            return "a task's stream takes task.*, effect.*, workspace.* and human.requested only"
+        if type == "task.requested":
+            return "tasks are requested by the orchestrator"
+        return None if stream in task_streams else "the sender holds no delivery of that task"
+    if type == "run.requested":
+        return None if place == "run" else "a run is requested in its own stream, run.<id>"
+    if role != "orchestrator":
+        return f"{family if family in RESERVED else place}.* is reserved"
+    return None if place in ("run", "timer", "human") else "the orchestrator writes into run.<id> only"
+
+
+def _request_refused(role: str, type: str, task_streams: Collection[str]) -> str | None:
+    """Judge an event for `request.<run>`."""
+    if type not in REQUESTS:
+        return "request.<run> takes requests about a run and human.answered only"
+    if role == "agent" or task_streams:
+        return "requests about a run come from outside of its tasks"
+    return None

@@ -1,0 +1,447 @@
+"""The blocking client of the bus: a thin face over the state machine, for agents, scripts and the command line.
+
+Any thread may call any method. `run` serves callbacks in the thread that calls it; without it, callbacks of watches
+with handlers don't happen, and everything else does.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..eventstore.event import Event, NewEvent, new_event
+from .driver import Driver
+from .endpoints import Endpoints
+from .errors import BusNotRunning, BusTimeout, ClientClosed
+from .fresh_ids import fresh_ids
+from .keys import read_key
+from .machine import Machine
+from .subscription import Watch
+from .ticket import Ticket
+from .wire import Ack, Bye, Delivery, Gone, Last, Page, Read, Started, Stats, Unbind, group_key, queue_key
+
+READ_PAGE = 1000
+
+
+class BusClient:
+    """A client of the bus of one home.
+
+    `instance` names this process (new for each incarnation of it). `secret` is a role's secret, or the file that
+    holds it, read at each connect. `supervised` says that a supervisor answers for this process's end. `living`
+    (supervisor only) lists the instances that live. `timeout_s` is how long calls wait where they are not told.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        instance: str = "",
+        role: str = "client",
+        secret: str | Path = "",
+        timeout_s: float = 30.0,
+        supervised: bool = False,
+        living: Callable[[], list[str]] | None = None,
+    ) -> None:
+        identity = b"\1" + secrets.token_bytes(15)
+        self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
+        self.timeout_s = timeout_s
+        self._endpoints = endpoints
+        self._machine = Machine(
+            instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],
+            fresh_ids=fresh_ids, now=time.monotonic(),
+        )  # fmt: skip
+        self._driver = Driver(
+            endpoints,
+            self._machine,
+            identity,
+            lambda: read_key(secret) if isinstance(secret, Path) else secret,
+            lambda: living() if living is not None else ([] if role == "supervisor" else None),
+        )
+        self._state = self._driver.state
+        self._watches: list[Watch] = []
+        self._stopped = False
+        self._closed = False
+        self._keeper: threading.Thread | None = None
+        self._kick = threading.Event()
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def _result(self, ticket: Ticket, timeout_s: float | None) -> Any:
+        """Wait for an answer and return it, or raise what went wrong."""
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        machine = self._machine
+        done = self._driver.wait(lambda: ticket.done or machine.failure is not None, time.monotonic() + timeout)
+        if ticket.done:
+            if ticket.error is not None:
+                raise ticket.error
+            return ticket.value
+        with self._state:
+            machine.give_up(ticket)
+        if machine.failure is not None:
+            raise machine.failure
+        assert not done
+        if not machine.greeted:
+            raise BusNotRunning(self._endpoints.ingress, timeout)
+        raise BusTimeout(ticket.what, timeout)
+
+    def _post(self, events: Sequence[NewEvent], timeout_s: float | None = None, **options: Any) -> list[Event]:
+        self._check_open()
+        deadline = time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
+        self._wait_for_room(deadline)
+        with self._state:
+            ticket = self._machine.post(events, **options)
+        ack: Ack = self._result(ticket, max(0.0, deadline - time.monotonic()))
+        return ack.events
+
+    def _wait_for_room(self, deadline: float) -> None:
+        machine = self._machine
+        if machine.is_full and not self._driver.wait(lambda: not machine.is_full, deadline):
+            if not machine.greeted:
+                raise BusNotRunning(self._endpoints.ingress, self.timeout_s)
+            raise BusTimeout("emit", self.timeout_s)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
+
+    def _call(self, make: Callable[[int], Any], timeout_s: float | None = None) -> Any:
+        self._check_open()
+        with self._state:
+            ticket = self._machine.call(make)
+        return self._result(ticket, timeout_s)
+
+    # --- emitting -----------------------------------------------------------------------------------------------------
+
+    def emit(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        expected_version: Mapping[str, int] | None = None,
+        timeout_s: float | None = None,
+        **fields: Any,
+    ) -> Event:
+        """Append one event and return it once it is durable; `fields` are NewEvent's (stream, id, to, run, …).
+
+        Raises VersionConflict, DuplicateConflict, InvalidEvent, ReservedFamily, BusNotRunning or BusTimeout.
+        """
+        event = new_event(type, data, **fields)
+        return self._post([event], timeout_s, expected=dict(expected_version or {}))[0]
+
+    def emit_many(
+        self,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: Mapping[str, int] | None = None,
+        marks: Mapping[str, str | None] | None = None,
+        withdraw: Sequence[bytes] = (),
+        timeout_s: float | None = None,
+    ) -> list[Event]:
+        """Append events atomically and return them once they are durable. Raises as `emit`, and BatchTooLarge.
+
+        Orchestrator only: `marks` below `run/`; `withdraw` (ids of events whose deliveries end with this append).
+        """
+        return self._post(
+            events, timeout_s, expected=dict(expected_version or {}), marks=dict(marks or {}), withdraw=withdraw
+        )
+
+    def withdraw(self, ids: Sequence[bytes], events: Sequence[NewEvent] = ()) -> list[Event]:
+        """End the deliveries of the events with these ids, in one append with `events` (orchestrator only)."""
+        return self.emit_many(events, withdraw=ids)
+
+    def emit_soon(self, event: NewEvent) -> None:
+        """Queue an event to be appended soon, after those queued before; waits while too much is under way.
+
+        What is refused of it comes up at `flush`. A crash of this process loses what has not been flushed.
+        """
+        machine = self._machine
+        if machine.is_full:
+            self._wait_for_room(time.monotonic() + self.timeout_s)
+        with self._state:
+            closed = machine.soft(event)
+        if closed:
+            self._driver.turn()
+        elif not self._kick.is_set():
+            self._check_open()
+            self._start_keeper()
+            self._kick.set()
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until everything given to `emit_soon` and `settle_soon` is durable; raises the first refusal."""
+        machine = self._machine
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        arrived = self._driver.wait(
+            lambda: not machine.soft_waiting or machine.failure is not None, time.monotonic() + timeout
+        )
+        if machine.soft_errors:
+            with self._state:
+                error = machine.soft_errors[0]
+                machine.soft_errors.clear()
+            raise error
+        if machine.failure is not None:
+            raise machine.failure
+        if not arrived:
+            if not machine.greeted:
+                raise BusNotRunning(self._endpoints.ingress, timeout)
+            raise BusTimeout("flush", timeout)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int | None = None,
+        stream: str | None = None,
+        type: str | None = None,
+        run: str | None = None,
+        to: str | None = None,
+        source: str | None = None,
+        reverse: bool = False,
+    ) -> Iterator[Event]:
+        """Read the log page by page; the arguments are EventLog.read's, `limit` is of all events."""
+        while limit is None or limit > 0:
+            wanted = READ_PAGE if limit is None else min(limit, READ_PAGE)
+            low, high = after, until
+            page: Page = self._call(
+                lambda seq, low=low, high=high, wanted=wanted: Read(  # type: ignore[misc]
+                    seq, low, high, wanted, stream, type, run, to, source, reverse
+                )
+            )
+            yield from page.events
+            if not page.more:
+                return
+            if limit is not None:
+                limit -= len(page.events)
+            if reverse:
+                until = page.events[-1].position - 1
+            else:
+                after = page.events[-1].position
+
+    def head(self) -> int:
+        """Return the position of the last event."""
+        return int(self._call(lambda seq: Last(seq, "*")))
+
+    def last_position(self, pattern: str) -> int:
+        """Return the last position under a pattern, 0 where there is none."""
+        return int(self._call(lambda seq: Last(seq, pattern)))
+
+    def stats(self) -> dict[str, Any]:
+        """Return the bus's counters."""
+        found: dict[str, Any] = self._call(Stats)
+        return found
+
+    # --- watching -----------------------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        pattern: str,
+        handler: Callable[[Event], None] | None = None,
+        *,
+        name: str | None = None,
+        after: int | None = None,
+    ) -> Watch:
+        """Follow every event under a pattern, in order and once: from now, after a position, or durably by name.
+
+        Iterate over the watch, or give a handler that `run` calls. A failing handler is called again with backoff;
+        in the end the event is parked (`watch.parked`) and the next ones pass. Raises WatchConflict.
+        """
+        self._check_open()
+        with self._state:
+            state = self._machine.watch(pattern, name or "", after)
+        watch = Watch(self._driver, state, self.instance, handler)
+        opened = self._driver.wait(
+            lambda: state.position is not None or state.failure is not None or self._machine.failure is not None,
+            time.monotonic() + self.timeout_s,
+        )
+        failure = state.failure or self._machine.failure
+        if failure is not None or not opened:
+            watch.close()
+            raise failure or BusNotRunning(self._endpoints.ingress, self.timeout_s)
+        self._watches.append(watch)
+        self._start_keeper()
+        return watch
+
+    def unwatch(self, pattern: str, handler: Callable[[Event], None] | None = None) -> None:
+        """End the watches of a pattern (with this handler, where one is given)."""
+        for watch in list(self._watches):
+            if watch.pattern == pattern and (handler is None or watch.handler == handler):
+                watch.close()
+                self._watches.remove(watch)
+
+    # --- groups -------------------------------------------------------------------------------------------------------
+
+    def join(self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1) -> str:
+        """Become a member of a group (of the queue where `pattern` is None); deliveries come to `run` or `consume`."""
+        self._check_open()
+        with self._state:
+            ticket = self._machine.bind(group_or_queue, pattern or "", after, credit)
+        key: str = self._result(ticket, None)
+        self._start_keeper()
+        return key
+
+    def leave(self, group_or_queue: str, pattern: str | None = None) -> None:
+        """Take no more deliveries of a group; what is held stays held until it is settled."""
+        key = group_key(group_or_queue) if pattern else queue_key(group_or_queue)
+        with self._state:
+            self._machine.unbind(key)
+        self._call(lambda seq: Unbind(seq, key))
+
+    def consume(
+        self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1
+    ) -> Iterator[Delivery]:
+        """Yield deliveries of a queue, or of a group bound to a pattern; settle or fail each. Raises GroupConflict."""
+        key = self.join(group_or_queue, pattern, after=after, credit=credit)
+        machine = self._machine
+        found: list[Delivery] = []
+
+        def arrived() -> bool:
+            if not found:
+                delivery = machine.next_delivery(key)
+                if delivery is not None:
+                    found.append(delivery)
+            return bool(found) or self._stopped
+
+        try:
+            while self._driver.wait(arrived, None) and not self._stopped:
+                yield found.pop()
+        finally:
+            if not self._closed and not self._stopped:
+                self.leave(group_or_queue, pattern)
+
+    def settle(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> list[Event]:
+        """Append results and settle, in one transaction. Raises StaleDelivery, and as `emit`."""
+        return self._post(events, None, what="settle", settle=delivery)
+
+    def settle_soon(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> None:
+        """Settle without waiting; a refusal comes up at `flush`. Raises StaleDelivery where it is already withdrawn."""
+        self._check_open()
+        with self._state:
+            self._machine.settle_soft(delivery, events)
+        if not self._kick.is_set():
+            self._kick.set()
+
+    def fail(self, delivery: Delivery, error: str, retry_in_s: float | None = None) -> None:
+        """Say that handling failed: the event is delivered again later, or parked after too many attempts."""
+        self._check_open()
+        with self._state:
+            ticket = self._machine.fail(delivery, error, retry_in_s)
+        self._result(ticket, None)
+
+    # --- supervisor ---------------------------------------------------------------------------------------------------
+
+    def started(self, *instances: str) -> None:
+        """Say that instances are now children of this supervisor."""
+        self._check_open()
+        with self._state:
+            tickets = [
+                self._machine.call(lambda seq, instance=instance: Started(seq, instance))  # type: ignore[misc]
+                for instance in instances
+            ]
+        for ticket in tickets:
+            self._result(ticket, None)
+
+    def gone(self, instance: str, pid: int = 0) -> None:
+        """Say that an instance's process has ended and been waited for; `pid` tells incarnations of a name apart."""
+        self._call(lambda seq: Gone(seq, instance, pid))
+
+    # --- serving ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        on_withdrawn: Callable[[Delivery], None] | None = None,
+        on_kill: Callable[[str, int, str], None] | None = None,
+        on_present: Callable[[str], None] | None = None,
+    ) -> None:
+        """Serve callbacks in this thread until `stop`; they may call any method of the client.
+
+        Supervisor only: `on_kill(instance, pid, reason)` wants a process group killed, `on_present(instance)` tells
+        that one has said hello.
+        """
+        machine = self._machine
+
+        def something() -> bool:
+            return bool(
+                self._stopped
+                or machine.failure is not None
+                or (on_delivery and machine.deliveries)
+                or machine.withdrawn
+                or machine.kills
+                or (on_present and machine.present)
+                or any(watch.is_due for watch in self._watches)
+            )
+
+        while not self._stopped:
+            deadline = min((watch.retry_at for watch in self._watches if watch.retry_at), default=None)
+            self._driver.wait(something, deadline)
+            if machine.failure is not None:
+                raise machine.failure
+            while machine.withdrawn:
+                delivery = machine.withdrawn.popleft()
+                if on_withdrawn is not None:
+                    on_withdrawn(delivery)
+            while machine.kills:
+                kill = machine.kills.popleft()
+                if on_kill is not None:
+                    on_kill(kill.instance, kill.pid, kill.reason)
+            while on_present is not None and machine.present:
+                on_present(machine.present.popleft())
+            while on_delivery is not None and machine.deliveries and not self._stopped:
+                on_delivery(machine.deliveries.popleft())
+            for watch in list(self._watches):
+                watch.serve()
+
+    def stop(self) -> None:
+        """Have `run` and `consume` return; safe in a signal handler."""
+        self._stopped = True
+        self._driver.wake()
+
+    def _start_keeper(self) -> None:
+        """Start the thread that drives when nobody does: heartbeats while a script works, and what was queued."""
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name="bus-keeper", daemon=True)
+            self._keeper.start()
+
+    def _keep(self) -> None:
+        machine = self._machine
+        while not self._closed:
+            left = machine.due() - time.monotonic()
+            if self._kick.wait(min(max(left, 0.02), 1.0)):
+                # Let the caller queue some more: fewer, larger messages.
+                time.sleep(0.005)
+                self._kick.clear()
+            self._driver.turn()
+            if machine.soft_waiting:
+                self._kick.set()
+
+    def close(self) -> None:
+        """Flush nothing, say goodbye and close; what this client holds goes to others at once."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stopped = True
+        self._kick.set()
+        if self._keeper is not None and self._keeper is not threading.current_thread():
+            self._keeper.join()
+        for watch in self._watches:
+            watch.close()
+        with self._state:
+            self._machine.say_goodbye(Bye())
+        self._driver.close(0.2)
+        with self._state:
+            self._machine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

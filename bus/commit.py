@@ -1,0 +1,80 @@
+"""Group commit: gathers the appends of one turn of the bus, commits them together, then tells each proposer.
+
+Nothing is answered, published or delivered before `flush` has returned from the log. A refused append hurts no other;
+when the commit itself fails, every proposer gets that error and nothing of the turn is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ..eventstore.errors import TwelvefoldError
+from ..eventstore.event import Event
+from ..eventstore.log import Append, Appended, EventLog
+
+Done: TypeAlias = Callable[["Appended | TwelvefoldError"], None]
+
+
+class Commit:
+    """The appends that wait for the next transaction, in order, each with whom to tell.
+
+    `learn` is called with the types of each transaction's events before it is committed.
+    """
+
+    def __init__(self, log: EventLog, learn: Callable[[set[str]], None]) -> None:
+        self._log = log
+        self._learn = learn
+        self._types: set[str] = set()
+        self._appends: list[Append] = []
+        self._dones: list[Done] = []
+        self.commits = 0
+        self.events = 0
+        self.batch_max = 0
+        self.failures = 0
+
+    def __len__(self) -> int:
+        return len(self._appends)
+
+    def propose(self, append: Append, done: Done) -> None:
+        """Have an append judged and committed in this turn; `done` gets what became of it."""
+        self._types.update([event.type for event in append.events])
+        self._appends.append(append)
+        self._dones.append(done)
+
+    def propose_whole(self, append: Append, done: Done) -> None:
+        """Like `propose`, but the marks are committed even where all events stood in the log before."""
+
+        def judged(result: Appended | TwelvefoldError) -> None:
+            if isinstance(result, TwelvefoldError) or result.fresh or not append.events or not append.marks:
+                done(result)
+                return
+            marks = Append(marks=append.marks, source=append.source)
+            self.propose(marks, lambda kept: done(kept if isinstance(kept, TwelvefoldError) else result))
+
+        self.propose(append, judged)
+
+    def flush(self) -> list[Event]:
+        """Commit what was proposed, and what `done`s propose in turn; return the new events in the log's order."""
+        fresh: list[Event] = []
+        while self._appends:
+            appends, dones = self._appends, self._dones
+            self._appends, self._dones = [], []
+            self._learn(self._types)
+            self._types.clear()
+            try:
+                results = self._log.append_many(appends)
+            except TwelvefoldError as error:
+                self.failures += 1
+                results = [error] * len(appends)
+            else:
+                self.commits += 1
+            count = len(fresh)
+            for result in results:
+                if isinstance(result, Appended) and result.fresh:
+                    fresh.extend(result.events)
+            self.events += len(fresh) - count
+            self.batch_max = max(self.batch_max, len(fresh) - count)
+            for done, result in zip(dones, results, strict=True):
+                done(result)
+        return fresh

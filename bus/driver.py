@@ -1,0 +1,215 @@
+"""Drives the state machine over real sockets for the blocking client, from whichever thread waits for something.
+
+One thread at a time is the driver: it polls, sends and receives. Every other thread may change the machine (under
+`state`), wakes the driver and waits; when the driver has what it came for, a waiting thread takes over. So a script
+needs no thread of ours, and an agent's main thread drives while its task runs in another.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import zmq
+
+from .endpoints import Endpoints
+from .machine import Machine
+from .wire import FRAME_BYTES_MAX
+
+#: Frames taken in at once before time and callbacks get their turn.
+DRAIN_MAX = 1000
+#: Hints queued in our own memory while nobody drives; with the size of a hint this bounds a slow watcher.
+HINTS_MAX = 64
+
+
+class Driver:
+    """Owns the sockets of one client. `secret` and `living` are asked for at each hello."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        machine: Machine,
+        identity: bytes,
+        secret: Callable[[], str],
+        living: Callable[[], list[str] | None],
+    ) -> None:
+        self.machine = machine
+        self.state = threading.Lock()
+        self._changed = threading.Condition(self.state)
+        self._waiters = 0
+        self._driver = 0
+        self._polling = False
+        self._secret = secret
+        self._living = living
+        self._endpoints = endpoints
+        self._context = zmq.Context(io_threads=1)
+        self._dealer = dealer_socket(self._context, endpoints.ingress, identity)
+        self._sub: zmq.Socket[bytes] | None = None
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller = zmq.Poller()
+        self._poller.register(self._dealer, zmq.POLLIN)
+        self._poller.register(self._wake, zmq.POLLIN)
+        self._blocked = False
+
+    def wake(self) -> None:
+        """Have the driver look again; safe in a signal handler."""
+        os.eventfd_write(self._wake, 1)
+
+    def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        """Return True once `done()` (called under `state`), False after the deadline (monotonic seconds)."""
+        me = threading.get_ident()
+        with self.state:
+            while self._driver not in (0, me):
+                if done():
+                    return True
+                if self._polling:
+                    self.wake()
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._waiters += 1
+                self._changed.wait(left)
+                self._waiters -= 1
+            nested = self._driver == me
+            self._driver = me
+        try:
+            return self._drive(done, deadline)
+        finally:
+            if not nested:
+                with self.state:
+                    self._driver = 0
+                    if self._waiters:
+                        self._changed.notify()
+
+    def _drive(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        while True:
+            now = time.monotonic()
+            with self.state:
+                if done():
+                    return True
+                if deadline is not None and now >= deadline:
+                    return False
+                self._pump()
+                until = self.machine.due()
+                if deadline is not None and deadline < until:
+                    until = deadline
+                self._polling = True
+            ready = self._poller.poll(max(0, int((until - now) * 1000) + 1))
+            with self.state:
+                self._polling = False
+                self._take_in(ready)
+                if self._waiters:
+                    self._changed.notify_all()
+
+    def turn(self) -> None:
+        """Send and receive what can be at once, without waiting, unless another thread is driving."""
+        with self.state:
+            if self._driver:
+                if self._polling:
+                    self.wake()
+                return
+            self._pump()
+            self._take_in(self._poller.poll(0))
+
+    def _take_in(self, ready: list[tuple[object, int]]) -> None:
+        now = time.monotonic()
+        for source, _ in ready:
+            if source is self._dealer:
+                self._drain_dealer(now)
+            elif source is self._sub:
+                self._drain_sub(now)
+            else:
+                try:
+                    os.eventfd_read(self._wake)
+                except BlockingIOError:
+                    continue
+        self.machine.tick(now)
+        self._pump()
+
+    def _drain_dealer(self, now: float) -> None:
+        receive, received = self._dealer.recv, self.machine.received
+        try:
+            for _ in range(DRAIN_MAX):
+                received(receive(zmq.NOBLOCK), now)
+        except zmq.Again:
+            return
+
+    def _drain_sub(self, now: float) -> None:
+        assert self._sub is not None
+        receive, hinted = self._sub.recv_multipart, self.machine.hinted
+        try:
+            for _ in range(DRAIN_MAX):
+                hinted(receive(zmq.NOBLOCK), now)
+        except zmq.Again:
+            return
+
+    def _pump(self) -> None:
+        machine = self.machine
+        if machine.hello_due:
+            machine.hello(self._secret(), self._living())
+        machine.fill()
+        if machine.subscriptions:
+            self._subscribe()
+        out = machine.out
+        blocked = False
+        while out:
+            try:
+                self._dealer.send(out[0], zmq.NOBLOCK)
+            except zmq.Again:
+                blocked = True
+                break
+            out.popleft()
+        if blocked != self._blocked:
+            self._blocked = blocked
+            self._poller.modify(self._dealer, zmq.POLLIN | zmq.POLLOUT if blocked else zmq.POLLIN)
+
+    def _subscribe(self) -> None:
+        if self._sub is None:
+            self._sub = sub_socket(self._context, self._endpoints.egress)
+            self._poller.register(self._sub, zmq.POLLIN)
+        wishes = self.machine.subscriptions
+        while wishes:
+            wanted, prefix = wishes.popleft()
+            self._sub.set(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, prefix)
+
+    def close(self, linger_s: float) -> None:
+        """Send what is ready and close the sockets; only when nobody drives any more."""
+        with self.state:
+            self._pump()
+            self._dealer.close(linger=int(linger_s * 1000))
+            if self._sub is not None:
+                self._sub.close(linger=0)
+            self._context.term()
+            os.close(self._wake)
+
+
+def dealer_socket(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: bytes) -> zmq.Socket[bytes]:
+    """Return a DEALER that is being connected to the ingress and announces each connection that it makes."""
+    socket = context.socket(zmq.DEALER)
+    socket.set(zmq.IDENTITY, identity)
+    socket.set(zmq.PROBE_ROUTER, 1)
+    # Nothing is queued for a connection that doesn't exist: after a reconnect the machine resends by itself.
+    socket.set(zmq.IMMEDIATE, 1)
+    _common(socket)
+    socket.set(zmq.SNDHWM, 256)
+    socket.set(zmq.RCVHWM, 1000)
+    socket.connect(endpoint)
+    return socket
+
+
+def sub_socket(context: zmq.Context[zmq.Socket[bytes]], endpoint: str) -> zmq.Socket[bytes]:
+    """Return a SUB that is being connected to the egress."""
+    socket = context.socket(zmq.SUB)
+    _common(socket)
+    socket.set(zmq.RCVHWM, HINTS_MAX)
+    socket.connect(endpoint)
+    return socket
+
+
+def _common(socket: zmq.Socket[bytes]) -> None:
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+    socket.set(zmq.RECONNECT_IVL, 10)
+    socket.set(zmq.RECONNECT_IVL_MAX, 200)

@@ -1,0 +1,249 @@
+"""The state of one group (or queue): which events wait, who holds which, and what comes next. Pure.
+
+Time is an argument (monotonic seconds), durability is the caller's: it commits what `progress` says and then calls
+`settle`. Invariant: a loaded, unsettled position is in exactly one of `waiting`, `older`, `delayed` and `held`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+
+from ..eventstore.event import Event
+from .progress import Progress
+from .wire import Fence, queue_key
+
+#: How many unsettled events a group keeps in memory; the rest waits in the log.
+LOADED_MAX = 4096
+
+
+@dataclass(slots=True)
+class Member:
+    """One session's membership: how many deliveries it wants at once and how many it has."""
+
+    session: bytes
+    credit: int
+    held: int = 0
+    queued: bool = False
+    leaving: bool = False
+
+
+@dataclass(slots=True)
+class Holding:
+    """One delivery in somebody's hands."""
+
+    event: Event
+    member: Member
+    fence: Fence
+    attempt: int
+    #: A settle for it is in the commit that is being gathered.
+    settling: bool = False
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One event that waits: how often it was delivered, and the lowest fence that a claim to it may still have."""
+
+    event: Event
+    attempts: int = 0
+
+
+@dataclass
+class Group:
+    """One group's deliveries. `frozen_upto`: positions up to there wait for what members say after a restart."""
+
+    key: str
+    name: str
+    progress: Progress
+    frozen_upto: int = 0
+    #: Every matching event up to here is loaded or settled.
+    loaded: int = 0
+    #: The log may hold matching events beyond `loaded`.
+    behind: bool = False
+    waiting: list[int] = field(default_factory=list)
+    older: list[int] = field(default_factory=list)
+    delayed: list[tuple[float, int]] = field(default_factory=list)
+    pending: dict[int, Waiting] = field(default_factory=dict)
+    held: dict[int, Holding] = field(default_factory=dict)
+    members: dict[bytes, Member] = field(default_factory=dict)
+    #: From before a restart: position -> (attempts, lowest fence still valid).
+    history: dict[int, tuple[int, Fence]] = field(default_factory=dict)
+    _idle: deque[Member] = field(default_factory=deque)
+
+    @property
+    def is_queue(self) -> bool:
+        """Tell a queue (events with `to`) from a group bound to a pattern."""
+        return self.key == queue_key(self.name)
+
+    @property
+    def room(self) -> int:
+        """How many more events may be loaded."""
+        return LOADED_MAX - len(self.pending) - len(self.held)
+
+    def add(self, event: Event) -> None:
+        """Take in the next matching event, in the order of positions."""
+        position = event.position
+        self.loaded = max(self.loaded, position)
+        if self.progress.skip and position in self.progress.skip:
+            self.progress.skip.discard(position)
+            return
+        self._wait(Waiting(event, self.history.get(position, (0, (0, 0)))[0]))
+
+    def _wait(self, entry: Waiting) -> None:
+        position = entry.event.position
+        self.pending[position] = entry
+        heapq.heappush(self.older if position <= self.frozen_upto else self.waiting, position)
+
+    def thaw(self) -> None:
+        """Let the positions from before a restart be delivered again: everybody has answered or is gone."""
+        self.frozen_upto = 0
+        for position in self.older:
+            heapq.heappush(self.waiting, position)
+        self.older.clear()
+
+    # --- members --------------------------------------------------------------------------------------------------
+
+    def join(self, session: bytes, credit: int) -> Member:
+        """Make a session a member, or change its credit."""
+        member = self.members.get(session)
+        if member is None:
+            member = self.members[session] = Member(session, credit)
+        member.credit = credit
+        member.leaving = False
+        self._offer(member)
+        return member
+
+    def leave(self, session: bytes) -> None:
+        """Hand out nothing more to a session; what it holds stays held."""
+        member = self.members.get(session)
+        if member is not None:
+            member.leaving = True
+            if member.held == 0:
+                del self.members[session]
+
+    def expel(self, session: bytes) -> None:
+        """Forget a member that has ended; what it still holds is given back separately."""
+        member = self.members.pop(session, None)
+        if member is not None:
+            member.leaving = True
+
+    def _offer(self, member: Member) -> None:
+        if not member.queued and not member.leaving and member.held < member.credit:
+            member.queued = True
+            self._idle.append(member)
+
+    def _idle_member(self) -> Member | None:
+        idle = self._idle
+        while idle:
+            member = idle[0]
+            if not member.leaving and member.held < member.credit and self.members.get(member.session) is member:
+                return member
+            member.queued = False
+            idle.popleft()
+        return None
+
+    # --- deliveries -----------------------------------------------------------------------------------------------
+
+    def hand_out(self, now: float, fence: Fence) -> Holding | None:
+        """Give the next event that is due to an idle member; None where one of the two is missing."""
+        if not self.waiting and not self.delayed:
+            return None
+        member = self._idle_member()
+        if member is None:
+            return None
+        position = self._next_due(now)
+        if position is None:
+            return None
+        entry = self.pending.pop(position)
+        member.held += 1
+        self._idle.rotate(-1)
+        holding = self.held[position] = Holding(entry.event, member, fence, entry.attempts + 1)
+        return holding
+
+    def _next_due(self, now: float) -> int | None:
+        while self.delayed and self.delayed[0][0] <= now:
+            position = heapq.heappop(self.delayed)[1]
+            if position in self.pending:
+                heapq.heappush(self.waiting, position)
+        while self.waiting:
+            position = heapq.heappop(self.waiting)
+            if position in self.pending:
+                return position
+        return None
+
+    def holding(self, position: int, fence: Fence, session: bytes) -> Holding | None:
+        """Return the delivery if exactly this session holds it under exactly this fence."""
+        found = self.held.get(position)
+        if found is None or found.fence != fence or found.member.session != session:
+            return None
+        return found
+
+    def adopt(self, position: int, fence: Fence, session: bytes) -> Holding | None:
+        """Let a member keep, after a restart, what it says it holds; None where that is not (or no longer) so."""
+        rival = self.held.get(position)
+        attempts, fence_min = self.history.get(position, (0, (0, 0)))
+        if fence < fence_min or (rival is not None and rival.fence >= fence):
+            return None
+        if rival is not None:
+            self.release(position, attempts=rival.attempt - 1)
+        entry = self.pending.pop(position, None)
+        if entry is None:
+            return None
+        member = self.members.get(session) or self.join(session, 0)
+        member.held += 1
+        holding = self.held[position] = Holding(entry.event, member, fence, attempts + 1)
+        return holding
+
+    def settle(self, position: int) -> None:
+        """Forget a delivery (held or waiting) whose settling has been committed."""
+        holding = self.held.pop(position, None)
+        if holding is not None:
+            self._one_less(holding.member)
+        self.pending.pop(position, None)
+        self.history.pop(position, None)
+
+    def withdraw(self, position: int) -> Holding | None:
+        """Forget a delivery whose withdrawal has been committed; its holder's credit stays used until `freed`."""
+        self.pending.pop(position, None)
+        self.history.pop(position, None)
+        return self.held.pop(position, None)
+
+    def freed(self, session: bytes) -> None:
+        """Give a member its credit back for a withdrawn delivery whose handler has returned."""
+        member = self.members.get(session)
+        if member is not None:
+            self._one_less(member)
+
+    def release(self, position: int, *, attempts: int, due: float | None = None) -> None:
+        """Take a delivery from its holder; it waits again, until `due` where that is given."""
+        holding = self.held.pop(position)
+        self._one_less(holding.member)
+        entry = Waiting(holding.event, attempts)
+        if due is None:
+            self._wait(entry)
+        else:
+            self.pending[position] = entry
+            heapq.heappush(self.delayed, (due, position))
+
+    def _one_less(self, member: Member) -> None:
+        member.held -= 1
+        if member.leaving and member.held == 0 and self.members.get(member.session) is member:
+            del self.members[member.session]
+        self._offer(member)
+
+    def remember(self, position: int, attempts: int, fence_min: Fence) -> None:
+        """Note what is durable of a delivery's past: its attempts, and that older fences are void."""
+        self.history[position] = (attempts, fence_min)
+
+    def next_due(self) -> float | None:
+        """Return when the next delayed delivery falls due."""
+        return self.delayed[0][0] if self.delayed else None
+
+    def unsettled(self) -> list[int]:
+        """List every loaded position that is not settled."""
+        return [*self.pending, *self.held]
+
+    def oldest(self) -> Event | None:
+        """Return the oldest event that waits."""
+        return self.pending[min(self.pending)].event if self.pending else None

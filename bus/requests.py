@@ -1,0 +1,350 @@
+"""What each message of a client means: who may ask, what is proposed to the log, and what is answered.
+
+Every request with a number is answered exactly once, after the commit that it needs, or with a refusal.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..eventstore.blob_names import blobs_named
+from ..eventstore.blobs import BlobStore
+from ..eventstore.errors import TwelvefoldError
+from ..eventstore.log import Append, Appended
+from ..eventstore.names import is_name, is_pattern
+from . import authority
+from .errors import BadRequest, ReservedFamily, RoleRefused, WatchConflict, WireMismatch
+from .keys import SECRET_ROLES
+from .reading import read_page
+from .sessions import Session
+from .stats import stats_of
+from .wire import (
+    WIRE_MAJOR,
+    WIRE_MINOR,
+    Ack,
+    Answer,
+    Bind,
+    Bye,
+    ClientMessage,
+    Fail,
+    Freed,
+    Gone,
+    Held,
+    Hello,
+    Keep,
+    Last,
+    OpenWatch,
+    Page,
+    Ping,
+    Pong,
+    Post,
+    Present,
+    Read,
+    Request,
+    Started,
+    Stats,
+    Unbind,
+    Welcome,
+    Who,
+    Withdrawn,
+    refusal,
+)
+
+if TYPE_CHECKING:
+    from .broker import Broker
+
+INSTANCE_LENGTH_MAX = 255
+#: Pages that one peer may have asked for and not got yet; more are refused.
+READS_PER_PEER_MAX = 64
+
+
+class Requests:
+    """Handles messages for one broker."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        blobs: BlobStore | None,
+        keys: dict[str, str],
+        nonce: bytes,
+        incarnation: int,
+        lease_s: float,
+    ) -> None:
+        self._broker = broker
+        self._blobs = blobs
+        self._keys = keys
+        self._nonce = nonce
+        self._incarnation = incarnation
+        self._lease_s = lease_s
+        self.reads: deque[tuple[Session, Read]] = deque()
+        self.refused = 0
+        self._handlers: dict[type, Callable[[Session, Any], None]] = {
+            Post: self._post,
+            Read: self._read,
+            Ping: self._ping,
+            Last: self._last,
+            Bind: self._bind,
+            Unbind: self._unbind,
+            Fail: self._fail,
+            Freed: self._freed,
+            OpenWatch: self._open_watch,
+            Keep: self._keep,
+            Stats: self._stats,
+            Bye: self._bye,
+            Gone: self._gone,
+            Started: self._started,
+        }
+
+    def take(self, identity: bytes, session: Session | None, message: ClientMessage) -> None:
+        """Handle one message of a peer."""
+        if isinstance(message, Hello):
+            self._hello(identity, session, message)
+        elif session is None or session.lapsed:
+            self._broker.sessions.send(identity, Who(self._nonce))
+        else:
+            session.heard = self._broker.clock()
+            self._handlers[type(message)](session, message)
+
+    def _refuse(self, session: Session, seq: int, error: TwelvefoldError) -> None:
+        self.refused += 1
+        self._broker.sessions.send(session.identity, refusal(seq, error))
+
+    def _answer(self, session: Session, seq: int, value: Any) -> None:
+        """Answer with a value or an error."""
+        if isinstance(value, TwelvefoldError):
+            self._refuse(session, seq, value)
+        else:
+            self._broker.sessions.send(session.identity, Answer(seq, value))
+
+    # --- hello and goodbye --------------------------------------------------------------------------------------------
+
+    def _hello_fault(self, hello: Hello) -> TwelvefoldError | None:
+        if hello.major != WIRE_MAJOR:
+            return WireMismatch(f"{hello.major}.{hello.minor}", f"{WIRE_MAJOR}.{WIRE_MINOR}")
+        instance = hello.instance
+        if not 0 < len(instance) <= INSTANCE_LENGTH_MAX or not instance.isprintable() or "/" in instance:
+            return BadRequest(f"{instance!r} can't be the name of an instance")
+        if hello.role not in authority.ROLES:
+            return RoleRefused(hello.role, "there is no such role")
+        if hello.role in SECRET_ROLES and not hmac.compare_digest(self._keys[hello.role], hello.secret):
+            return RoleRefused(hello.role, "the secret is not the one of this start of the bus")
+        return None
+
+    def _hello(self, identity: bytes, session: Session | None, hello: Hello) -> None:
+        broker = self._broker
+        broker.finish()
+        fault = self._hello_fault(hello)
+        if fault is not None:
+            self.refused += 1
+            broker.sessions.send(identity, refusal(0, fault))
+            return
+        first = session is None
+        if session is None:
+            session = Session(identity, hello.instance, hello.role, hello.pid, hello.supervised, broker.clock())
+            broker.sessions.by_identity[identity] = session
+        session.heard = broker.clock()
+        if first or session.lapsed:
+            self._claims(session, hello.holds)
+        session.lapsed = False
+        broker.liveness.hello(session, hello)
+        welcome = Welcome(self._nonce, self._incarnation, broker.log.head, self._lease_s, WIRE_MINOR)
+        broker.sessions.send(identity, welcome)
+        self._introduce(session, first)
+        for bind in hello.binds:
+            self._bind(session, bind)
+
+    def _introduce(self, session: Session, first: bool) -> None:
+        """Tell the supervisor who has come to life: it takes a process for ready then."""
+        sessions = self._broker.sessions
+        if session.role == "supervisor":
+            for other in list(sessions.by_identity.values()):
+                sessions.send(session.identity, Present(other.instance))
+        elif first and (supervisor := sessions.supervisor()) is not None:
+            sessions.send(supervisor.identity, Present(session.instance))
+
+    def _claims(self, session: Session, holds: list[Held]) -> None:
+        """Let a member keep what it names, and give to others what it does not name."""
+        broker = self._broker
+        claimed = {(held.key, held.position) for held in holds}
+        for key, position in session.holds.keys() - claimed:
+            broker.settling.give_back(session, key, position, "never received", counted=False)
+        for held in holds:
+            if not broker.settling.adopt(session, held):
+                broker.sessions.send(session.identity, Withdrawn(held))
+
+    def _bye(self, session: Session, _: Bye) -> None:
+        self._broker.finish()
+        self._broker.liveness.end(session, "said goodbye", counted=False)
+
+    def _ping(self, session: Session, _: Ping) -> None:
+        self._broker.sessions.send(session.identity, Pong(self._broker.log.head))
+
+    def _gone(self, session: Session, gone: Gone) -> None:
+        if session.role != "supervisor":
+            self._refuse(session, gone.seq, BadRequest("only the supervisor says who is gone"))
+            return
+        self._broker.finish()
+        self._broker.liveness.gone(gone.instance, gone.pid)
+        self._answer(session, gone.seq, None)
+
+    def _started(self, session: Session, started: Started) -> None:
+        if session.role != "supervisor":
+            self._refuse(session, started.seq, BadRequest("only the supervisor says who was started"))
+            return
+        self._broker.liveness.started(started.instance)
+        self._answer(session, started.seq, None)
+
+    # --- appends ------------------------------------------------------------------------------------------------------
+
+    def _post(self, session: Session, post: Post) -> None:
+        for request in post.requests:
+            fault = self._request_fault(session, request)
+            if fault is not None:
+                self._refuse(session, request.seq, fault)
+                continue
+            expected = request.expected
+            first = authority.first_of_run(request.events) if session.role != "orchestrator" else None
+            if first:
+                expected = {**expected, **first}
+            append = Append(
+                events=request.events, expected_version=expected, source=session.instance, marks=request.marks
+            )
+            done = partial(self._appended, session, request)
+            if request.settle is not None:
+                if not self._broker.settling.settle(session, request.settle, append, done):
+                    self._broker.finish()
+                    self._broker.settling.settle(session, request.settle, append, done)
+            elif request.withdraw:
+                self._broker.settling.append_withdrawing(append, request.withdraw, done)
+            else:
+                self._broker.commit.propose(append, done)
+
+    def _request_fault(self, session: Session, request: Request) -> TwelvefoldError | None:
+        role, events = session.role, request.events
+        fault: TwelvefoldError | None = authority.judge(role, events, session.holds)
+        if fault is not None:
+            return fault
+        if request.withdraw and role != "orchestrator":
+            return BadRequest("only the orchestrator withdraws deliveries")
+        for name in request.marks:
+            if role != "orchestrator" or not name.startswith("run/"):
+                return ReservedFamily(f"mark {name}", "the marks", role, "marks run/* are the orchestrator's")
+        if self._blobs is not None:
+            for event in events:
+                if '"blob"' in event.payload and blobs_named(event.payload):
+                    try:
+                        self._blobs.admit(session.instance, event.payload)
+                    except TwelvefoldError as error:
+                        return error
+        return None
+
+    def _appended(self, session: Session, request: Request, result: Appended | TwelvefoldError) -> None:
+        if isinstance(result, TwelvefoldError):
+            self._refuse(session, request.seq, result)
+            return
+        events = result.events
+        last = events[-1].position if events else 0
+        self._broker.sessions.ack(session, Ack(request.seq, last, [] if request.brief else list(events)))
+
+    # --- groups -------------------------------------------------------------------------------------------------------
+
+    def _bind(self, session: Session, bind: Bind) -> None:
+        done = partial(self._answer, session, bind.seq)
+        if not self._broker.desk.bind(session, bind, done):
+            self._broker.finish()
+            self._broker.desk.bind(session, bind, done)
+
+    def _unbind(self, session: Session, unbind: Unbind) -> None:
+        self._broker.desk.unbind(session, unbind.key)
+        self._answer(session, unbind.seq, None)
+
+    def _fail(self, session: Session, fail: Fail) -> None:
+        self._broker.finish()
+
+        def done(result: Any) -> None:
+            self._answer(session, fail.seq, result if isinstance(result, TwelvefoldError) else None)
+
+        self._broker.settling.fail(session, fail.held, fail.error, fail.retry_in_s, done)
+
+    def _freed(self, session: Session, freed: Freed) -> None:
+        self._broker.settling.freed(session, freed.held)
+
+    # --- reading and watching -----------------------------------------------------------------------------------------
+
+    def _read(self, session: Session, read: Read) -> None:
+        if (read.pattern is not None and not is_pattern(read.pattern)) or read.limit < 1 or read.after < 0:
+            self._refuse(
+                session, read.seq, BadRequest(f"no such page: {read.pattern!r}, {read.limit} after {read.after}")
+            )
+        elif session.reading >= READS_PER_PEER_MAX:
+            self._refuse(session, read.seq, BadRequest(f"more than {READS_PER_PEER_MAX} pages asked for at once"))
+        else:
+            session.reading += 1
+            self.reads.append((session, read))
+
+    def serve_reads(self, count: int) -> None:
+        """Serve at most so many pages, in the order in which they were asked for."""
+        for _ in range(min(count, len(self.reads))):
+            session, read = self.reads.popleft()
+            session.reading -= 1
+            try:
+                events, more = read_page(self._broker.log, read)
+            except TwelvefoldError as error:
+                self._refuse(session, read.seq, error)
+            else:
+                self._broker.sessions.send(session.identity, Page(read.seq, events, more))
+
+    def _last(self, session: Session, last: Last) -> None:
+        if not is_pattern(last.pattern):
+            self._refuse(session, last.seq, BadRequest(f"{last.pattern!r} is not a pattern"))
+            return
+        self._answer(session, last.seq, self._broker.publisher.last_position(last.pattern))
+
+    def _open_watch(self, session: Session, wish: OpenWatch) -> None:
+        if not is_pattern(wish.pattern) or (wish.name and not is_name(wish.name)):
+            self._refuse(session, wish.seq, BadRequest(f"no such watch: {wish.name!r} of {wish.pattern!r}"))
+            return
+        head = self._broker.log.head
+        if not wish.name:
+            self._answer(session, wish.seq, head if wish.after is None else wish.after)
+            return
+        mark = _watch_mark(wish.name)
+        stored = self._broker.log.marks(mark).get(mark)
+        if stored is None:
+            start = head if wish.after is None else wish.after
+            keep = Append(marks={mark: f"{start} {wish.pattern}"})
+            self._broker.commit.propose(keep, partial(self._value_kept, session, wish.seq, start))
+            return
+        position, _, bound = stored.partition(" ")
+        if bound != wish.pattern:
+            self._refuse(session, wish.seq, WatchConflict(wish.name, bound, wish.pattern))
+        else:
+            self._answer(session, wish.seq, int(position))
+
+    def _keep(self, session: Session, keep: Keep) -> None:
+        if not is_pattern(keep.pattern) or (keep.name and not is_name(keep.name)):
+            self._refuse(session, keep.seq, BadRequest(f"no such watch: {keep.name!r} of {keep.pattern!r}"))
+            return
+        fault = authority.judge(session.role, keep.events, session.holds)
+        if fault is not None:
+            self._refuse(session, keep.seq, fault)
+            return
+        marks: dict[str, str | None] = {}
+        if keep.name:
+            marks[_watch_mark(keep.name)] = f"{keep.position} {keep.pattern}"
+        append = Append(events=keep.events, marks=marks, source=session.instance)
+        self._broker.commit.propose_whole(append, partial(self._value_kept, session, keep.seq, keep.position))
+
+    def _value_kept(self, session: Session, seq: int, value: int, result: Appended | TwelvefoldError) -> None:
+        self._answer(session, seq, result if isinstance(result, TwelvefoldError) else value)
+
+    def _stats(self, session: Session, stats: Stats) -> None:
+        self._answer(session, stats.seq, stats_of(self._broker))
+
+
+def _watch_mark(name: str) -> str:
+    return f"watch/{name}"

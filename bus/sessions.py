@@ -1,0 +1,102 @@
+"""Who is connected: one session for each client incarnation that has said hello.
+
+Owns what the bus knows of a peer and the sending to it. A peer whose queue is full (it doesn't read) loses the message
+and its session: it is asked to say hello again when it next speaks, and then resends what was not answered. So a
+stopped peer costs bounded memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import zmq
+
+from .wire import Ack, Acks, BusMessage, Deliver, Delivery, encode
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One client incarnation. `identity` is its ZeroMQ identity, new for each incarnation."""
+
+    identity: bytes
+    instance: str
+    role: str
+    pid: int
+    supervised: bool
+    heard: float
+    #: Deliveries in its hands by (group key, position): the task's stream that each opens, or None.
+    holds: dict[tuple[str, int], str | None] = field(default_factory=dict)
+    groups: set[str] = field(default_factory=set)
+    #: Withdrawn deliveries whose handler has not returned yet, with the time until which it may.
+    stopping: dict[tuple[str, int], float] = field(default_factory=dict)
+    #: When the supervisor was last asked to kill it; 0 where it wasn't.
+    kill_asked: float = 0.0
+    #: Messages to it may have been lost: it must say hello again before anything else.
+    lapsed: bool = False
+    #: Pages that it has asked for and not got yet.
+    reading: int = 0
+    deliveries: list[Delivery] = field(default_factory=list)
+    acks: list[Ack] = field(default_factory=list)
+
+
+class Sessions:
+    """All sessions, by identity, and what is to be sent to them."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket = socket
+        self.by_identity: dict[bytes, Session] = {}
+        #: Sessions that have lapsed and must leave their groups until they say hello again.
+        self.lapsed: list[Session] = []
+        self.unsent = 0
+        self._with_output: dict[bytes, Session] = {}
+
+    def of_instance(self, instance: str, pid: int = 0) -> list[Session]:
+        """Return the sessions of an instance (of one process of it where `pid` is given)."""
+        return [s for s in self.by_identity.values() if s.instance == instance and pid in (0, s.pid)]
+
+    def supervisor(self) -> Session | None:
+        """Return the supervisor's session."""
+        return next((s for s in self.by_identity.values() if s.role == "supervisor"), None)
+
+    def send(self, identity: bytes, message: BusMessage) -> None:
+        """Send one message, or note that its receiver doesn't take it."""
+        try:
+            self._socket.send_multipart((identity, encode(message)), zmq.NOBLOCK)
+        except (zmq.Again, zmq.ZMQError):
+            # EAGAIN: its queue is full. EHOSTUNREACH (ROUTER_MANDATORY): it is gone.
+            self.unsent += 1
+            session = self.by_identity.get(identity)
+            if session is not None:
+                self.lapse(session)
+
+    def lapse(self, session: Session) -> None:
+        """Note that messages to a peer may have been lost; it is not sent any until it says hello again."""
+        session.lapsed = True
+        session.acks.clear()
+        session.deliveries.clear()
+        self.lapsed.append(session)
+
+    def ack(self, session: Session, ack: Ack) -> None:
+        """Have a request acknowledged with the next `flush`."""
+        session.acks.append(ack)
+        self._with_output[session.identity] = session
+
+    def deliver(self, session: Session, delivery: Delivery) -> None:
+        """Have an event delivered with the next `flush`."""
+        session.deliveries.append(delivery)
+        self._with_output[session.identity] = session
+
+    def flush(self) -> None:
+        """Send what was gathered: for each peer one message of acks and one of deliveries."""
+        if not self._with_output:
+            return
+        waiting, self._with_output = self._with_output, {}
+        for identity, session in waiting.items():
+            if session.lapsed:
+                continue
+            if session.acks:
+                acks, session.acks = session.acks, []
+                self.send(identity, Acks(acks))
+            if session.deliveries and not session.lapsed:
+                deliveries, session.deliveries = session.deliveries, []
+                self.send(identity, Deliver(deliveries))

@@ -1,0 +1,258 @@
+"""How a delivery ends: settled with its results, failed and delivered again, parked, withdrawn, or given back.
+
+Each end is one append whose marks make it durable together with its events. Nothing moves from one holder to another
+here unless the caller knows that the first one has let go or is dead (`liveness`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from ..eventstore.errors import TwelvefoldError
+from ..eventstore.event import NewEvent
+from ..eventstore.ids import derived_id
+from ..eventstore.log import Append, Appended, EventLog
+from .authority import task_stream
+from .commit import Commit, Done
+from .desk import Desk, history_mark
+from .errors import StaleDelivery
+from .groups import Group, Holding
+from .progress import BASELINE_EVERY
+from .sessions import Session, Sessions
+from .wire import Fence, Held, Withdrawn
+
+BACKOFF_MAX_S = 3600.0
+_encode_json = msgspec.json.Encoder().encode
+
+
+class Settling:
+    """Ends deliveries. After `attempts_max` attempts one is parked; until then it comes again after a backoff."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        log: EventLog,
+        commit: Commit,
+        sessions: Sessions,
+        *,
+        attempts_max: int,
+        backoff_s: float,
+        stop_timeout_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._desk = desk
+        self._log = log
+        self._commit = commit
+        self._sessions = sessions
+        self._attempts_max = attempts_max
+        self._backoff_s = backoff_s
+        self._stop_timeout_s = stop_timeout_s
+        self._clock = clock
+        self.settled = self.redelivered = self.parked = self.refused = self.withdrawn = 0
+
+    def settle(self, session: Session, held: Held, append: Append, done: Done) -> bool:
+        """Append results and settle in one transaction; False where this must wait for the commit under way."""
+        group = self._desk.groups.get(held.key)
+        holding = group.holding(held.position, held.fence, session.identity) if group else None
+        if group is None or holding is None:
+            if group is not None and group.progress.settled_under(held.position) == held.fence:
+                self._settled_before(held, append, done)
+            else:
+                self.refused += 1
+                done(StaleDelivery(held.key[2:], held.position))
+            return True
+        if holding.settling:
+            return False
+        holding.settling = True
+        marks = dict(append.marks)
+        marks.update(self._settling_marks(group, held.position, held.fence))
+
+        def settled(result: Appended | TwelvefoldError) -> None:
+            holding.settling = False
+            if not isinstance(result, TwelvefoldError):
+                self._end(group, held.position, held.fence)
+                self.settled += 1
+            done(result)
+
+        self._commit.propose_whole(msgspec.structs.replace(append, marks=marks), settled)
+        return True
+
+    def _settled_before(self, held: Held, append: Append, done: Done) -> None:
+        """Answer a settle that was resent because its ack got lost: its results are in the log."""
+        known = [self._log.event_of(event.id) for event in append.events]
+        found = [event for event in known if event is not None]
+        if len(found) == len(known):
+            done(Appended(found, fresh=False))
+        else:
+            done(StaleDelivery(held.key[2:], held.position))
+
+    def _settling_marks(self, group: Group, position: int, fence: Fence) -> dict[str, str | None]:
+        progress = group.progress
+        if progress.since_baseline >= BASELINE_EVERY:
+            mark = progress.baseline_mark(group.unsettled(), group.loaded)
+            self._commit.propose(Append(marks=dict([mark])), _in_slots_still)
+        marks: dict[str, str | None] = dict([progress.slot_mark(position, fence)])
+        if position in group.history:
+            marks[history_mark(group.key, position)] = None
+        return marks
+
+    def _end(self, group: Group, position: int, fence: Fence) -> None:
+        holding = group.held.get(position)
+        if holding is not None:
+            self._let_go(group, holding)
+        group.progress.settled(position, fence)
+        group.settle(position)
+        self._desk.stir(group)
+
+    def fail(self, session: Session, held: Held, error: str, retry_in_s: float | None, done: Done) -> None:
+        """Deliver again after a while, or park after too many attempts."""
+        group = self._desk.groups.get(held.key)
+        holding = group.holding(held.position, held.fence, session.identity) if group else None
+        if group is None or holding is None or holding.settling:
+            done(StaleDelivery(held.key[2:], held.position))
+            return
+        backoff = self._backoff_s * 2 ** (holding.attempt - 1) if retry_in_s is None else max(0.0, retry_in_s)
+        self._return(group, holding, error, self._clock() + min(backoff, BACKOFF_MAX_S), done)
+
+    def give_back(self, session: Session, key: str, position: int, error: str, *, counted: bool = True) -> None:
+        """Take a delivery from a holder that is dead or has said goodbye, and let it wait for another."""
+        group = self._desk.groups[key]
+        holding = group.held.get(position)
+        session.holds.pop((key, position), None)
+        if holding is None or holding.member.session != session.identity:
+            return
+        if counted:
+            self._return(group, holding, error, None, lambda _: None)
+        else:
+            group.release(position, attempts=holding.attempt - 1)
+            self._desk.stir(group)
+
+    def _return(self, group: Group, holding: Holding, error: str, due: float | None, done: Done) -> None:
+        """Commit that an attempt is over, then let the event wait again; park it after the last attempt."""
+        position = holding.event.position
+        holding.settling = True
+        if holding.attempt >= self._attempts_max:
+            self._park(group, holding, error, done)
+            return
+        fence_min = self._desk.next_fence
+        text = f"{holding.attempt} {fence_min[0]} {fence_min[1]}"
+
+        def returned(result: Appended | TwelvefoldError) -> None:
+            if group.held.get(position) is not holding:
+                done(StaleDelivery(group.name, position))
+                return
+            # Where the mark could not be written the delivery still moves on; only its count is forgotten by a crash.
+            group.remember(position, holding.attempt, fence_min)
+            self._let_go(group, holding)
+            group.release(position, attempts=holding.attempt, due=due)
+            self.redelivered += 1
+            self._desk.stir(group)
+            done(result)
+
+        self._commit.propose(Append(marks={history_mark(group.key, position): text}), returned)
+
+    def _park(self, group: Group, holding: Holding, error: str, done: Done) -> None:
+        event = holding.event
+        facts = {"event": event.id.hex(), "position": event.position, "type": event.type, "group": group.name,
+                 "queue": group.is_queue, "attempts": holding.attempt, "error": error[:4000]}  # fmt: skip
+        parked = NewEvent(
+            type="delivery.parked",
+            payload=_encode_json(facts).decode(),
+            stream=f"group.{group.name}",
+            id=derived_id(group.key, str(event.position), "delivery.parked"),
+            run=event.run,
+            cause=event.id,
+            trace=event.trace,
+        )
+
+        def done_parking(result: Appended | TwelvefoldError) -> None:
+            holding.settling = False
+            if isinstance(result, TwelvefoldError):
+                done(result)
+                return
+            self._end(group, event.position, holding.fence)
+            self.parked += 1
+            done(result)
+
+        marks = self._settling_marks(group, event.position, holding.fence)
+        self._commit.propose(Append(events=[parked], marks=marks, source="bus"), done_parking)
+
+    def _let_go(self, group: Group, holding: Holding) -> None:
+        session = self._sessions.by_identity.get(holding.member.session)
+        if session is not None:
+            session.holds.pop((group.key, holding.event.position), None)
+
+    # --- withdrawing ------------------------------------------------------------------------------------------------
+
+    def append_withdrawing(self, append: Append, ids: list[bytes], done: Done) -> None:
+        """Append, and with the same commit end the deliveries of the events with these ids, held or not."""
+        marks = dict(append.marks)
+        targets: list[tuple[Group, int]] = []
+        for id in ids:
+            event = self._log.event_of(id)
+            if event is None or not event.to:
+                continue
+            group = self._desk.queue(event.to)
+            position = event.position
+            if position in group.held or position in group.pending or position > group.loaded:
+                marks.update(self._settling_marks(group, position, _WITHDRAWN))
+                targets.append((group, position))
+
+        def withdrawn(result: Appended | TwelvefoldError) -> None:
+            if not isinstance(result, TwelvefoldError):
+                for group, position in targets:
+                    self._withdraw(group, position)
+            done(result)
+
+        self._commit.propose_whole(msgspec.structs.replace(append, marks=marks), withdrawn)
+
+    def _withdraw(self, group: Group, position: int) -> None:
+        """Drop a delivery whose withdrawal has been committed, and tell its holder."""
+        self.withdrawn += 1
+        group.progress.settled(position, _WITHDRAWN)
+        if position > group.loaded:
+            group.progress.skip.add(position)
+        holding = group.withdraw(position)
+        if holding is None:
+            return
+        session = self._sessions.by_identity.get(holding.member.session)
+        if session is not None:
+            session.holds.pop((group.key, position), None)
+            session.stopping[group.key, position] = self._clock() + self._stop_timeout_s
+            self._sessions.send(session.identity, Withdrawn(Held(group.key, position, holding.fence)))
+
+    def freed(self, session: Session, held: Held) -> None:
+        """Note that the handler of a withdrawn delivery has returned: its holder may take another."""
+        if session.stopping.pop((held.key, held.position), None) is not None:
+            group = self._desk.groups[held.key]
+            group.freed(session.identity)
+            self._desk.stir(group)
+
+    def adopt(self, session: Session, held: Held) -> bool:
+        """Let a member keep what it says it holds; False where it has been settled, withdrawn or handed to another."""
+        group = self._desk.groups.get(held.key)
+        if group is None:
+            return False
+        if group.holding(held.position, held.fence, session.identity) is not None:
+            return True
+        rival = group.held.get(held.position)
+        holding = group.adopt(held.position, held.fence, session.identity)
+        if holding is None:
+            return False
+        if rival is not None:
+            loser = self._sessions.by_identity.get(rival.member.session)
+            if loser is not None:
+                loser.holds.pop((held.key, held.position), None)
+                self._sessions.send(loser.identity, Withdrawn(Held(held.key, held.position, rival.fence)))
+        session.holds[held.key, held.position] = task_stream(holding.event) if group.is_queue else None
+        return True
+
+
+#: The slot of a withdrawn delivery names no holder, so that no settle can be taken for a repetition.
+_WITHDRAWN: Fence = (0, 0)
+
+
+def _in_slots_still(_: Appended | TwelvefoldError) -> None:
+    """Take the result of a baseline: where it failed the whole commit did, and the slots that it covers still stand."""
