@@ -279,11 +279,9 @@ def _sentences(blocks: Sequence[Block], at: int) -> list[Pair]:
             where += [codes.pop(0)] if groups.get("place") else []
             where += [codes.pop()] if groups.get("where") else []
             where += [codes.pop(1)] if CODE in (groups.get("mid") or "") else []
-            alike = (
-                difflib.SequenceMatcher(None, codes[0], codes[1], autojunk=False).ratio() if pattern is _ARROW else 1.0
-            )
-            if alike < _LIKENESS_MIN:
+            if pattern is _ARROW and _likeness(codes[0], codes[1]) < _LIKENESS_MIN:
                 continue
+            done = match.end()
             end = flat.find(". ", match.end())
             count = stated_count(flat[start : end if end >= 0 else None])
             near = [Scope(mentioned(msgspec.structs.replace(block, codes=where)), block.line)] if where else []

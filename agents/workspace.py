@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,19 @@ class Workspace:
         self.commit = commit
         self._emit = emit
 
-    def files(self) -> set[str]:
-        """Return the paths that the last commit holds, submodules left out."""
+    def files(self) -> dict[str, str]:
+        """Return the mode of each path in the last commit: 100644, 100755, 120000 a link, 160000 a submodule."""
         listed = self.git.run("ls-tree", "-r", "-z", self.commit, git_dir=self.store.git_dir).out
         rows = (row.split(b"\t", 1) for row in listed.split(b"\0") if row)
-        return {os.fsdecode(name) for facts, name in rows if not facts.startswith(b"160000 ")}
+        return {os.fsdecode(name): facts[:6].decode() for facts, name in rows}
 
-    def record(self, message: str, time_s: int) -> str | None:
+    def record(self, message: str, time_s: int, also: Iterable[str] = ()) -> str | None:
         """Commit the files as they are now; return the commit, or None where nothing has changed.
 
-        Files that the repository's own `.gitignore` names are left out unless they were committed before. The commit
-        stands under a hidden ref of the run's store, and `workspace.committed` is appended.
+        Files that the repository's own `.gitignore` names are left out unless they were committed before or stand in
+        `also`. The commit stands under a hidden ref of the run's store, and `workspace.committed` is appended.
         """
-        self._take_up_files()
+        self._take_up_files(also)
         tree = self._git("write-tree").text
         if tree == self._git("rev-parse", f"{self.commit}^{{tree}}").text:
             return None
@@ -96,13 +96,14 @@ class Workspace:
             time_s=time_s,
         )
 
-    def _take_up_files(self) -> None:
+    def _take_up_files(self, also: Iterable[str]) -> None:
         """Bring the index to what lies in the folder; `git add` would run git in repositories nested in it."""
         staged = (row.split(b"\t", 1) for row in self._listed("--stage"))
         submodules = {name for facts, name in staged if facts.startswith(b"160000 ")}
         gone = [name for name in self._listed("--deleted") if name not in submodules]
         self._git("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone))
         new = [name for name in self._listed("--others", "--exclude-standard") if not name.endswith(b"/")]
+        new += [os.fsencode(name) for name in also if os.path.lexists(self.folder / name)]
         self._git("update-index", "-z", "--add", "--replace", "--stdin", stdin=b"\0".join(new))
         altered = [name for name in self._listed("--modified") if name not in submodules]
         self._git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=b"\0".join(altered))

@@ -1,0 +1,148 @@
+"""The built-in job: an issue and a repository in, a tested branch out, as the data of a plan.
+
+Owns what is asked of the user's repository before a run starts, and the saga fix, test, publish with its undoing.
+Leaves the steps to their agents and their order to orchestration. Keeps: a run works on one full commit, found and
+recorded before it starts, whatever the user does to the repository meanwhile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..orchestration.plan import Retry, Saga, Task, plan_data
+from .git import Git, check_commit
+from .issue import parse_issue, slug
+from .store import find_repository
+from .work_errors import NoCommits, UnknownRevision, UnreadableIssue
+
+#: The most of an issue file that is read, in bytes.
+ISSUE_SIZE_MAX = 4 << 20
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A repository as it was found: `base` is the full commit that work starts from.
+
+    `changed` and `untracked` count what is uncommitted in the checkout, and so left out; `branch` is the checked-out
+    one, None for a detached HEAD.
+    """
+
+    repo: str
+    base: str
+    branch: str | None
+    changed: int
+    untracked: int
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the checkout holds anything that is not committed."""
+        return bool(self.changed or self.untracked)
+
+    def note(self) -> str | None:
+        """Say what was left out, in a sentence; None for a clean checkout."""
+        if not self.dirty:
+            return None
+        parts = [f"{n} {what} file{'s' if n > 1 else ''}" for n, what in self._left_out() if n]
+        return f"uncommitted changes were left out ({', '.join(parts)}); work started from {self.base[:12]}"
+
+    def _left_out(self) -> list[tuple[int, str]]:
+        return [(self.changed, "changed"), (self.untracked, "untracked")]
+
+
+def resolve_request(repo: Path, revision: str | None = None) -> Request:
+    """Find the commit that work on a repository starts from: `revision`, else HEAD. Writes nothing anywhere.
+
+    Raises NotARepository, BareRepository, NoCommits, UnknownRevision.
+    """
+    git = Git()
+    found = find_repository(git, repo.absolute())
+    wanted = f"{revision or 'HEAD'}^{{commit}}"
+    base = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, at=found.top, expect=(0, 1, 128))
+    if base.status or "\0" in wanted:
+        if revision in (None, "HEAD"):
+            raise NoCommits(str(found.top))
+        raise UnknownRevision(str(found.top), str(revision))
+    branch = git.run("symbolic-ref", "--quiet", "--short", "HEAD", at=found.top, expect=(0, 1)).text
+    command = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=all")
+    rows = [row for row in git.run(*command, at=found.top).out.split(b"\0") if row]
+    untracked = sum(row.startswith(b"??") for row in rows)
+    return Request(
+        repo=str(found.top),
+        base=check_commit(base.text),
+        branch=branch or None,
+        changed=len(rows) - untracked,
+        untracked=untracked,
+    )
+
+
+def read_issue(path: Path) -> str:
+    """Return an issue file's text; raises UnreadableIssue."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(ISSUE_SIZE_MAX + 1)
+        if len(content) > ISSUE_SIZE_MAX:
+            raise UnreadableIssue(str(path), f"it is larger than {ISSUE_SIZE_MAX} bytes")
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableIssue(str(path), f"it is not text in UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise UnreadableIssue(str(path), error.strerror or str(error)) from error
+
+
+def branch_ref(run: str, issue_name: str, issue_text: str) -> str:
+    """Return the full ref that a run publishes: refs/heads/twelvefold/<issue-slug>-<run>."""
+    return f"refs/heads/twelvefold/{slug(parse_issue(issue_text, issue_name).title)}-{run}"
+
+
+def job_plan(
+    *,
+    run: str,
+    issue_name: str,
+    issue_text: str,
+    repo: str,
+    base: str,
+    engine: str = "patch",
+    test_command: str | None = None,
+    allow_untested: bool = False,
+    path: str | None = None,
+    test_timeout_s: float = 900.0,
+) -> dict[str, Any]:
+    """Return the plan of one job as data. `run` is the id under which it will be submitted.
+
+    `path` is the caller's PATH, on which the tests' interpreter is looked for; `test_timeout_s` bounds one run of them.
+    """
+    ref = branch_ref(run, issue_name, issue_text)
+    commit = {"$from": "fix", "key": "commit"}
+    fix = Task(
+        name="fix",
+        agent="issue_fixer",
+        input={"issue": {"name": issue_name, "text": issue_text}, "repo": repo, "base": base, "engine": engine},
+        requires=["commit"],
+        undo=Task(agent="issue_fixer", input={"repo": repo}),
+    )
+    test = Task(
+        name="test",
+        agent="testing",
+        input={
+            "repo": repo,
+            "base": base,
+            "commit": commit,
+            "test_command": test_command,
+            "allow_untested": allow_untested,
+            "path": path,
+            "timeout_s": test_timeout_s,
+        },
+        requires=["tests"],
+    )
+    publish = Task(
+        name="publish",
+        agent="publisher",
+        input={"repo": repo, "base": base, "commit": commit, "ref": ref},
+        requires=["commit"],
+        retry=Retry(attempts_max=3, unless=["ref_taken", "invalid_ref", "commit_missing", "not_a_repository"]),
+        pivot=True,
+        undo=Task(agent="publisher", input={"repo": repo, "commit": commit, "ref": ref}),
+    )
+    return plan_data(Saga(steps=[fix, test, publish]))

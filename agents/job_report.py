@@ -1,0 +1,174 @@
+"""The one document in which `run --json` ends: what became of a run of the built-in job, read off its events.
+
+Owns the keys of that document. Pure: the same events give the same document, today and from a copy of the log. Keeps:
+what did not happen is null, and nothing is claimed that no event says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..eventstore.errors import TwelvefoldError
+from ..eventstore.event import Event
+from ..orchestration.plan import steps_of
+from ..orchestration.run_fold import fold_run
+from ..orchestration.run_state import Run, TaskState
+
+_NO_COST = {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
+
+
+def job_report(run_id: str, events: Iterable[Event]) -> dict[str, Any]:
+    """Return the document for a run; `events` are all of the run's, in position order.
+
+    `outcome` and `elapsed_s` are null while the run is open; a run of another plan has its tasks, evidence and
+    positions, and null for what only the built-in job has.
+    """
+    known = list(events)
+    run = fold_run(run_id, known).at_head
+    steps = _steps(run)
+    asked = _input(known, steps.get("fix"))
+    fix, test, publish = (_value(run, steps.get(name)) for name in ("fix", "test", "publish"))
+    report = run.end
+    return {
+        "run": run_id,
+        "outcome": run.outcome or None,
+        "reason": _reason(run, test),
+        "repo": asked.get("repo"),
+        "base_commit": asked.get("base"),
+        "branch": publish.get("branch") if _published(run) else None,
+        "commit": fix.get("commit"),
+        "patch": publish.get("patch") if _published(run) else None,
+        "files_changed": fix.get("files_changed"),
+        "tests": _tests(test),
+        "review": None,
+        "evidence": _evidence(run, report),
+        "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
+        "cost": _cost(known),
+        "positions": {"first": run.first or None, "last": run.last or None},
+        "elapsed_s": _elapsed(run),
+    }
+
+
+def refusal_report(error: TwelvefoldError, repo: str) -> dict[str, Any]:
+    """Return the same document for a job that could not even be started: failed, with the reason, and no run."""
+    report = job_report("", [])
+    reason = error.message()
+    return {**report, "run": None, "outcome": "failed", "reason": reason, "repo": repo, "cost": dict(_NO_COST)}
+
+
+def _steps(run: Run) -> dict[str, str]:
+    """The paths of the root's named steps."""
+    return {step.name: f"0.{n}" for n, step in enumerate(steps_of(run.plan))} if run.plan is not None else {}
+
+
+def _input(events: Iterable[Event], path: str | None) -> Mapping[str, Any]:
+    """The input with which the step at a path was requested first."""
+    for event in events:
+        data = event.data if path is not None and event.type == "task.requested" else None
+        if isinstance(data, dict) and data.get("path") == path and isinstance(data.get("input"), dict):
+            given: dict[str, Any] = data["input"]
+            return given
+    return {}
+
+
+def _value(run: Run, path: str | None) -> Mapping[str, Any]:
+    task = run.tasks.get(path or "")
+    value = task.report.value if task is not None and task.report is not None else None
+    return value if isinstance(value, dict) else {}
+
+
+def _published(run: Run) -> bool:
+    """Tell whether the branch was made and has not been taken back."""
+    path = _steps(run).get("publish", "")
+    task = run.tasks.get(path)
+    done = task is not None and task.report is not None and task.report.outcome == "succeeded"
+    return done and path not in run.undone
+
+
+def _reason(run: Run, test: Mapping[str, Any]) -> str | None:
+    """Say why it ended so: in the words of the run's end, or what limits a success (nothing was tested)."""
+    if run.outcome == "succeeded":
+        untested = test.get("status") in ("none", "unusable")
+        return str(test.get("reason") or "nothing was tested") if untested else None
+    if not run.outcome:
+        return None
+    if run.end.get("reason") == "timeout":
+        return "timeout"
+    told = _deciding(run)
+    parts = [run.end.get("reason"), *((told.report.reason, _words(told)) if told and told.report else ())]
+    seen = [part for n, part in enumerate(parts) if isinstance(part, str) and part and part not in parts[:n]]
+    return ": ".join(seen) or None
+
+
+def _deciding(run: Run) -> TaskState | None:
+    """The task whose outcome the run's is: the one that its end names, else the first with that outcome."""
+    if named := run.tasks.get(str(run.end.get("at"))):
+        return named
+    for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0])):
+        if task.report is not None and task.report.outcome == run.outcome and not task.undo:
+            return task
+    return None
+
+
+def _words(task: TaskState) -> str:
+    report = task.report
+    if report is None:
+        return ""
+    error = report.error.get("message") if isinstance(report.error, dict) else report.error
+    question = report.question if isinstance(report.question, str) else ""
+    return str(report.message or error or question or "")
+
+
+def _tests(test: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not test or test.get("status") in (None, "none"):
+        return None
+    return {
+        "status": test.get("status"),
+        "command": test.get("command"),
+        "before": _counts(test.get("before")),
+        "after": _counts(test.get("after")),
+        "newly_failing": test.get("newly_failing", []),
+    }
+
+
+def _counts(side: Any) -> dict[str, Any] | None:
+    return {key: side.get(key) for key in ("passed", "failed")} if isinstance(side, dict) else None
+
+
+def _evidence(run: Run, end: Mapping[str, Any]) -> list[dict[str, Any]]:
+    given = end.get("evidence")
+    if not isinstance(given, list):
+        reports = (task.report for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0])))
+        given = [item for report in reports if report is not None for item in report.evidence]
+    return [{"kind": item.get("kind"), "ref": item.get("ref")} for item in given if isinstance(item, dict)]
+
+
+def _task(task: TaskState) -> dict[str, Any]:
+    return {"path": task.path, "agent": task.agent, "outcome": task.report.outcome if task.report else None}
+
+
+def _order(path: str) -> tuple[tuple[int, str], ...]:
+    """Paths in the order of their numbers, `0.2` before `0.10`, and a compensation after its step."""
+    return tuple((int(part), "") if part.isdigit() else (1 << 30, part) for part in path.split("."))
+
+
+def _cost(events: Iterable[Event]) -> dict[str, Any]:
+    """Add up what completed model calls say that they used."""
+    cost: dict[str, Any] = dict(_NO_COST)
+    for event in events:
+        data = event.data if event.type == "effect.completed" else None
+        if not isinstance(data, dict) or data.get("kind") != "model":
+            continue
+        usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
+        cost["model_calls"] += 1
+        for key in ("tokens_in", "tokens_out", "usd"):
+            amount = usage.get(key) if usage else None
+            cost[key] += amount if isinstance(amount, int | float) else 0
+    return cost
+
+
+def _elapsed(run: Run) -> float | None:
+    if not run.outcome or not run.requested_ns:
+        return None
+    return round((run.last_ns - run.requested_ns) / 1e9, 6)
