@@ -86,6 +86,8 @@ class Liveness:
         self._sessions.by_identity.pop(session.identity, None)
         for key, position in list(session.holds):
             self._settling.give_back(session, key, position, why, counted=counted)
+        for key, position in session.stopping:
+            self._settling.released(key, position)
         for key in session.groups:
             self._desk.groups[key].expel(session.identity)
         if session.groups:

@@ -203,32 +203,55 @@ class Settling:
         def withdrawn(result: Appended | TwelvefoldError) -> None:
             if not isinstance(result, TwelvefoldError):
                 for group, position in targets:
-                    self._withdraw(group, position)
+                    if not self._withdraw(group, position):
+                        self.released(group.key, position)
             done(result)
 
         self._commit.propose_whole(msgspec.structs.replace(append, marks=marks), withdrawn)
 
-    def _withdraw(self, group: Group, position: int) -> None:
-        """Drop a delivery whose withdrawal has been committed, and tell its holder."""
+    def _withdraw(self, group: Group, position: int) -> bool:
+        """Drop a delivery whose withdrawal has been committed, and tell its holder; False where it has none."""
         self.withdrawn += 1
         group.progress.settled(position, _WITHDRAWN)
         if position > group.loaded:
             group.progress.skip.add(position)
         holding = group.withdraw(position)
-        if holding is None:
-            return
-        session = self._sessions.by_identity.get(holding.member.session)
-        if session is not None:
-            session.holds.pop((group.key, position), None)
-            session.stopping[group.key, position] = self._clock() + self._stop_timeout_s
-            self._sessions.send(session.identity, Withdrawn(Held(group.key, position, holding.fence)))
+        session = self._sessions.by_identity.get(holding.member.session) if holding is not None else None
+        if holding is None or session is None:
+            return False
+        session.holds.pop((group.key, position), None)
+        session.stopping[group.key, position] = self._clock() + self._stop_timeout_s
+        self._sessions.send(session.identity, Withdrawn(Held(group.key, position, holding.fence)))
+        return True
 
     def freed(self, session: Session, held: Held) -> None:
         """Note that the handler of a withdrawn delivery has returned: its holder may take another."""
+        group = self._desk.groups.get(held.key)
+        if group is None:
+            return
         if session.stopping.pop((held.key, held.position), None) is not None:
-            group = self._desk.groups[held.key]
             group.freed(session.identity)
             self._desk.stir(group)
+            self.released(held.key, held.position)
+        elif group.progress.settled_under(held.position) == _WITHDRAWN:
+            # It was withdrawn under an earlier start of the bus.
+            self.released(held.key, held.position)
+
+    def released(self, key: str, position: int) -> None:
+        """Record that nobody works on a withdrawn delivery any more: whoever undoes or repeats it may begin."""
+        for event in self._log.read(after=position - 1, until=position, limit=1):
+            facts = {"event": event.id.hex(), "position": position, "type": event.type, "group": key[2:],
+                     "queue": key.startswith("q/")}  # fmt: skip
+            withdrawn = NewEvent(
+                type="delivery.withdrawn",
+                payload=_encode_json(facts).decode(),
+                stream=f"group.{key[2:]}",
+                id=derived_id(key, str(position), "delivery.withdrawn"),
+                run=event.run,
+                cause=event.id,
+                trace=event.trace,
+            )
+            self._commit.propose(Append(events=[withdrawn], source="bus"), _released)
 
     def adopt(self, session: Session, held: Held) -> bool:
         """Let a member keep what it says it holds; False where it has been settled, withdrawn or handed to another."""
@@ -256,3 +279,7 @@ _WITHDRAWN: Fence = (0, 0)
 
 def _in_slots_still(_: Appended | TwelvefoldError) -> None:
     """Take the result of a baseline: where it failed the whole commit did, and the slots that it covers still stand."""
+
+
+def _released(_: Appended | TwelvefoldError) -> None:
+    """Take the result of recording a release: where it failed, the orchestrator's own timer stands in for it."""

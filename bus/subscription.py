@@ -46,6 +46,27 @@ class Watch:
                     with driver.state:
                         state.keep(event.position)
 
+    def take(self, timeout_s: float | None = None, or_when: Callable[[], bool] | None = None) -> list[Event]:
+        """Return the next events, in order, as many as came together; none after the timeout or once `or_when()`.
+
+        `or_when` is looked at whenever the client is woken (`BusClient.stop` does that from a signal handler). The
+        position of a durable watch moves on as if they had been handled.
+        """
+        state, driver = self._state, self._driver
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+
+        def something() -> bool:
+            return state.ready > 0 or state.closed or state.failure is not None or (or_when is not None and or_when())
+
+        driver.wait(something, deadline)
+        if state.failure is not None:
+            raise state.failure
+        with driver.state:
+            events = state.take()
+            if events and state.name:
+                state.keep(events[-1].position)
+        return events
+
     # --- with a handler -----------------------------------------------------------------------------------------------
 
     @property
