@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from . import rows, sqlite, witness
 from .blobs import BlobStore, names_of
 from .chain import GENESIS, HEADER_LENGTH, pack
-from .errors import TwelvefoldError
 from .names import prefixes
 from .reader import LogReader
-from .storage_errors import CorruptLog, LogCutShort
+from .storage_errors import CorruptLog, LogCutShort, StorageFailed
 
 _PAGE = 5_000
+_ROWS = f"SELECT {rows.COLUMNS} FROM events WHERE position > ? AND position <= ? ORDER BY position"
 _TYPE, _TIME, _DATA, _DATA_HASH, _HASH = 4, 7, 13, 14, 15
 
 
@@ -71,45 +70,43 @@ class _Walk:
 
     def page(self, until: int) -> None:
         """Check the events up to a position that exists."""
-        for row in self._rows(until):
-            self._check(row)
+        try:
+            self._reader.ask(self._check, until)
+        except (CorruptLog, StorageFailed) as error:
+            if isinstance(error, CorruptLog) and error.position:
+                raise
+            raise self._bad(self.position + 1, f"it cannot be read: {error.reason}") from error
         if self.position < until:
             raise self._bad(self.position + 1, "the event is missing")
 
-    def _rows(self, until: int) -> list[tuple[Any, ...]]:
-        """Read the next rows; where that fails, those before the first that cannot be read, or raise for it."""
-        last = until
-        while True:
-            try:
-                return self._reader.ask(_select_rows, (self.position, last))
-            except TwelvefoldError as error:
-                if last == self.position + 1:
-                    reason = error.reason if isinstance(error, CorruptLog) else str(error)
-                    raise self._bad(last, f"it cannot be read: {reason}") from error
-                last = self.position + max(1, (last - self.position) // 2)
-
-    def _check(self, row: tuple[Any, ...]) -> None:
-        position, payload, data_hash = row[0], row[_DATA], row[_DATA_HASH]
-        if position != self.position + 1:
-            raise self._bad(self.position + 1, f"the event is missing, position {position} follows")
-        if payload is None:
-            self.forgotten += 1
-        elif not isinstance(payload, str) or sha256(payload.encode()).digest() != data_hash:
-            raise self._bad(position, "its data is not what was appended")
-        if sha256(pack((self.hash, data_hash, row[:HEADER_LENGTH]))).digest() != row[_HASH]:
-            raise self._bad(position, "its header is not what was appended, or the event before it is another one")
-        if row[_TIME] < self.time:
-            raise self._bad(position, "its time lies before that of the event before it")
-        self.position, self.hash, self.time = position, row[_HASH], row[_TIME]
-        self.types[row[_TYPE]] = position
+    def _check(self, connection: sqlite.Connection, until: int) -> None:
+        position, previous, time, forgotten, types = self.position, self.hash, self.time, 0, self.types
+        fault = ""
+        try:
+            for row in connection.execute(_ROWS, (position, until)):
+                payload, data_hash, hash = row[_DATA], row[_DATA_HASH], row[_HASH]
+                if row[0] != position + 1:
+                    fault = f"the event is missing, position {row[0]} follows"
+                elif payload is None:
+                    forgotten += 1
+                elif not isinstance(payload, str) or sha256(payload.encode()).digest() != data_hash:
+                    fault = "its data is not what was appended"
+                if not fault and sha256(pack((previous, data_hash, row[:HEADER_LENGTH]))).digest() != hash:
+                    fault = "its header is not what was appended, or the event before it is another one"
+                if not fault and row[_TIME] < time:
+                    fault = "its time lies before that of the event before it"
+                if fault:
+                    break
+                position, previous, time = position + 1, hash, row[_TIME]
+                types[row[_TYPE]] = position
+        finally:
+            self.position, self.hash, self.time = position, previous, time
+            self.forgotten += forgotten
+        if fault:
+            raise self._bad(position + 1, fault)
 
     def _bad(self, position: int, reason: str) -> CorruptLog:
         return CorruptLog(str(self._reader.path), position, reason)
-
-
-def _select_rows(connection: sqlite.Connection, between: tuple[int, int]) -> list[tuple[Any, ...]]:
-    statement = f"SELECT {rows.COLUMNS} FROM events WHERE position > ? AND position <= ? ORDER BY position"
-    return connection.execute(statement, between).fetchall()
 
 
 def _check_streams(reader: LogReader, head: int) -> int:
