@@ -1,3 +1,119 @@
-"""Twelvefold: a durable, event-sourced runtime for AI agents on one machine. The public face."""
+"""Twelvefold: a durable, event-sourced runtime for AI agents on one machine. This is its public face.
+
+Everything that a program may use is in `__all__`; a name's module is imported when the name is first used, so that
+`import twelvefold` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .agents import AgentTelemetry as AgentTelemetry
+    from .agents import BaseAgent as BaseAgent
+    from .agents import Evidence as Evidence
+    from .agents import TaskContext as TaskContext
+    from .agents import Tool as Tool
+    from .agents import ToolResponse as ToolResponse
+    from .agents import Trial as Trial
+    from .agents import run_task as run_task
+    from .agents.tool import tool as tool
+    from .async_connection import Connection as Connection
+    from .bus.wire import Delivery as Delivery
+    from .connection import SyncConnection as SyncConnection
+    from .connection import connect as connect
+    from .connection import connect_sync as connect_sync
+    from .eventstore.errors import DuplicateConflict as DuplicateConflict
+    from .eventstore.errors import TwelvefoldError as TwelvefoldError
+    from .eventstore.errors import VersionConflict as VersionConflict
+    from .eventstore.event import Event as Event
+    from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
+    from .orchestration.plan import Pipeline as Pipeline
+    from .orchestration.plan import Retry as Retry
+    from .orchestration.plan import Saga as Saga
+    from .orchestration.plan import Task as Task
+    from .orchestration.result import RunResult as RunResult
+    from .orchestration.result import TaskResult as TaskResult
+    from .settings import ConfigManager as ConfigManager
+    from .settings import Settings as Settings
+    from .settings import load_settings as load_settings
+
+_PLACES = {
+    "AgentTelemetry": "agents.telemetry",
+    "BaseAgent": "agents.base",
+    "ConfigManager": "settings",
+    "Connection": "async_connection",
+    "Delivery": "bus.wire",
+    "DuplicateConflict": "eventstore.errors",
+    "Event": "eventstore.event",
+    "Evidence": "agents.response",
+    "NewEvent": "eventstore.event:new_event",
+    "Pipeline": "orchestration.plan",
+    "Retry": "orchestration.plan",
+    "RunResult": "orchestration.result",
+    "Saga": "orchestration.plan",
+    "Settings": "settings",
+    "SyncConnection": "connection",
+    "Task": "orchestration.plan",
+    "TaskContext": "agents.context",
+    "TaskResult": "orchestration.result",
+    "Tool": "agents.tool",
+    "ToolResponse": "agents.response",
+    "Trial": "agents.trial",
+    "TwelvefoldError": "eventstore.errors",
+    "VersionConflict": "eventstore.errors",
+    "connect": "connection",
+    "connect_sync": "connection",
+    "load_settings": "settings",
+    "run_task": "agents.trial",
+    "tool": "agents.tool",
+}
+
+__all__ = [
+    "AgentTelemetry",
+    "BaseAgent",
+    "ConfigManager",
+    "Connection",
+    "Delivery",
+    "DuplicateConflict",
+    "Event",
+    "Evidence",
+    "NewEvent",
+    "Pipeline",
+    "Retry",
+    "RunResult",
+    "Saga",
+    "Settings",
+    "SyncConnection",
+    "Task",
+    "TaskContext",
+    "TaskResult",
+    "Tool",
+    "ToolResponse",
+    "Trial",
+    "TwelvefoldError",
+    "VersionConflict",
+    "__version__",
+    "connect",
+    "connect_sync",
+    "load_settings",
+    "run_task",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, other_name = place.partition(":")
+    value = getattr(import_module(f".{module}", __name__), other_name or name)
+    globals()[name] = value  # asked for once
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

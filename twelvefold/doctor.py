@@ -232,7 +232,7 @@ def _procfile(settings: Settings) -> Iterator[Finding]:
     except TwelvefoldError as error:
         yield Finding("procfile", "problem", error.message(), error.help())
     else:
-        yield Finding("procfile", "ok", f"{path} with {len(lines)} lines")
+        yield Finding("procfile", "ok", f"{path} names {', '.join(line.name for line in lines) or 'nothing'}")
 
 
 def _running(settings: Settings) -> Iterator[Finding]:

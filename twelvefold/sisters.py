@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from .agents.test_runner import find_test_commands, is_wanted
 from .home import sisters_folder
 
 _GIT = (
@@ -22,6 +23,7 @@ _GIT = (
     "core.hooksPath=/dev/null",
 )
 _GIT_TIMEOUT_S = 30
+_FILE_BYTES_MAX = 512 * 1024
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +70,21 @@ def look_at(path: Path) -> Repository:
 
 
 def _runner(path: Path) -> str | None:
-    """Return the command that runs the repository's tests, or None where its files show none."""
-    return None
+    """Return the tool that runs the repository's tests, or None where its files show none."""
+    paths = _git(path, "ls-files", "-z").stdout.split("\0")[:-1]
+    contents = {name: text for name in paths if is_wanted(name) and (text := _text(path / name)) is not None}
+    commands = find_test_commands(paths, contents)
+    return commands[0].kind if commands else None
+
+
+def _text(file: Path) -> str | None:
+    """Return a file's text, or None for what is no plain file, too large to be read for this, or gone."""
+    try:
+        if file.is_symlink() or not file.is_file() or file.stat().st_size > _FILE_BYTES_MAX:
+            return None
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -158,3 +158,17 @@ def make_repository() -> Any:
         return folder
 
     return make
+
+
+@pytest.fixture
+def bus(twelvefold: CommandLine) -> Iterator[subprocess.Popen[str]]:
+    """A running `twelvefold bus` on the home in the command's folder."""
+    twelvefold("init")
+    process = twelvefold.start("bus")
+    assert process.stderr is not None
+    ready = process.stderr.readline()
+    assert "bus ready" in ready, ready + process.stderr.read()
+    yield process
+    if process.poll() is None:
+        process.terminate()
+    process.communicate(timeout=DEADLINE_S)

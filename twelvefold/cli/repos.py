@@ -18,7 +18,9 @@ def repos(
 ) -> None:
     """List the sister repositories that lie side by side.
 
-    These are the git repositories in the folder that holds the one you are in, or in the current folder.
+    These are the git repositories in the folder that holds the one you are in, or in the current folder. Looking
+    changes nothing in them. The keys with --json are name, path, branch (null on a detached HEAD), commit, clean,
+    runner (what runs its tests: pytest, unittest, tox, nox, npm, go, cargo, make) and problem.
     """
     rows = [msgspec.to_builtins(repository) for repository in sister_repositories(Path.cwd())]
     if as_json:

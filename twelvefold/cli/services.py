@@ -5,6 +5,8 @@ Each is a thin call: settings are read here and handed down as plain values.
 
 from __future__ import annotations
 
+import os
+
 from ..home import make_home
 from ..settings import load_settings
 from .output import note
@@ -26,3 +28,23 @@ def bus() -> int:
     )
     places = endpoints(home, settings.runtime_dir)
     return main(home, places, settings.durability, options, ready=lambda: note(f"bus ready at {places.ingress}"))
+
+
+def orchestrator() -> int:
+    """Run the orchestrator: the process that decides.
+
+    Ends at SIGTERM or Ctrl-C. A second one on the same home does no harm; `twelvefold up` starts it by itself.
+    """
+    from .. import __version__
+    from ..bus.endpoints import endpoints
+    from ..orchestration.process import main
+
+    settings = load_settings()
+    return main(
+        endpoints(settings.home, settings.runtime_dir),
+        settings.home,
+        instance=os.environ.get("TWELVEFOLD_INSTANCE") or "orchestrator",
+        versions={"twelvefold": __version__},
+        ready=lambda: note("orchestrator ready"),
+        timeout_s=settings.timeout_s,
+    )

@@ -1,0 +1,60 @@
+"""The asyncio connection to the bus, with runs to submit and wait for; `connection.connect` makes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from .bus.aio import AsyncBusClient
+from .connection import checked
+from .eventstore.event import Event
+from .orchestration import submit as runs
+from .orchestration.errors import RunNotFound, RunWaitTimedOut
+from .orchestration.plan import Plan
+from .orchestration.result import RunResult, RunView
+
+_AT_REST = ("ended", "resting")
+
+
+class Connection(AsyncBusClient):
+    """An asyncio client of the bus that also starts runs and waits for them. Made by `connect`."""
+
+    async def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", **request: Any) -> str:
+        """Start a run of a plan and return the run's id once that is durable; see `SyncConnection.submit`."""
+        run = run or runs.new_run_id()
+        await self.emit_many([runs.run_request(run, checked(plan), **request)])
+        return run
+
+    async def wait(self, run: str, timeout_s: float | None = None) -> RunResult:
+        """Wait until a run has ended, or rests as it needs a human; raises RunNotFound and RunWaitTimedOut."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._wait(run)
+        except TimeoutError:
+            raise RunWaitTimedOut(run, timeout_s or 0.0) from None
+
+    async def cancel(self, run: str, reason: str = "") -> Event:
+        """Ask for the end of a run: what is open is taken back, what was done is undone."""
+        return await self.emit("run.cancel_requested", {"reason": reason}, stream=f"request.{run}", run=run)
+
+    async def _wait(self, run: str) -> RunResult:
+        head, view = await self.head(), RunView(run)
+        await self._catch_up(view, run)
+        if view.status == "unknown":
+            raise RunNotFound(run)
+        if view.status not in _AT_REST:
+            watch = await self.watch("run.*", after=head)
+            try:
+                async for event in watch:
+                    if event.run == run:
+                        await self._catch_up(view, run)
+                        if view.status in _AT_REST:
+                            break
+            finally:
+                await watch.close()
+        return view.result()
+
+    async def _catch_up(self, view: RunView, run: str) -> None:
+        async for event in self.read(run=run, after=view.last):
+            view.take(event)

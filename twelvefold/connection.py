@@ -1,0 +1,81 @@
+"""`connect()` and `connect_sync()`: the bus of this project's home, with runs to submit and wait for.
+
+Owns finding the bus from settings and telling at once that none runs; everything on the wire is the bus clients', what
+a run is, orchestration's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .bus.client import BusClient
+from .bus.endpoints import Endpoints, endpoints
+from .bus.errors import BusNotRunning
+from .eventstore.event import Event
+from .orchestration import submit as runs
+from .orchestration.plan import Plan, plan_from
+from .orchestration.result import RunResult
+from .reach import listens
+from .settings import load_settings
+
+if TYPE_CHECKING:
+    from .async_connection import Connection
+
+
+class SyncConnection(BusClient):
+    """A blocking client of the bus that also starts runs and waits for them. Made by `connect_sync`."""
+
+    def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", **request: Any) -> str:
+        """Start a run of a plan (or of its data) and return the run's id once that is durable.
+
+        Keywords: `input`, `labels`, `timeout_s`, `budget`, `caller`. With a `run` id of the caller's own, submitting
+        the same again starts nothing new. Raises PlanInvalid.
+        """
+        return runs.submit(self, checked(plan), run=run, **request)
+
+    def wait(self, run: str, timeout_s: float | None = None) -> RunResult:
+        """Wait until a run has ended, or rests as it needs a human; raises RunNotFound and RunWaitTimedOut."""
+        return runs.wait(self, run, timeout_s)
+
+    def follow(self, run: str, timeout_s: float | None = None) -> Iterator[Event]:
+        """Yield each event of a run until it has ended or rests; raises RunNotFound and RunWaitTimedOut."""
+        return runs.follow(self, run, timeout_s)
+
+    def cancel(self, run: str, reason: str = "") -> Event:
+        """Ask for the end of a run: what is open is taken back, what was done is undone."""
+        return runs.cancel(self, run, reason)
+
+
+def connect(home: str | os.PathLike[str] | None = None, *, timeout_s: float | None = None) -> Connection:
+    """Return an asyncio client of the bus, to be used with `async with`.
+
+    `home` overrides the one that the command line would use (the nearest `.twelvefold/`, TWELVEFOLD_HOME, …). Calls
+    wait `timeout_s` where they are not told. Raises BusNotRunning at once where neither a bus nor an `up` runs.
+    """
+    from .async_connection import Connection  # asyncio is slow to import, and blocking programs don't need it
+
+    places, wait_s = _reached(home, timeout_s)
+    return Connection(places, timeout_s=wait_s)
+
+
+def connect_sync(home: str | os.PathLike[str] | None = None, *, timeout_s: float | None = None) -> SyncConnection:
+    """Return a blocking client of the bus, to be used with `with`; arguments and errors as `connect`'s."""
+    places, wait_s = _reached(home, timeout_s)
+    return SyncConnection(places, timeout_s=wait_s)
+
+
+def _reached(home: str | os.PathLike[str] | None, timeout_s: float | None) -> tuple[Endpoints, float]:
+    """Return where the bus is and how long to wait for it; a bus that an `up` is restarting counts as there."""
+    settings = load_settings()
+    places = endpoints(settings.home if home is None else Path(home).absolute(), settings.runtime_dir)
+    if not listens(places.ingress) and not listens(places.control):
+        raise BusNotRunning(places.ingress, 0.0)
+    return places, settings.timeout_s if timeout_s is None else timeout_s
+
+
+def checked(plan: Plan | Mapping[str, Any]) -> Plan:
+    """Return a plan made of what may be its data; raises PlanInvalid."""
+    return plan_from(dict(plan)) if isinstance(plan, Mapping) else plan
