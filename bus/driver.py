@@ -150,7 +150,7 @@ class Driver:
         if machine.hello_due:
             machine.hello(self._secret(), self._living())
         machine.fill()
-        if machine.subscriptions:
+        if machine.watching.subscriptions:
             self._subscribe()
         out = machine.out
         blocked = False
@@ -169,7 +169,7 @@ class Driver:
         if self._sub is None:
             self._sub = sub_socket(self._context, self._endpoints.egress)
             self._poller.register(self._sub, zmq.POLLIN)
-        wishes = self.machine.subscriptions
+        wishes = self.machine.watching.subscriptions
         while wishes:
             wanted, prefix = wishes.popleft()
             self._sub.set(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, prefix)

@@ -1,8 +1,8 @@
 """The client's side of the protocol as a state machine: frames in, frames out, timers. Without I/O, clock or threads.
 
-Owns the greeting, the requests under way and their resending, the deliveries held, and the watches. The faces
-(`client`, `aio`) own sockets, waiting and callbacks. Invariant: a request that was not answered is sent again, in its
-order, to each new incarnation of the bus, until it is answered or given up.
+Owns the greeting, and the requests under way and their resending; `holding` has the deliveries, `watching` the
+watches. The faces (`client`, `aio`) own sockets, waiting and callbacks. Invariant: a request that was not answered is
+sent again, in its order, to each new incarnation of the bus, until it is answered or given up.
 """
 
 from __future__ import annotations
@@ -15,26 +15,21 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ..eventstore.event import NewEvent
-from ..eventstore.names import prefixes
 from .errors import BatchTooLarge, ClientClosed, StaleDelivery, rebuild
+from .holding import Holding
 from .ticket import Ticket
-from .watch import WatchState
+from .watching import Watching
 from .wire import (
-    BEACON_TOPIC,
     FRAME_BYTES_MAX,
-    SYNC_TOPIC,
     WIRE_MAJOR,
     WIRE_MINOR,
     Acks,
     Answer,
-    Bind,
     Bye,
     ClientMessage,
     Deliver,
     Delivery,
     Fail,
-    Fence,
-    Freed,
     Hello,
     Kill,
     Page,
@@ -49,9 +44,7 @@ from .wire import (
     WireError,
     Withdrawn,
     decode_bus_message,
-    decode_hint,
     encode,
-    subscription,
 )
 
 #: Events and bytes that may be under way before `soft` is refused by `is_full`.
@@ -83,7 +76,6 @@ class Machine:
     ) -> None:
         self.instance = instance
         self._role, self._pid, self._supervised = role, pid, supervised
-        self._nonce = nonce
         self._fresh_ids = fresh_ids
         self.greeted = False
         self.incarnation = 0
@@ -92,10 +84,6 @@ class Machine:
         self.failure: Exception | None = None
         #: Frames to send, oldest first; the face removes what it has sent.
         self.out: deque[bytes] = deque()
-        #: Subscriptions to make (True) or end, in order.
-        self.subscriptions: deque[tuple[bool, bytes]] = deque()
-        self.deliveries: deque[Delivery] = deque()
-        self.withdrawn: deque[Delivery] = deque()
         self.kills: deque[Kill] = deque()
         self.present: deque[str] = deque()
         self.soft_errors: deque[Exception] = deque()
@@ -116,18 +104,21 @@ class Machine:
         self._soft_bytes = 0
         self._soft_batches = 0
         self._control: list[ClientMessage] = []
-        self._binds: dict[str, Bind] = {}
-        self._held: dict[tuple[str, int], Delivery] = {}
-        self._stopping: set[tuple[str, int, Fence]] = set()
-        self._watches: dict[str, list[WatchState]] = {}
-        self._watchers_of: dict[bytes, list[tuple[int, WatchState]]] = {}
-        self._sync = b""
-        self._syncs = 0
+        self.holding = Holding(self)
+        self.watching = Watching(self, nonce)
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Acks: self._acks, Answer: self._answer, Page: self._page, Refusal: self._refusal, Deliver: self._deliver,
-            Withdrawn: self._withdrawn, Who: self._who, Welcome: self._welcome, Pong: self._pong, Kill: self._kill,
-            Present: lambda present: self.present.append(present.instance),
-        }  # fmt: skip
+            Acks: self._acks,
+            Answer: self._answer,
+            Page: self._page,
+            Refusal: self._refusal,
+            Deliver: self.holding.receive,
+            Withdrawn: self.holding.withdraw,
+            Who: self._who,
+            Welcome: self._welcome,
+            Pong: lambda pong: self.see_head(pong.head),
+            Kill: self.kills.append,
+            Present: lambda present: self.present.extend(present.instances),
+        }
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -148,8 +139,8 @@ class Machine:
         held = None
         if settle is not None:
             held = settle.held
-            self._let_go(settle)
-            ticket.on_done = partial(self._settle_answered, settle, on_done)
+            self.holding.let_go(settle)
+            ticket.on_done = partial(self.holding.settle_answered, settle, on_done)
         request = Request(0, self.with_ids(events), brief, expected or {}, marks or {}, list(withdraw), held)
         return self._send(request, ticket)
 
@@ -244,6 +235,20 @@ class Machine:
         self._queue.append((seq, message))
         return ticket
 
+    def tell(self, message: ClientMessage) -> None:
+        """Send something that gets no answer; it is lost with the connection."""
+        self._control.append(message)
+
+    @property
+    def now(self) -> float:
+        """When time last passed."""
+        return self._now
+
+    def hinted(self, frames: Sequence[bytes], now: float) -> None:
+        """Take in one published message."""
+        self._now = now
+        self.watching.hinted(frames, now)
+
     def give_up(self, ticket: Ticket) -> None:
         """Stop waiting for a request: it isn't sent again, and its answer is ignored."""
         for seq, found in self._tickets.items():
@@ -265,9 +270,9 @@ class Machine:
         """Say hello, as `hello_due` asked for; `living` is the supervisor's list of instances."""
         self.hello_due = False
         self._hello_at = self._now
-        holds = [delivery.held for delivery in self._held.values()]
+        holding = self.holding
         who = (self.instance, self._role, secret, self._pid, self._supervised, living)
-        self.out.append(encode(Hello(WIRE_MAJOR, WIRE_MINOR, *who, holds, list(self._binds.values()))))
+        self.out.append(encode(Hello(WIRE_MAJOR, WIRE_MINOR, *who, holding.named, list(holding.binds.values()))))
 
     def fill(self) -> None:
         """Turn what waits into frames in `out`, coalescing appends; nothing is sent before the greeting."""
@@ -347,17 +352,14 @@ class Machine:
         self.failure = None
         self.incarnation = welcome.incarnation
         self.lease_s = welcome.lease_s
-        self.head = max(self.head, welcome.head)
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.check()
+        self.see_head(welcome.head)
+        self.watching.check()
 
     def _acks(self, acks: Acks) -> None:
         for ack in acks.acks:
             ticket = self._drop(ack.seq)
             if ticket is not None:
-                if ack.last > self.head:
-                    self.head = ack.last
+                self.see_head(ack.last)
                 ticket.resolve(ack)
 
     def _answer(self, answer: Answer) -> None:
@@ -385,148 +387,10 @@ class Machine:
         else:
             ticket.resolve(None, error)
 
-    def _pong(self, pong: Pong) -> None:
-        self.head = max(self.head, pong.head)
-
-    def _kill(self, kill: Kill) -> None:
-        self.kills.append(kill)
-
-    # --- deliveries ---------------------------------------------------------------------------------------------------
-
-    def bind(self, name: str, pattern: str, after: int, credit: int) -> Ticket:
-        """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
-
-        def bound(ticket: Ticket) -> None:
-            if ticket.error is None:
-                self._binds[ticket.value] = Bind(0, name, pattern, after, credit)
-
-        return self.call(lambda seq: Bind(seq, name, pattern, after, credit), bound)
-
-    def unbind(self, key: str) -> None:
-        """Leave a group, also after reconnecting."""
-        self._binds.pop(key, None)
-
-    def next_delivery(self, key: str) -> Delivery | None:
-        """Take the next delivery of one group."""
-        for index, delivery in enumerate(self.deliveries):
-            if delivery.held.key == key:
-                del self.deliveries[index]
-                return delivery
-        return None
-
-    def _deliver(self, message: Deliver) -> None:
-        for delivery in message.deliveries:
-            held = delivery.held
-            self._held[held.key, held.position] = delivery
-            self.deliveries.append(delivery)
-
-    def _withdrawn(self, message: Withdrawn) -> None:
-        held = message.held
-        delivery = self._held.get((held.key, held.position))
-        if delivery is None or delivery.fence != held.fence:
-            return
-        del self._held[held.key, held.position]
-        if delivery in self.deliveries:
-            self.deliveries.remove(delivery)
-            self._control.append(Freed(held))
-        else:
-            self._stopping.add((held.key, held.position, held.fence))
-            self.withdrawn.append(delivery)
-
-    def _let_go(self, delivery: Delivery) -> None:
-        """Note that the handler of a delivery has returned; raises StaleDelivery where it was withdrawn meanwhile."""
-        held = delivery.held
-        name = (held.key, held.position, held.fence)
-        if name in self._stopping:
-            self._stopping.discard(name)
-            self._control.append(Freed(held))
-            raise StaleDelivery(delivery.group, held.position)
-
-    def _settle_answered(self, delivery: Delivery, then: Callable[[Ticket], None] | None, ticket: Ticket) -> None:
-        if ticket.error is None or isinstance(ticket.error, StaleDelivery):
-            self._forget(delivery)
-        if then is not None:
-            then(ticket)
-
-    def _forget(self, delivery: Delivery) -> None:
-        """Forget a delivery whose end has been answered."""
-        held = delivery.held
-        found = self._held.get((held.key, held.position))
-        if found is not None and found.fence == held.fence:
-            del self._held[held.key, held.position]
-
-    def fail(self, delivery: Delivery, error: str, retry_in_s: float | None) -> Ticket:
-        """Say that a handler failed. Raises StaleDelivery where the delivery was withdrawn meanwhile."""
-        self._let_go(delivery)
-        held = delivery.held
-        return self.call(lambda seq: Fail(seq, held, error, retry_in_s), lambda ticket: self._forget(delivery))
-
-    # --- watches ------------------------------------------------------------------------------------------------------
-
-    def watch(self, pattern: str, name: str, after: int | None) -> WatchState:
-        """Start a watch; see WatchState."""
-        state = WatchState(self, pattern, name, after, self._now)
-        if pattern not in self._watches:
-            self.subscriptions.append((True, subscription(pattern)))
-        self._watches.setdefault(pattern, []).append(state)
-        self._watchers_of.clear()
-        if not self._sync:
-            self.subscriptions.append((True, BEACON_TOPIC))
-        else:
-            self.subscriptions.append((False, self._sync))
-        # The bus answers this subscription at once, after all those before it: then hints are on.
-        self._syncs += 1
-        self._sync = SYNC_TOPIC + self._nonce + self._syncs.to_bytes(4, "big")
-        self.subscriptions.append((True, self._sync))
-        return state
-
-    def unwatch(self, state: WatchState) -> None:
-        """End a watch."""
-        state.closed = True
-        found = self._watches.get(state.pattern, [])
-        if state in found:
-            found.remove(state)
-            if not found:
-                del self._watches[state.pattern]
-                self.subscriptions.append((False, subscription(state.pattern)))
-        self._watchers_of.clear()
-
-    def hinted(self, frames: Sequence[bytes], now: float) -> None:
-        """Take in one published message."""
-        self._now = now
-        try:
-            topic, payload = frames
-            if topic == BEACON_TOPIC:
-                self.head = max(self.head, msgspec.msgpack.decode(payload, type=int))
-            elif topic.startswith(SYNC_TOPIC):
-                if topic == self._sync:
-                    self._check_all()
-            else:
-                watchers = self._watchers_of.get(topic)
-                if watchers is None:
-                    watchers = self._find_watchers(topic)
-                if watchers:
-                    hint = decode_hint(payload)
-                    for index, watch in watchers:
-                        watch.hint(hint.previous[index], hint, len(payload), now)
-        except (*WireError, ValueError, IndexError):
-            self.garbage += 1
-
-    def _check_all(self) -> None:
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.check()
-
-    def _find_watchers(self, topic: bytes) -> list[tuple[int, WatchState]]:
-        if len(self._watchers_of) > 10_000:
-            self._watchers_of.clear()
-        found = [
-            (index, watch)
-            for index, pattern in enumerate(prefixes(topic[:-1].decode()))
-            for watch in self._watches.get(pattern, ())
-        ]
-        self._watchers_of[topic] = found
-        return found
+    def see_head(self, position: int) -> None:
+        """Note that the log has reached a position."""
+        if position > self.head:
+            self.head = position
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
@@ -538,14 +402,12 @@ class Machine:
                 self._control.append(Ping())
         elif self._hello_nonce and not self.hello_due and now - self._hello_at >= HELLO_AGAIN_S:
             self.hello_due = True
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.tick(now)
+        self.watching.tick(now)
 
     def due(self) -> float:
         """Return when `tick` is next needed."""
         due = self._sent + self.lease_s / 3 if self.greeted else self._hello_at + HELLO_AGAIN_S
-        return min(due, self._now + 1.0) if self._watches else due
+        return min(due, self._now + 1.0) if self.watching else due
 
     def say_goodbye(self, bye: Bye) -> None:
         """Send nothing more but a goodbye."""

@@ -42,7 +42,6 @@ from .wire import (
     Ping,
     Pong,
     Post,
-    Present,
     Read,
     Request,
     Started,
@@ -161,10 +160,9 @@ class Requests:
         """Tell the supervisor who has come to life: it takes a process for ready then."""
         sessions = self._broker.sessions
         if session.role == "supervisor":
-            for other in list(sessions.by_identity.values()):
-                sessions.send(session.identity, Present(other.instance))
+            sessions.introduce(session, [other.instance for other in sessions.by_identity.values()])
         elif first and (supervisor := sessions.supervisor()) is not None:
-            sessions.send(supervisor.identity, Present(session.instance))
+            sessions.introduce(supervisor, [session.instance])
 
     def _claims(self, session: Session, holds: list[Held]) -> None:
         """Let a member keep what it names, and give to others what it does not name."""

@@ -7,11 +7,12 @@ stopped peer costs bounded memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import zmq
 
-from .wire import Ack, Acks, BusMessage, Deliver, Delivery, encode
+from .wire import Ack, Acks, BusMessage, Deliver, Delivery, Present, encode
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +38,8 @@ class Session:
     reading: int = 0
     deliveries: list[Delivery] = field(default_factory=list)
     acks: list[Ack] = field(default_factory=list)
+    #: Supervisor: who has said hello since the last `flush`.
+    present: list[str] = field(default_factory=list)
 
 
 class Sessions:
@@ -74,6 +77,7 @@ class Sessions:
         session.lapsed = True
         session.acks.clear()
         session.deliveries.clear()
+        session.present.clear()
         self.lapsed.append(session)
 
     def ack(self, session: Session, ack: Ack) -> None:
@@ -86,6 +90,11 @@ class Sessions:
         session.deliveries.append(delivery)
         self._with_output[session.identity] = session
 
+    def introduce(self, supervisor: Session, instances: Iterable[str]) -> None:
+        """Have the supervisor told with the next `flush` who has said hello."""
+        supervisor.present.extend(instances)
+        self._with_output[supervisor.identity] = supervisor
+
     def flush(self) -> None:
         """Send what was gathered: for each peer one message of acks and one of deliveries."""
         if not self._with_output:
@@ -97,6 +106,9 @@ class Sessions:
             if session.acks:
                 acks, session.acks = session.acks, []
                 self.send(identity, Acks(acks))
+            if session.present and not session.lapsed:
+                present, session.present = session.present, []
+                self.send(identity, Present(present))
             if session.deliveries and not session.lapsed:
                 deliveries, session.deliveries = session.deliveries, []
                 self.send(identity, Deliver(deliveries))

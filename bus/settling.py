@@ -203,8 +203,10 @@ class Settling:
         def withdrawn(result: Appended | TwelvefoldError) -> None:
             if not isinstance(result, TwelvefoldError):
                 for group, position in targets:
+                    entry = group.pending.get(position)
+                    attempts = entry.attempts if entry else group.history.get(position, (0, _WITHDRAWN))[0]
                     if not self._withdraw(group, position):
-                        self.released(group.key, position)
+                        self.released(group.key, position, attempts)
             done(result)
 
         self._commit.propose_whole(msgspec.structs.replace(append, marks=marks), withdrawn)
@@ -237,11 +239,14 @@ class Settling:
             # It was withdrawn under an earlier start of the bus.
             self.released(held.key, held.position)
 
-    def released(self, key: str, position: int) -> None:
-        """Record that nobody works on a withdrawn delivery any more: whoever undoes or repeats it may begin."""
+    def released(self, key: str, position: int, attempts: int | None = None) -> None:
+        """Record that nobody works on a withdrawn delivery any more: whoever undoes or repeats it may begin.
+
+        `attempts` is how often it had been handed out, None where that was once or more.
+        """
         for event in self._log.read(after=position - 1, until=position, limit=1):
             facts = {"event": event.id.hex(), "position": position, "type": event.type, "group": key[2:],
-                     "queue": key.startswith("q/")}  # fmt: skip
+                     "queue": key.startswith("q/"), "delivered": attempts != 0}  # fmt: skip
             withdrawn = NewEvent(
                 type="delivery.withdrawn",
                 payload=_encode_json(facts).decode(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .groups import Group
@@ -32,6 +33,10 @@ def stats_of(broker: Broker) -> dict[str, Any]:
         "batch_events_max": commit.batch_max,
         "hints": publisher.hints,
         "sessions": len(sessions),
+        "roles": dict(Counter(session.role for session in sessions)),
+        "held_by": {session.instance: len(session.holds) for session in sessions if session.holds},
+        "groups_of": {session.instance: sorted(session.groups) for session in sessions if session.groups},
+        "open_runs": len(broker.log.marks("run/")),
         "instances": sorted({session.instance for session in sessions if session.role in ("agent", "supervisor")}),
         "supervised": broker.sessions.supervisor() is not None,
         "awaited": broker.liveness.awaited,

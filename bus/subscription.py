@@ -119,4 +119,4 @@ class Watch:
         state = self._state
         self._driver.wait(lambda: not state.is_keeping or state.failure is not None, time.monotonic() + 2.0)
         with self._driver.state:
-            self._driver.machine.unwatch(state)
+            self._driver.machine.watching.unwatch(state)

@@ -27,7 +27,7 @@ QUIET_S = 1.0
 class WatchState:
     """A watch of `pattern`: ephemeral, or durable under `name`; from `after`, or from now (or the stored position)."""
 
-    def __init__(self, machine: Machine, pattern: str, name: str, after: int | None, now: float) -> None:
+    def __init__(self, machine: Machine, pattern: str, name: str, after: int | None) -> None:
         self.pattern = pattern
         self.name = name
         self.position: int | None = None
@@ -38,9 +38,11 @@ class WatchState:
         self._ready_events = 0
         self._ready_bytes = 0
         self._reading = False
+        #: The log has more for this watch than the last page held.
+        self._more = False
         #: The newest position under the pattern that is known to exist.
         self._known = 0
-        self._heard = now
+        self._heard = machine.now
         self._checked_head = 0
         self._kept = 0
         self._keep_next = 0
@@ -88,7 +90,9 @@ class WatchState:
             self._resume()
 
     def _resume(self) -> None:
-        if self.position is not None and self._known > self.position and not self._reading and not self.is_full:
+        if self.position is None or self._reading or self.is_full:
+            return
+        if self._more or self._known > self.position:
             self._read()
 
     def _read(self) -> None:
@@ -104,17 +108,13 @@ class WatchState:
             self.failure = self.failure or ticket.error
             return
         page: Page = ticket.value
+        self._more = page.more
         if page.events:
             self._add(page.events, sum(len(event.payload or "") for event in page.events))
             self.position = page.events[-1].position
-            self._known = max(self._known, self.position)
-        if page.more:
-            self._known = max(self._known, (self.position or 0) + 1)
-        elif not page.events:
-            # Nothing more is there: what was known under this pattern is no longer (a log put back from a backup).
+        elif not page.more:
+            # What was known to exist is not there (a log put back from a backup): follow what there is.
             self._known = self.position or 0
-        elif self._known == page.events[-1].position + 1:
-            self._known = page.events[-1].position
         self._resume()
 
     def tick(self, now: float) -> None:

@@ -289,9 +289,9 @@ class Kill(_Message, frozen=True, tag=39):
 
 
 class Present(_Message, frozen=True, tag=40):
-    """To the supervisor: this instance has said hello, its first sign of life."""
+    """To the supervisor: these instances have said hello, their first sign of life."""
 
-    instance: str
+    instances: list[str]
 
 
 # --- published ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""What one client holds: its memberships, the deliveries in its hands, and those withdrawn from it. Without I/O.
+
+Invariant: every delivery received and not yet ended is named in each hello, so that a restarted bus neither hands it to
+another nor waits for it in vain.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .errors import StaleDelivery
+from .ticket import Ticket
+from .wire import Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Withdrawn
+
+if TYPE_CHECKING:
+    from .machine import Machine
+
+
+class Holding:
+    """The deliveries of one machine; `deliveries` and `withdrawn` are for the face to take."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.deliveries: deque[Delivery] = deque()
+        self.withdrawn: deque[Delivery] = deque()
+        self.binds: dict[str, Bind] = {}
+        self._held: dict[tuple[str, int], Delivery] = {}
+        self._stopping: set[tuple[str, int, Fence]] = set()
+
+    @property
+    def named(self) -> list[Held]:
+        """Every delivery in our hands."""
+        return [delivery.held for delivery in self._held.values()]
+
+    def bind(self, name: str, pattern: str, after: int, credit: int) -> Ticket:
+        """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
+
+        def bound(ticket: Ticket) -> None:
+            if ticket.error is None:
+                self.binds[ticket.value] = Bind(0, name, pattern, after, credit)
+
+        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit), bound)
+
+    def unbind(self, key: str) -> None:
+        """Leave a group, also after reconnecting."""
+        self.binds.pop(key, None)
+
+    def has_delivery(self, key: str) -> bool:
+        """Tell whether a delivery of this group is there to be taken."""
+        return any(delivery.held.key == key for delivery in self.deliveries)
+
+    def next_delivery(self, key: str) -> Delivery | None:
+        """Take the next delivery of one group."""
+        for index, delivery in enumerate(self.deliveries):
+            if delivery.held.key == key:
+                del self.deliveries[index]
+                return delivery
+        return None
+
+    def receive(self, message: Deliver) -> None:
+        """Take in deliveries."""
+        for delivery in message.deliveries:
+            held = delivery.held
+            self._held[held.key, held.position] = delivery
+            self.deliveries.append(delivery)
+
+    def withdraw(self, message: Withdrawn) -> None:
+        """Take in that a delivery is no longer ours: dropped at once, or once its handler has returned."""
+        held = message.held
+        delivery = self._held.get((held.key, held.position))
+        if delivery is None or delivery.fence != held.fence:
+            return
+        del self._held[held.key, held.position]
+        if delivery in self.deliveries:
+            self.deliveries.remove(delivery)
+            self._machine.tell(Freed(held))
+        else:
+            self._stopping.add((held.key, held.position, held.fence))
+            self.withdrawn.append(delivery)
+
+    def let_go(self, delivery: Delivery) -> None:
+        """Note that the handler of a delivery has returned; raises StaleDelivery where it was withdrawn meanwhile."""
+        held = delivery.held
+        name = (held.key, held.position, held.fence)
+        if name in self._stopping:
+            self._stopping.discard(name)
+            self._machine.tell(Freed(held))
+            raise StaleDelivery(delivery.group, held.position)
+
+    def settle_answered(self, delivery: Delivery, then: Callable[[Ticket], None] | None, ticket: Ticket) -> None:
+        """Take in the answer to a settle, and pass it on."""
+        if ticket.error is None or isinstance(ticket.error, StaleDelivery):
+            self._forget(delivery)
+        if then is not None:
+            then(ticket)
+
+    def fail(self, delivery: Delivery, error: str, retry_in_s: float | None) -> Ticket:
+        """Say that a handler failed. Raises StaleDelivery where the delivery was withdrawn meanwhile."""
+        self.let_go(delivery)
+        held = delivery.held
+        return self._machine.call(lambda seq: Fail(seq, held, error, retry_in_s), lambda ticket: self._forget(delivery))
+
+    def _forget(self, delivery: Delivery) -> None:
+        """Forget a delivery that has ended; one withdrawn while its settle was under way has returned too."""
+        held = delivery.held
+        found = self._held.get((held.key, held.position))
+        if found is not None and found.fence == held.fence:
+            del self._held[held.key, held.position]
+        elif (held.key, held.position, held.fence) in self._stopping:
+            self._stopping.discard((held.key, held.position, held.fence))
+            self._machine.tell(Freed(held))

@@ -1,0 +1,205 @@
+"""The life of a blocking client: connecting, waiting for answers, serving callbacks, closing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..eventstore.event import Event, NewEvent
+from .driver import Driver
+from .endpoints import Endpoints
+from .errors import BusNotRunning, BusTimeout, ClientClosed
+from .fresh_ids import fresh_ids
+from .keys import read_key
+from .machine import Machine
+from .subscription import Watch
+from .ticket import Ticket
+from .wire import Ack, Bye, Delivery
+
+
+class Serving:
+    """What BusClient is built on: a connection to the bus of one home.
+
+    `instance` names this process (new for each incarnation of it). `secret` is a role's secret, or the file that
+    holds it, read at each connect. `supervised` says that a supervisor answers for this process's end. `living`
+    (supervisor only) lists the instances that live. `timeout_s` is how long calls wait where they are not told.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        instance: str = "",
+        role: str = "client",
+        secret: str | Path = "",
+        timeout_s: float = 30.0,
+        supervised: bool = False,
+        living: Callable[[], list[str]] | None = None,
+    ) -> None:
+        identity = b"\1" + secrets.token_bytes(15)
+        self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
+        self.timeout_s = timeout_s
+        self._endpoints = endpoints
+        self._machine = Machine(
+            instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],
+            fresh_ids=fresh_ids, now=time.monotonic(),
+        )  # fmt: skip
+        self._driver = Driver(
+            endpoints,
+            self._machine,
+            identity,
+            lambda: read_key(secret) if isinstance(secret, Path) else secret,
+            lambda: living() if living is not None else ([] if role == "supervisor" else None),
+        )
+        self._state = self._driver.state
+        self._watches: list[Watch] = []
+        self._stopped = False
+        self._closed = False
+        self._keeper: threading.Thread | None = None
+        self._kick = threading.Event()
+
+    # --- waiting ------------------------------------------------------------------------------------------------------
+
+    def _result(self, ticket: Ticket, timeout_s: float | None) -> Any:
+        """Wait for an answer and return it, or raise what went wrong."""
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        machine = self._machine
+        done = self._driver.wait(lambda: ticket.done or machine.failure is not None, time.monotonic() + timeout)
+        if ticket.done:
+            if ticket.error is not None:
+                raise ticket.error
+            return ticket.value
+        with self._state:
+            machine.give_up(ticket)
+        if machine.failure is not None:
+            raise machine.failure
+        assert not done
+        if not machine.greeted:
+            raise BusNotRunning(self._endpoints.ingress, timeout)
+        raise BusTimeout(ticket.what, timeout)
+
+    def _post(self, events: Sequence[NewEvent], timeout_s: float | None = None, **options: Any) -> list[Event]:
+        self._check_open()
+        deadline = time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
+        self._wait_for_room(deadline)
+        with self._state:
+            ticket = self._machine.post(events, **options)
+        ack: Ack = self._result(ticket, max(0.0, deadline - time.monotonic()))
+        return ack.events
+
+    def _wait_for_room(self, deadline: float) -> None:
+        machine = self._machine
+        if machine.is_full and not self._driver.wait(lambda: not machine.is_full, deadline):
+            if not machine.greeted:
+                raise BusNotRunning(self._endpoints.ingress, self.timeout_s)
+            raise BusTimeout("emit", self.timeout_s)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed
+
+    def _call(self, make: Callable[[int], Any], timeout_s: float | None = None) -> Any:
+        self._check_open()
+        with self._state:
+            ticket = self._machine.call(make)
+        return self._result(ticket, timeout_s)
+
+    # --- serving ------------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        on_delivery: Callable[[Delivery], None] | None = None,
+        on_withdrawn: Callable[[Delivery], None] | None = None,
+        on_kill: Callable[[str, int, str], None] | None = None,
+        on_present: Callable[[str], None] | None = None,
+    ) -> None:
+        """Serve callbacks in this thread until `stop`; they may call any method of the client.
+
+        Supervisor only: `on_kill(instance, pid, reason)` wants a process group killed, `on_present(instance)` tells
+        that one has said hello.
+        """
+        machine = self._machine
+
+        def something() -> bool:
+            return bool(
+                self._stopped
+                or machine.failure is not None
+                or (on_delivery and machine.holding.deliveries)
+                or machine.holding.withdrawn
+                or machine.kills
+                or (on_present and machine.present)
+                or any(watch.is_due for watch in self._watches)
+            )
+
+        while not self._stopped:
+            deadline = min((watch.retry_at for watch in self._watches if watch.retry_at), default=None)
+            self._driver.wait(something, deadline)
+            if machine.failure is not None:
+                raise machine.failure
+            while machine.holding.withdrawn:
+                delivery = machine.holding.withdrawn.popleft()
+                if on_withdrawn is not None:
+                    on_withdrawn(delivery)
+            while machine.kills:
+                kill = machine.kills.popleft()
+                if on_kill is not None:
+                    on_kill(kill.instance, kill.pid, kill.reason)
+            while on_present is not None and machine.present:
+                on_present(machine.present.popleft())
+            while on_delivery is not None and machine.holding.deliveries and not self._stopped:
+                on_delivery(machine.holding.deliveries.popleft())
+            for watch in list(self._watches):
+                watch.serve()
+
+    def stop(self) -> None:
+        """Have `run` and `consume` return; safe in a signal handler."""
+        self._stopped = True
+        self._driver.wake()
+
+    def _start_keeper(self) -> None:
+        """Start the thread that drives when nobody does: heartbeats while a script works, and what was queued."""
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name="bus-keeper", daemon=True)
+            self._keeper.start()
+
+    def _keep(self) -> None:
+        machine = self._machine
+        while not self._closed:
+            left = machine.due() - time.monotonic()
+            if self._kick.wait(min(max(left, 0.02), 1.0)):
+                # Let the caller queue some more: fewer, larger messages.
+                time.sleep(0.005)
+                self._kick.clear()
+            self._driver.turn()
+            if machine.soft_waiting:
+                self._kick.set()
+
+    def close(self) -> None:
+        """Flush nothing, say goodbye and close; what this client holds goes to others at once."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stopped = True
+        self._kick.set()
+        if self._keeper is not None and self._keeper is not threading.current_thread():
+            self._keeper.join()
+        for watch in self._watches:
+            watch.close()
+        with self._state:
+            self._machine.say_goodbye(Bye())
+        self._driver.close(0.2)
+        with self._state:
+            self._machine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
