@@ -34,6 +34,9 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("scale", "processes", _PROCESSES, "Set how many instances of a line run: `scale fixer=5`."),
     CommandEntry("ps", "processes", _PROCESSES, "List the processes of a running `up`."),
     CommandEntry("logs", "processes", _PROCESSES, "Show what processes have printed."),
+    CommandEntry(
+        "run-once", "processes", _PROCESSES, "Run one line of the Procfile once, here, and end with its exit status."
+    ),
     CommandEntry("check", "processes", _PROCESSES, "Check a Procfile and its options."),
     CommandEntry("systemd", "processes", _PROCESSES, "Write systemd user units for the lines of a Procfile."),
     CommandEntry("bus", "services", _PROCESSES, "Run the bus: the process that owns the log."),

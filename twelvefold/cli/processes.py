@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 _WAIT_S = 60.0
+_BUS_WAIT_S = 2.0
 _FOLLOW_EVERY_S = 0.1
 
 NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="[NAME[.N]]...", help="Processes; all if none.")]
@@ -68,7 +69,7 @@ def up(
         return supervise(plan, Console(1, 2, wants_colour(sys.stdout)))
     pid = launch(plan)
     note(f"up in the background as process {pid}: `twelvefold ps`, `twelvefold logs -f`, `twelvefold down`")
-    return _wait_until_ready(settings) if wait else 0
+    return _failures(_ask("wait", [])) if wait else 0
 
 
 def down(
@@ -267,13 +268,27 @@ def _failures(statuses: list[ProcessStatus]) -> int:
     return 1 if crashed else 0
 
 
-def _wait_until_ready(settings: Settings) -> int:
-    return _failures(_ask("wait", []))
-
-
 def _work_of(statuses: list[ProcessStatus]) -> tuple[dict[str, int], dict[str, int]]:
     """Return how much each instance holds and how much waits for it, as the bus says; nothing if it doesn't answer."""
-    return {}, {}
+    from ..bus.client import BusClient
+    from ..bus.endpoints import endpoints
+    from ..eventstore.errors import TwelvefoldError
+
+    if not any(status.state == "ready" and status.name.startswith("bus.") for status in statuses):
+        return {}, {}
+    settings = _settings()
+    try:
+        with BusClient(endpoints(settings.home, settings.runtime_dir), timeout_s=_BUS_WAIT_S) as bus:
+            stats = bus.stats()
+    except TwelvefoldError as error:
+        note(f"without lag and work, as the bus does not tell: {error.message()}")
+        return {}, {}
+    groups = stats["groups"]
+    lags = {
+        instance: sum(groups[key]["waiting"] + groups[key]["delayed"] for key in keys if key in groups)
+        for instance, keys in stats["groups_of"].items()
+    }
+    return stats["held_by"], lags
 
 
 def _pause() -> None:

@@ -1,0 +1,225 @@
+"""The processes under a supervisor as the kernel sees them: forked, spawned, signalled, reaped, and never left behind.
+
+Owns pids, the zygote and the table's way into the kernel; knows nothing of states and policies (`process_table`). Each
+child leads a session and a process group of its own. Invariant: while a child's exit isn't reaped its group is killed
+first, so no number that could belong to a stranger is ever signalled.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import prctl
+from .command_line import agent_arguments, own_environment, shell_arguments
+from .proc_files import children_of_self
+from .process_output import OutputPipe
+from .process_table import ProcessSpec
+from .spawning import signal_group, spawn
+from .stragglers import kill_adopted
+from .zygote_client import ZygoteClient
+
+_ZYGOTE_TRIES_MAX = 3
+
+
+@dataclass(frozen=True)
+class Exit:
+    """A child that is gone; `status` is its code or minus its signal, `rss_bytes` the most memory it had."""
+
+    pid: int
+    key: str
+    status: int
+    rss_bytes: int
+
+
+@dataclass
+class Birth:
+    """An answer of the zygote: the pid of a place's new agent, or why there is none; `instance` as it was asked for."""
+
+    key: str
+    instance: str
+    pid: int = 0
+    error: str = ""
+
+
+@dataclass
+class Family:
+    """All children of this process. `open_output` makes the pipe that a place's new process prints into."""
+
+    environ: Mapping[str, str]
+    cwd: str
+    agent_entry: str
+    open_output: Callable[[str], OutputPipe]
+    say: Callable[[str], None]
+    zygote: ZygoteClient | None = None
+    pids: dict[int, str] = field(default_factory=dict)
+    _forking: dict[str, str] = field(default_factory=dict)
+    _unclaimed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _ending: dict[int, str] = field(default_factory=dict)
+    _zygote_tries: int = 0
+
+    def __post_init__(self) -> None:
+        # Whoever called us by `exec` may have had children; they are not ours to end.
+        self._foreign = children_of_self()
+        self._may_fork = prctl.AVAILABLE and self._same_interpreter()
+        prctl.adopt_orphans()
+
+    def is_forkable(self, spec: ProcessSpec) -> bool:
+        """Tell whether a place's processes are forked from the zygote."""
+        return self._may_fork and agent_arguments(spec.command) is not None
+
+    def start_zygote(self) -> None:
+        """Start the zygote, if it doesn't run and there is hope for it."""
+        if self.zygote is None and self._may_fork:
+            self._zygote_tries += 1
+            if self._zygote_tries > _ZYGOTE_TRIES_MAX:
+                self._do_without_zygote("it died at its start again and again")
+                return
+            pipe = self.open_output("zygote")
+            self.zygote = ZygoteClient(self.agent_entry, self.environ, self.cwd, pipe.writer)
+            pipe.give_away()
+
+    def begin(self, spec: ProcessSpec, instance: str) -> int | None:
+        """Start a place's process; return its pid, or None where the zygote will tell it (see `births`)."""
+        own = own_environment(spec.key, instance, spec.port)
+        pipe = self.open_output(spec.key)
+        arguments = agent_arguments(spec.command) if self.is_forkable(spec) else None
+        if arguments is not None:
+            self.start_zygote()
+        if arguments is not None and self.zygote is not None:
+            self._forking[spec.key] = instance
+            output, pipe.writer = pipe.writer, -1
+            title = f"twelvefold agent {spec.key} {' '.join(arguments)}"
+            self.zygote.request(spec.key, arguments, own, self.cwd, title, output)
+            return None
+        pid = spawn(shell_arguments(spec.command), {**self.environ, **own}, self.cwd, pipe.writer)
+        pipe.give_away()
+        self.pids[pid] = spec.key
+        return pid
+
+    def births(self) -> list[Birth]:
+        """Return what the zygote has answered."""
+        if self.zygote is None:
+            return []
+        found = []
+        for key, reply in self.zygote.replies():
+            if not key:
+                if reply.error:
+                    self._do_without_zygote(reply.error)
+                self._zygote_tries = 0
+                continue
+            if reply.pid:
+                self.pids[reply.pid] = key
+            found.append(Birth(key, self._forking.pop(key), reply.pid, reply.error))
+        return found
+
+    def reap(self) -> tuple[list[Exit], list[Birth]]:
+        """Wait for every child that has ended: exits of places, and births that an ended zygote never answered."""
+        exits: list[Exit] = []
+        lost: list[Birth] = []
+        for pid, (status, rss) in list(self._unclaimed.items()):
+            if pid in self.pids:
+                del self._unclaimed[pid]
+                exits.append(Exit(pid, self.pids.pop(pid), status, rss))
+        while (info := _ended_child()) is not None:
+            pid = info
+            ours = pid in self.pids
+            if ours:
+                signal_group(pid, signal.SIGKILL)
+            _, raw, usage = os.wait4(pid, 0)
+            status = os.waitstatus_to_exitcode(raw)
+            if ours:
+                exits.append(Exit(pid, self.pids.pop(pid), status, usage.ru_maxrss * 1024))
+            elif self.zygote is not None and pid == self.zygote.pid:
+                lost = self._zygote_ended(status)
+            elif self._forking:
+                self._unclaimed[pid] = (status, usage.ru_maxrss * 1024)
+        return exits, lost
+
+    def leave(self, pid: int, instance: str) -> None:
+        """Remember that an instance's process is gone, until its whole group is; see `gone`."""
+        self._ending[pid] = instance
+
+    def is_ending(self, instance: str) -> bool:
+        """Tell whether an instance's process has ended, but maybe not all of its group."""
+        return instance in self._ending.values()
+
+    def gone(self) -> list[str]:
+        """Return the instances of which no process is left, each once."""
+        found = [pid for pid in self._ending if not _group_exists(pid)]
+        return [self._ending.pop(pid) for pid in found]
+
+    def sweep(self, living: Collection[str]) -> None:
+        """Kill what agents that are gone have left behind, unless an agent that is being born could be meant."""
+        if not self._forking:
+            self._unclaimed.clear()
+            known = {*self.pids, *self._foreign, self.zygote.pid if self.zygote else 0}
+            for pid in kill_adopted(known, {0, *self._ending}, living):
+                self.say(f"killed process {pid}, which an agent had left behind")
+
+    def end_zygote(self) -> None:
+        """Kill the zygote for good; agents live on."""
+        self._may_fork = False
+        if self.zygote is not None:
+            signal_group(self.zygote.pid, signal.SIGKILL)
+
+    def leftovers(self) -> set[int]:
+        """Return the children that are still there, but for those that were there before us."""
+        return children_of_self() - self._foreign
+
+    def _zygote_ended(self, status: int) -> list[Birth]:
+        """Take leave of a dead zygote: hand out what it had answered, and the rest as lost."""
+        assert self.zygote is not None
+        answered = self.births()
+        self.zygote.close()
+        self.zygote = None
+        if self._may_fork:
+            self.say(f"zygote ended ({describe_exit(status)}); agents are unhurt, it starts again when needed")
+        lost = [Birth(key, instance, error="the zygote died") for key, instance in self._forking.items()]
+        self._forking.clear()
+        return answered + lost
+
+    def _do_without_zygote(self, reason: str) -> None:
+        self._may_fork = False
+        self.say(f"agents start without the zygote, which is slower: {reason}")
+
+    def _same_interpreter(self) -> bool:
+        """Tell whether `twelvefold`, as a shell would find it, runs in this interpreter."""
+        script = shutil.which("twelvefold", path=self.environ.get("PATH"))
+        if script is None or Path(script).parent == Path(sys.executable).parent:
+            return True
+        with Path(script).open("rb") as file:
+            first = file.readline(512)
+        return first.startswith(b"#!") and first[2:].strip() == os.fsencode(sys.executable)
+
+
+def describe_exit(status: int) -> str:
+    """Say how a process ended, in words."""
+    if status >= 0:
+        return f"exit {status}"
+    names = {number.value: number.name for number in signal.Signals}
+    return names.get(-status, f"signal {-status}")
+
+
+def _ended_child() -> int | None:
+    """Return the pid of a child that has ended and is not waited for yet, leaving it so."""
+    try:
+        info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return info.si_pid if info is not None else None
+
+
+def _group_exists(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return False  # the number has gone to another user's group; ours would have let us
+    return True

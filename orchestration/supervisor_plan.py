@@ -1,0 +1,98 @@
+"""What a supervisor is asked to run, as plain data that fits into a pipe; and the places that follow from it. Pure.
+
+Invariant: there are always one bus and one orchestrator, the bus before all others; what the Procfile doesn't have is
+implied.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .command_line import is_service_line
+from .formation import port_of, quantities
+from .process_table import RANK_BUS, RANK_LINE, RANK_ORCHESTRATOR, ProcessSpec
+from .procfile import ProcfileLine
+from .procfile_options import ProcessOptions
+
+BUS, ORCHESTRATOR = "bus", "orchestrator"
+#: What runs without a line, under these names.
+IMPLIED = (BUS, ORCHESTRATOR)
+
+
+class SupervisorPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a supervisor needs to know. `environ` is what children inherit, the `.env` file's lines included.
+
+    `only` names the lines to run (all where it is empty). `idle_s` makes it end by itself when there has been neither
+    an open run nor a client for so long (what `run` starts without an `up`). `agent_entry` is what agents are forked
+    into, as `module:function`.
+    """
+
+    home: str
+    runtime_dir: str | None
+    cwd: str
+    environ: dict[str, str]
+    lines: tuple[ProcfileLine, ...] = ()
+    options: dict[str, ProcessOptions] = {}
+    formation: dict[str, int] = {}
+    only: tuple[str, ...] = ()
+    port: int = 5000
+    stop_timeout_s: float = 5.0
+    exit_on_failure: bool = False
+    idle_s: float | None = None
+    agent_entry: str = "twelvefold.agents.process:main"
+
+
+def places(plan: SupervisorPlan) -> list[ProcessSpec]:
+    """Return the places to fill, in the order in which they start."""
+    named = {service_of(line): line.name for line in plan.lines if service_of(line)}
+    bus, orchestrator = (named.get(service, service) for service in IMPLIED)
+    specs = []
+    for service in IMPLIED:
+        if service not in named:
+            specs += specs_of(plan, ProcfileLine(service, f"twelvefold {service}"), None, bus, orchestrator, 1)
+    counts = quantities([line.name for line in plan.lines], plan.options, plan.formation)
+    only = {name.lower() for name in plan.only}
+    for index, line in enumerate(plan.lines):
+        chosen = not only or line.stream_name in only
+        count = 1 if service_of(line) else counts[line.name] if chosen else 0
+        specs += specs_of(plan, line, index, bus, orchestrator, count)
+    # Sorted by rank, and by nothing else: a stable sort keeps the order of the lines.
+    return sorted(specs, key=lambda spec: -spec.rank)
+
+
+def specs_of(
+    plan: SupervisorPlan, line: ProcfileLine, index: int | None, bus: str, orchestrator: str, count: int
+) -> list[ProcessSpec]:
+    """Return `count` places of one line; index is its place in the Procfile (None: it has none, and no PORT)."""
+    options = plan.options.get(line.name, ProcessOptions())
+    rank = {bus: RANK_BUS, orchestrator: RANK_ORCHESTRATOR}.get(line.name, RANK_LINE)
+    stop_timeout_s = plan.stop_timeout_s if options.stop_timeout_s is None else options.stop_timeout_s
+    return [
+        ProcessSpec(
+            name=line.name,
+            number=number,
+            command=line.command,
+            port=None if index is None else port_of(plan.port, index, number),
+            restart=options.restart,
+            after=options.after if rank == RANK_BUS else (bus, *options.after),
+            stop_signal=options.stop_signal,
+            stop_timeout_s=stop_timeout_s,
+            task=options.kind == "task",
+            rank=rank,
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def scaled(plan: SupervisorPlan, name: str, count: int) -> list[ProcessSpec]:
+    """Return the places that a line has at another count."""
+    return [
+        spec
+        for spec in places(msgspec.structs.replace(plan, formation={**plan.formation, name: count}, only=()))
+        if spec.name == name
+    ]
+
+
+def service_of(line: ProcfileLine) -> str:
+    """Return which of the two services a line is, by its command or by its name, or ""."""
+    return next((s for s in IMPLIED if is_service_line(line.command, s) or line.stream_name == s), "")

@@ -1,0 +1,181 @@
+"""The zygote: a process with framework and dependencies imported, from which each agent is forked, quick and small.
+
+Owns the fork and what happens in the child up to the entry point (`module:function`, a string, as this package knows
+nothing of agents). Agents are forked twice, so that the supervisor, a subreaper, adopts them: a killed zygote hurts
+nobody. User code is imported after the fork only.
+
+Invariant: before every fork it has exactly one thread and neither a ZeroMQ context nor an open log.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .errors import ZygoteUnfit
+from .prctl import die_with
+from .spawning import SHARED_FD, attach_output, reset_signals
+
+MESSAGE_BYTES_MAX = 128 * 1024
+#: Room for a process title: setproctitle writes over the arguments (and, told so, leaves the environment alone).
+TITLE_ROOM = "." * 120
+
+
+class ForkRequest(msgspec.Struct, frozen=True):
+    """The supervisor asks for an agent; its output's descriptor travels beside."""
+
+    id: int
+    arguments: list[str]
+    environ: dict[str, str]
+    cwd: str
+    title: str
+
+
+class ForkReply(msgspec.Struct, frozen=True):
+    """What became of a request: the agent's pid, or why there is none. `id` 0: the zygote is ready, or unfit."""
+
+    id: int
+    pid: int = 0
+    error: str = ""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the zygote: `SUPERVISOR_PID ENTRY`; the socket is SHARED_FD. Returns an agent's status in an agent."""
+    supervisor, entry = int(arguments[0]), arguments[1]
+    channel = socket.socket(fileno=SHARED_FD)
+    channel.set_inheritable(False)
+    reply = msgspec.json.Encoder().encode
+    try:
+        function = preload(entry)
+        refuse_unfit()
+    except Exception as error:  # noqa: BLE001  any module may fail in any way; the supervisor does without a zygote then
+        channel.send(reply(ForkReply(0, error=str(error) or type(error).__name__)))
+        return 1
+    # Nobody waits for the processes in between; the kernel reaps them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
+    channel.send(reply(ForkReply(0, pid=os.getpid())))
+    agent = serve(channel, supervisor)
+    return 0 if agent is None else _run(function, agent)
+
+
+def preload(entry: str) -> Callable[[list[str]], Any]:
+    """Import an entry point and all that it needs, and run its module's `warm_up()`, where it has one.
+
+    `warm_up` goes through the code that an agent runs until it is ready, so that caches are filled once and shared.
+    """
+    import threading  # noqa: F401  every agent has a second thread
+
+    import setproctitle
+
+    setproctitle.setproctitle("twelvefold zygote")
+    # It has told setproctitle to spare the environment, by which orphans are found, and has no other use.
+    del os.environ["SPT_NOENV"]
+    module_name, _, function_name = entry.partition(":")
+    module = importlib.import_module(module_name)
+    warm_up = getattr(module, "warm_up", None)
+    if warm_up is not None:
+        warm_up()
+    function: Callable[[list[str]], Any] = getattr(module, function_name)
+    return function
+
+
+def refuse_unfit() -> None:
+    """Raise ZygoteUnfit where this process holds what no fork may carry over."""
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads != 1:
+        raise ZygoteUnfit(f"{threads} threads")
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = entry.readlink()
+        except OSError:
+            continue  # the descriptor that lists this folder
+        if "[eventpoll]" in target.name or "[eventfd]" in target.name:
+            raise ZygoteUnfit(f"an open {target.name}: a ZeroMQ context or an event loop")
+        if target.name.endswith((".db", ".db-wal", ".db-shm")):
+            raise ZygoteUnfit(f"an open {target}")
+
+
+def serve(channel: socket.socket, supervisor: int) -> ForkRequest | None:
+    """Fork at each request. Returns None in the zygote, once the supervisor is gone, and its request in an agent."""
+    decoder = msgspec.json.Decoder(ForkRequest)
+    encode = msgspec.json.Encoder().encode
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES_MAX, 1)
+        if not message:
+            return None
+        request, output = decoder.decode(message), descriptors[0]
+        try:
+            between = os.fork()
+        except OSError as error:
+            channel.send(encode(ForkReply(request.id, error=f"fork: {error.strerror}")))
+            between = -1
+        if between != 0:
+            os.close(output)
+            continue
+        # From here on in the process in between, whose one task is to end.
+        try:
+            pid = os.fork()
+            if pid:
+                channel.send(encode(ForkReply(request.id, pid=pid)))
+        except OSError as error:
+            channel.send(encode(ForkReply(request.id, error=f"fork: {error.strerror}")))
+            pid = -1
+        if pid:
+            os._exit(0)
+        channel.close()
+        _become_agent(request, output, supervisor)
+        return request
+
+
+def _become_agent(request: ForkRequest, output: int, supervisor: int) -> None:
+    """Make the forked process what `spawn` would have made of it."""
+    import setproctitle
+
+    os.setsid()
+    attach_output(output)
+    os.close(output)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    reset_signals()
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in every Python program at its start
+    _await_adoption(supervisor)
+    die_with(supervisor)
+    os.environ.update(request.environ)
+    sys.argv = ["twelvefold", *request.arguments]
+    try:
+        os.chdir(request.cwd)
+    except OSError as error:
+        sys.stderr.write(f"cannot start in {request.cwd}: {error.strerror}\n")
+        sys.stderr.flush()
+        os._exit(127)
+    setproctitle.setproctitle(request.title)
+
+
+def _await_adoption(supervisor: int) -> None:
+    """Wait until the process in between has ended: a few microseconds, as it has nothing else to do."""
+    while os.getppid() != supervisor:
+        if not Path(f"/proc/{supervisor}").exists():
+            os._exit(1)
+        time.sleep(0.0002)
+
+
+def _run(function: Callable[[list[str]], Any], request: ForkRequest) -> int:
+    """Call the entry point; its return value is the exit status."""
+    gc.enable()
+    result = function(request.arguments)
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
