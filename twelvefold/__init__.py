@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from .agents import ToolResponse as ToolResponse
     from .agents import Trial as Trial
     from .agents import run_task as run_task
+    from .agents.fixer import IssueFixerAgent as IssueFixerAgent
+    from .agents.publisher import PublisherAgent as PublisherAgent
+    from .agents.testing import TestingAgent as TestingAgent
     from .agents.tool import tool as tool
     from .async_connection import Connection as Connection
     from .bus.wire import Delivery as Delivery
     from .connection import SyncConnection as SyncConnection
     from .connection import connect as connect
     from .connection import connect_sync as connect_sync
+    from .event_system import LocalEventSystem as LocalEventSystem
     from .eventstore.errors import DuplicateConflict as DuplicateConflict
     from .eventstore.errors import TwelvefoldError as TwelvefoldError
     from .eventstore.errors import VersionConflict as VersionConflict
@@ -50,8 +54,11 @@ _PLACES = {
     "DuplicateConflict": "eventstore.errors",
     "Event": "eventstore.event",
     "Evidence": "agents.response",
+    "IssueFixerAgent": "agents.fixer",
+    "LocalEventSystem": "event_system",
     "NewEvent": "eventstore.event:new_event",
     "Pipeline": "orchestration.plan",
+    "PublisherAgent": "agents.publisher",
     "Retry": "orchestration.plan",
     "RunResult": "orchestration.result",
     "Saga": "orchestration.plan",
@@ -60,6 +67,7 @@ _PLACES = {
     "Task": "orchestration.plan",
     "TaskContext": "agents.context",
     "TaskResult": "orchestration.result",
+    "TestingAgent": "agents.testing",
     "Tool": "agents.tool",
     "ToolResponse": "agents.response",
     "Trial": "agents.trial",
@@ -81,8 +89,11 @@ __all__ = [
     "DuplicateConflict",
     "Event",
     "Evidence",
+    "IssueFixerAgent",
+    "LocalEventSystem",
     "NewEvent",
     "Pipeline",
+    "PublisherAgent",
     "Retry",
     "RunResult",
     "Saga",
@@ -91,6 +102,7 @@ __all__ = [
     "Task",
     "TaskContext",
     "TaskResult",
+    "TestingAgent",
     "Tool",
     "ToolResponse",
     "Trial",

@@ -44,7 +44,7 @@ class Connection(AsyncBusClient):
         if view.status == "unknown":
             raise RunNotFound(run)
         if view.status not in _AT_REST:
-            watch = await self.watch("run.*", after=head)
+            watch = self.watch("run.*", after=head)
             try:
                 async for event in watch:
                     if event.run == run:

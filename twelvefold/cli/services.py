@@ -6,6 +6,10 @@ Each is a thin call: settings are read here and handed down as plain values.
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from ..home import make_home
 from ..settings import load_settings
@@ -46,5 +50,31 @@ def orchestrator() -> int:
         instance=os.environ.get("TWELVEFOLD_INSTANCE") or "orchestrator",
         versions={"twelvefold": __version__},
         ready=lambda: note("orchestrator ready"),
+        timeout_s=settings.timeout_s,
+    )
+
+
+def agent(
+    target: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The agent's class; MODULE from this folder.")],
+    name: Annotated[
+        str, typer.Option("--name", metavar="QUEUE", help="The queue it takes tasks from; else its class's own.")
+    ] = "",
+) -> int:
+    """Run one agent: `agent MODULE:CLASS`.
+
+    It takes tasks from its queue one at a time: `issue_fixer` for a class IssueFixerAgent, unless --name says
+    otherwise. Ends at SIGTERM or Ctrl-C after the task at hand; asked twice, at once.
+    """
+    from ..agents.process import run_agent
+
+    settings = load_settings()
+    return run_agent(
+        target,
+        home=settings.home,
+        runtime_dir=settings.runtime_dir,
+        folder=Path.cwd(),
+        name=name,
+        instance=os.environ.get("TWELVEFOLD_INSTANCE", ""),
+        stop_timeout_s=settings.stop_timeout_s,
         timeout_s=settings.timeout_s,
     )
