@@ -39,7 +39,7 @@ class Tested(msgspec.Struct, frozen=True, kw_only=True):
             return ""
         if self.results.broken:
             return f"{self.results.broken[0]} could not be loaded"
-        if self.exit_code:
+        if self.exit_code and not (self.counted and self.exit_code == 5):  # 5: pytest and unittest found no test
             return f"it stopped with exit code {self.exit_code} before any test ran"
         return "no test ran"
 

@@ -183,7 +183,8 @@ def _pytest_reason(
         if re.search(r"^\s*(?:import|from) pytest\b", text, re.MULTILINE):
             return f"{path} imports pytest"
     for path, text in tests.items():
-        if re.search(r"^(?:async )?def test_\w*\(", text, re.MULTILINE):
+        methods = "TestCase" not in text and re.search(r"^\s+(?:async )?def test_\w*\(", text, re.MULTILINE)
+        if methods or re.search(r"^(?:async )?def test_\w*\(", text, re.MULTILINE):
             return f"{path} has test functions"
     return ""
 

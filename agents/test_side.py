@@ -103,6 +103,9 @@ def run_side(
         return _run(workspace, scratch.resolve(), repo.resolve(), tree, changed, commands, caller, limits, cancelled)
     finally:
         _clear(scratch)
+        # Tests that write beside their folder: every entry of ours begins with a task's path, a number.
+        for stray in [entry for entry in scratch.parent.iterdir() if not entry.name[0].isdigit()]:
+            _clear(stray)
 
 
 def _run(
@@ -211,8 +214,10 @@ def _read_since(folder: Path, watched: Mapping[str, int]) -> set[str]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a run's folder, opening folders that the tests closed."""
-    if folder.exists():
+    """Remove a file or folder, opening folders that the tests closed."""
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
+    elif folder.exists():
         for top, names, _ in os.walk(folder):
             for name in names:
                 if not Path(top, name).is_symlink():

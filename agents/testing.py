@@ -29,6 +29,7 @@ from .workspace import Workspaces
 
 #: Newly failing tests are looked at again only where a run takes at most this long.
 AGAIN_ELAPSED_S_MAX = 300.0
+OUTPUT_LENGTH_MAX = 4000
 
 
 class TestingTask(msgspec.Struct, kw_only=True):
@@ -173,6 +174,8 @@ def _counts(report: SideReport) -> dict[str, Any]:
         "exit_code": execution.exit_code,
         "stopped": report.tested().stop or None,
         "elapsed_s": execution.elapsed_s,
+        # For people who must decide, the end of what was said.
+        "output": execution.tail[-OUTPUT_LENGTH_MAX:] if report.tested().broke or results.failed else None,
         "left_behind": list(execution.left_behind),
         "proof": msgspec.to_builtins(report.proof),
     }
