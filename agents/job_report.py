@@ -42,6 +42,7 @@ def job_report(run_id: str, events: Iterable[Event]) -> dict[str, Any]:
         "files_changed": fix.get("files_changed"),
         "tests": _tests(test),
         "review": None,
+        "notes": _notes(run),
         "evidence": _evidence(run, report),
         "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
         "cost": _cost(known),
@@ -55,6 +56,12 @@ def refusal_report(error: TwelvefoldError, repo: str) -> dict[str, Any]:
     report = job_report("", [])
     reason = error.message()
     return {**report, "run": None, "outcome": "failed", "reason": reason, "repo": repo, "cost": dict(_NO_COST)}
+
+
+def _notes(run: Run) -> list[str]:
+    """What the caller found worth saying when it started the run, such as changes that were left out."""
+    given = run.input.get("notes") if isinstance(run.input, dict) else None
+    return [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
 
 
 def _steps(run: Run) -> dict[str, str]:

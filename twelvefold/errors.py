@@ -264,6 +264,44 @@ class TargetFolderMissing(TwelvefoldError):
         return f"mkdir -p {_quoted(self.path)}"
 
 
+@dataclass(eq=False)
+class AgentsMissing(TwelvefoldError):
+    """The running `up` has no process that serves a queue which the job needs, so its tasks would wait for ever.
+
+    Add the lines to the Procfile and start `up` again; or stop `up`: then `twelvefold run` starts what it needs.
+    """
+
+    code = "E013"
+    exit_code = 5
+    queues: tuple[str, ...]
+    home: str
+
+    def message(self) -> str:
+        """Name the queues and the home."""
+        return f"the `up` of {self.home} has no agent for: {', '.join(self.queues)}"
+
+    def help(self) -> str:
+        """Tell the two ways out."""
+        return "twelvefold down    # then `run` starts what it needs; or add lines for these agents to the Procfile"
+
+
+@dataclass(eq=False)
+class TargetMissing(TwelvefoldError):
+    """The target of `twelvefold run` is an issue file, or a sentence of several words that says what is to be done."""
+
+    code = "E014"
+    exit_code = 3
+    target: str
+
+    def message(self) -> str:
+        """Name what was not found."""
+        return f"there is no issue file {self.target!r}"
+
+    def help(self) -> str:
+        """Show how issue files are found."""
+        return "ls *.md issues/*.md    # or give a sentence in quotes"
+
+
 def _quoted(text: str) -> str:
     """Quote a text for a shell; imported late, as errors are rare."""
     from shlex import quote

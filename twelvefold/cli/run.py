@@ -1,0 +1,202 @@
+"""`twelvefold run`: an issue file and a repository in; a tested branch, or a truthful failure, out.
+
+Leaves finding or starting processes to `jobs`, and what is shown meanwhile to `run_progress`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import note, write, write_json
+
+if TYPE_CHECKING:
+    from ..bus.client import BusClient
+    from ..jobs import Job
+
+EXIT_SIGINT = 130
+_EXITS = {"succeeded": 0, "nothing_to_do": 0, "needs_human": 7}
+
+
+def run(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="An issue file, or a sentence in quotes.")],
+    repo: Annotated[Path, typer.Option("--repo", metavar="DIR", help="The repository; the current folder.")] = Path(),
+    base: Annotated[str | None, typer.Option("--base", metavar="REV", help="Start from this revision; HEAD.")] = None,
+    engine: Annotated[str, typer.Option("--engine", metavar="patch", help="How the issue is worked on.")] = "patch",
+    test_command: Annotated[
+        str | None, typer.Option("--test-command", metavar="CMD", help="Test with this instead of what is found.")
+    ] = None,
+    allow_untested: Annotated[
+        bool, typer.Option("--allow-untested", help="Publish although no test result counts.")
+    ] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and start nothing.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="S", help="Seconds after which the run fails.", min=0.001)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON document.")] = False,
+) -> int:
+    """Do a job: an issue file in, a tested branch out.
+
+    Follows the run to its end. Exit status: 0 succeeded or nothing to do, 1 failed, 7 needs a human, 124 timed out.
+    Nothing of the repository changes but the published branch `twelvefold/<issue>-<run>`. Without an `up`, what the
+    job needs is started, and ends by itself 10 s after the last run.
+    """
+    from ..agents.job import resolve_request
+    from ..agents.job_report import refusal_report
+    from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
+    from ..errors import UsageInvalid
+    from ..jobs import Job
+
+    if engine != "patch":
+        raise UsageInvalid(f"there is no engine {engine!r}, only `patch`", "twelvefold run")
+    name, text = _issue(target)
+    try:
+        request = resolve_request(repo, base)
+    except (BareRepository, NoCommits, NotARepository, UnknownRevision) as error:
+        # The job has failed, truthfully: scripts get the same document as from a run that began.
+        if not as_json:
+            raise
+        write_json(refusal_report(error, str(repo.absolute())))
+        return 1
+    job = Job(
+        issue_name=name,
+        issue_text=text,
+        request=request,
+        engine=engine,
+        test_command=test_command,
+        allow_untested=allow_untested,
+        timeout_s=timeout,
+        path=os.environ.get("PATH"),
+    )
+    if dry_run:
+        return _show_plan(job, as_json)
+    return _do(job, detach=detach, as_json=as_json)
+
+
+def _issue(target: str) -> tuple[str, str]:
+    """Return name and text of the issue that a target means; raises TargetMissing and UnreadableIssue."""
+    from ..agents.job import read_issue
+    from ..errors import TargetMissing
+
+    path = Path(target)
+    try:
+        is_there = path.exists()
+    except OSError:
+        is_there = False  # longer than a file's name can be
+    if is_there:
+        return path.name, read_issue(path)
+    if len(target.split()) < 2 or path.suffix in (".md", ".txt"):
+        raise TargetMissing(target)
+    return "", target
+
+
+def _show_plan(job: Job, as_json: bool) -> int:
+    """Show the edits that the engine would make, as a diff against the base commit."""
+    from ..agents.dry_run import preview
+
+    found = preview(job.issue_name, job.issue_text, job.request)
+    if as_json:
+        write_json({"repo": job.request.repo, "base_commit": job.request.base, **found})
+    else:
+        if found["diff"]:
+            write(found["diff"].rstrip("\n"))
+        note(f"dry run: {found['outcome']}: {found['message']}")
+    return _EXITS.get(found["outcome"], 1)
+
+
+def _do(job: Job, *, detach: bool, as_json: bool) -> int:
+    """Submit a job, follow it and show its end; return the exit status."""
+    from .. import jobs
+    from ..settings import load_settings
+    from .run_progress import progress
+
+    settings = load_settings()
+    owned = jobs.ground(settings, os.environ)
+    with jobs.connect(settings) as client:
+        jobs.require_agents(client, settings.home)
+        run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
+        if detach:
+            write_json({"run": run}) if as_json else write(run)
+            note(f"follow it with: twelvefold log --run {run} -f")
+            return 0
+        try:
+            with progress(run, quiet=as_json) as show:
+                for event in jobs.follow(client, run):
+                    show(event)
+        except KeyboardInterrupt:
+            return _interrupted(client, run, owned)
+        document = jobs.report(client, run)
+    if as_json:
+        write_json(document)
+    else:
+        show_document(document)
+    return exit_of(document)
+
+
+def _interrupted(client: BusClient, run: str, owned: bool) -> int:
+    """Cancel the run if nobody else keeps what it runs on alive, else let it go on."""
+    from ..orchestration import submit
+
+    if not owned:
+        note(f"the run goes on; follow it again with: twelvefold log --run {run} -f")
+        return EXIT_SIGINT
+    note(f"cancelling run {run} …")
+    submit.cancel(client, run, "interrupted")
+    result = submit.wait(client, run)
+    note(
+        f"the run is {result.outcome}: nothing was published" if result.outcome == "cancelled" else str(result.outcome)
+    )
+    return EXIT_SIGINT
+
+
+def exit_of(document: dict[str, Any]) -> int:
+    """Return the exit status that a run's document means."""
+    if document["reason"] == "timeout":
+        return 124
+    return _EXITS.get(document["outcome"], 1)
+
+
+def show_document(document: dict[str, Any]) -> None:
+    """Write a run's document as people read it."""
+    import sys
+
+    from .output import Style
+
+    style = Style(sys.stdout)
+    outcome = document["outcome"]
+    paint = {"succeeded": style.green, "nothing_to_do": style.yellow, "needs_human": style.yellow}.get(
+        outcome, style.red
+    )
+    write(
+        f"{paint(outcome)}  {document['run']}" + (f"  {document['elapsed_s']:.1f} s" if document["elapsed_s"] else "")
+    )
+    tests = document["tests"]
+    rows = [
+        ("reason", document["reason"]),
+        ("repo", document["repo"]),
+        ("branch", document["branch"]),
+        ("commit", document["commit"] and document["commit"][:12] if document["branch"] else None),
+        ("patch", document["patch"]),
+        ("files", ", ".join(document["files_changed"] or ()) if document["branch"] else None),
+        ("tests", _tests_line(tests) if tests else None),
+        ("failing", ", ".join(tests["newly_failing"][:20]) if tests and tests["newly_failing"] else None),
+        *(("note", text) for text in document["notes"]),
+    ]
+    for name, value in rows:
+        if value:
+            write(f"  {style.dim(name.ljust(8))} {value}")
+    if document["branch"]:
+        note(f"see it with: git -C {document['repo']} diff {document['base_commit'][:12]} {document['branch']}")
+
+
+def _tests_line(tests: dict[str, Any]) -> str:
+    """Return before and after in one line."""
+
+    def counts(side: dict[str, Any] | None) -> str:
+        return "not run" if side is None else f"{side['passed']} passed, {side['failed']} failed"
+
+    return f"{tests['status']}: {counts(tests['before'])} before; {counts(tests['after'])} after  ({tests['command']})"
