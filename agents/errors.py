@@ -159,6 +159,40 @@ class InvalidResponse(TwelvefoldError):
 
 
 @dataclass(eq=False)
+class NotATask(TwelvefoldError):
+    """An event came to an agent's queue that isn't a task of a run, or whose payload isn't one of a task.
+
+    Agents take `task.requested` from a run only; the event is tried again and then parked. Start work with a run.
+    """
+
+    code = "E411"
+    type: str
+    position: int
+    problem: str
+
+    def message(self) -> str:
+        """Name the event and what is wrong with it."""
+        return f"event {self.position} ({self.type}) is no task for an agent: {self.problem}"
+
+
+@dataclass(eq=False)
+class AgentUsage(TwelvefoldError):
+    """The command line of an agent process can't be understood: it is `twelvefold agent MODULE:CLASS [--name N]`."""
+
+    code = "E412"
+    exit_code = 2
+    problem: str
+
+    def message(self) -> str:
+        """Say what is wrong."""
+        return f"twelvefold agent: {self.problem}"
+
+    def help(self) -> str:
+        """Show the command's shape."""
+        return "call it as `twelvefold agent MODULE:CLASS [--name QUEUE]`"
+
+
+@dataclass(eq=False)
 class InvalidTool(TwelvefoldError):
     """A tool can't be offered: a parameter has no type, a type isn't JSON-like, or two tools have the same name."""
 

@@ -186,8 +186,13 @@ class Crew:
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", ENTRY, f"agents_at_work:{kind}", *arguments],
-                cwd=self.folder, env=environ, stdout=file, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                cwd=self.folder,
+                env=environ,
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         member = Member(process, instance, output)
         self.members.append(member)
         if supervised:
