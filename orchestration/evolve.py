@@ -8,11 +8,13 @@ reads what every version of a decider has written. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
+import msgspec
 from msgspec.structs import replace
 
 from .errors import PlanInvalid
-from .plan import plan_from
+from .plan import PatternFields, plan_from
 from .run_state import ENDS, Fact, Phase, Report, Run, Stop, TaskState, Timer, is_waiting, report_of, text
 
 
@@ -30,11 +32,11 @@ def evolve(run: Run, fact: Fact) -> Run:
 def _requested(run: Run, fact: Fact) -> Run:
     if run.status != "unknown":
         return run
-    data, plan, problem = fact.data, None, ""
+    data = fact.data
     try:
-        plan = plan_from(data.get("plan"))
-    except PlanInvalid as error:
-        problem = error.message()
+        plan, problem = _read_plan(msgspec.json.encode(data.get("plan")))
+    except RecursionError:
+        plan, problem = None, "the plan nests too deep to be read"
     timeout_s = data.get("timeout_s")
     return replace(
         run,
@@ -51,6 +53,15 @@ def _requested(run: Run, fact: Fact) -> Run:
         budget=data.get("budget"),
         timeout_s=float(timeout_s) if isinstance(timeout_s, int | float) and 0 <= timeout_s < 1e9 else None,
     )
+
+
+@lru_cache(maxsize=64)
+def _read_plan(text: bytes) -> tuple[PatternFields | None, str]:
+    """Read and check a plan, or say what is wrong with it; many runs have the same one, so the last are kept."""
+    try:
+        return plan_from(msgspec.json.decode(text)), ""
+    except PlanInvalid as error:
+        return None, error.message()
 
 
 def _cancel_requested(run: Run, fact: Fact) -> Run:
@@ -90,7 +101,10 @@ def _delivery_parked(run: Run, fact: Fact) -> Run:
 def _delivery_withdrawn(run: Run, fact: Fact) -> Run:
     """Nobody works on a withdrawn request any more."""
     task = _task_of_delivery(run, fact)
-    return run if task is None or task.phase != "stopping" else _with_task(run, replace(task, phase="reported"))
+    if task is None or task.phase != "stopping":
+        return run
+    doubt = task.doubt or fact.data.get("delivered") is not False
+    return _with_task(run, replace(task, phase="reported", doubt=doubt))
 
 
 def _timer_fired(run: Run, fact: Fact) -> Run:
@@ -106,7 +120,7 @@ def _timer_fired(run: Run, fact: Fact) -> Run:
     if timer.kind == "retry":
         return _with_task(run, replace(task, phase="ready")) if task.phase == "backoff" else run
     if timer.kind == "release":
-        return _with_task(run, replace(task, phase="reported")) if task.phase == "stopping" else run
+        return _with_task(run, replace(task, phase="reported", doubt=True)) if task.phase == "stopping" else run
     overdue = task.overdue or timer.kind == "deadline"
     if task.phase == "requested" and (overdue or timer.attempt == task.attempt):
         return _with_task(run, replace(task, phase="expired", reason=timer.kind, overdue=overdue))
@@ -237,7 +251,8 @@ def _task_of_delivery(run: Run, fact: Fact) -> TaskState | None:
 
 def _with_report(run: Run, task: TaskState, report: Report, phase: Phase = "reported") -> Run:
     failures = task.failures + (report.outcome == "failed")
-    doubt = task.doubt or report.in_doubt
+    # How far a task came that is being stopped will be known when it is released.
+    doubt = task.doubt or (report.in_doubt and phase != "stopping")
     return _with_task(run, replace(task, phase=phase, report=report, failures=failures, doubt=doubt))
 
 

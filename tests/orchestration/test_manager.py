@@ -188,7 +188,7 @@ def test_only_open_runs_are_loaded_again(world: Any) -> None:
 
 
 def test_a_decision_that_the_log_will_not_take_fails_the_run(world: Any) -> None:
-    """A value that, referred to twice, is larger than a payload may be ends the run with words, not the orchestrator."""
+    """A value that, referred to twice, is larger than a payload may be ends its run, with words."""
     here = world({"big": lambda _: ("task.succeeded", {"value": "x" * 600_000}), **AGENTS})
     here.submit(Pipeline([Task("big", name="big"), Task("good", [{"$from": "big"}, {"$from": "big"}])]))
     here.feed()

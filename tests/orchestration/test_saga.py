@@ -152,7 +152,7 @@ def test_a_failing_pivot_is_undone(story: Any) -> None:
 
 
 def test_a_pivot_in_doubt_asks(story: Any) -> None:
-    """Nobody knows whether a pivot that was stopped half-way happened, so a human says, and the saga goes either way."""
+    """Nobody knows whether a pivot that was stopped half-way happened: a human says, and it goes either way."""
     for answer, then in (("done", "task.requested 0.2"), ("give_up", "task.requested 0.0.undo")):
         told = story(PIVOTED).given(("task.succeeded", "0.0"))
         told.when("delivery.parked", "0.1", queue=True, error="died").then("task.parked 0.1", "run.needs_human")
@@ -253,3 +253,10 @@ def test_a_compensation_may_ask(story: Any) -> None:
     told.when("task.needs_human", "0.0.undo", reason="code?").then("run.needs_human")
     told.when("human.answered", "0.0.undo", answer="42").then("run.resumed", "task.requested 0.0.undo")
     assert told.decided("task.requested")["answers"] == ["42"]
+
+
+def test_a_step_that_nobody_took_is_not_undone(story: Any) -> None:
+    """A step that was withdrawn before any agent had it has done nothing."""
+    told = story(Saga([Task("a", timeout_s=5, undo=Task("b"))])).given(("timer.fired", "0.0", {"kind": "timeout"}))
+    told.when("delivery.withdrawn", "0.0", delivered=False).then("timer.cancelled 0.0", "run.failed")
+    assert told.decided("run.failed")["not_undone"] == []

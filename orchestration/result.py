@@ -1,0 +1,164 @@
+"""What became of a run, folded from its events: outcome, reason, value, evidence, tasks, cost, positions.
+
+One fold for a run that is open, resting or ended: absent things are None, never invented. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ..eventstore.event import Event
+from .run_fold import RunFold, follow
+from .run_state import Run, TaskState, fact_of, is_waiting
+
+
+class TaskResult(msgspec.Struct, frozen=True):
+    """How one task stands: its outcome (None while it is open) is that of its last attempt."""
+
+    path: str
+    agent: str
+    outcome: str | None
+    reason: str = ""
+    value: Any = None
+    evidence: tuple[dict[str, Any], ...] = ()
+    message: str = ""
+    error: Any = None
+    attempts: int = 0
+    undo: bool = False
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What the model calls of a run used, summed over the recorded effects."""
+
+    model_calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """What became of a run. `outcome` is None while it is open; `needs_human` is a rest, with its `questions`.
+
+    `undone` and `not_undone` name the tasks whose work was taken back, or stands although the run did not succeed.
+    `first` and `last` are positions in the log.
+    """
+
+    run: str
+    outcome: str | None
+    reason: str | None = None
+    value: Any = None
+    evidence: tuple[dict[str, Any], ...] = ()
+    message: str | None = None
+    error: Any = None
+    tasks: tuple[TaskResult, ...] = ()
+    questions: tuple[dict[str, Any], ...] = ()
+    undone: tuple[str, ...] = ()
+    not_undone: tuple[str, ...] = ()
+    cost: Cost = Cost()
+    first: int = 0
+    last: int = 0
+    elapsed_s: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more will follow."""
+        return self.outcome not in (None, "needs_human")
+
+
+class RunView:
+    """A run while its events arrive: give it each event in position order, ask it for the result at any time."""
+
+    def __init__(self, run: str) -> None:
+        self._fold = RunFold(Run(run))
+        self._cost = Cost()
+
+    @property
+    def status(self) -> str:
+        """Where the run stands: unknown, requested, open, resting, ended."""
+        return self._fold.at_head.status
+
+    @property
+    def last(self) -> int:
+        """The position of the last event taken."""
+        return self._fold.run.last
+
+    def take(self, event: Event) -> None:
+        """Take the next event of the run; one that was taken before is ignored."""
+        if event.position <= self._fold.run.last:
+            return
+        self._fold = follow(self._fold, event)
+        if event.type == "effect.completed":
+            self._add_usage(fact_of(event).data)
+
+    def result(self) -> RunResult:
+        """Return what is known by now."""
+        run = self._fold.at_head
+        end = run.end
+        return RunResult(
+            run=run.id,
+            outcome=run.outcome or None,
+            reason=end.get("reason") or None,
+            value=end.get("value"),
+            evidence=tuple(end.get("evidence") or ()),
+            message=end.get("message") or None,
+            error=end.get("error"),
+            tasks=tuple(_task_result(task) for task in sorted(run.tasks.values(), key=_tree_order)),
+            questions=tuple(end.get("questions") or ()),
+            undone=tuple(end.get("undone") or ()),
+            not_undone=tuple(end.get("not_undone") or ()),
+            cost=self._cost,
+            first=run.first,
+            last=run.last,
+            elapsed_s=(run.last_ns - run.requested_ns) / 1e9 if run.first else 0.0,
+        )
+
+    def _add_usage(self, data: dict[str, Any]) -> None:
+        if data.get("kind") != "model":
+            return
+        usage = data.get("usage")
+        given = usage if isinstance(usage, dict) else {}
+        cost = self._cost
+        self._cost = Cost(
+            cost.model_calls + 1,
+            cost.tokens_in + int(_number(given.get("tokens_in"))),
+            cost.tokens_out + int(_number(given.get("tokens_out"))),
+            cost.usd + _number(given.get("usd")),
+        )
+
+
+def result_of(run: str, events: Iterable[Event]) -> RunResult:
+    """Fold the events of a run, in position order, into its result."""
+    view = RunView(run)
+    for event in events:
+        view.take(event)
+    return view.result()
+
+
+def _task_result(task: TaskState) -> TaskResult:
+    report = task.report
+    if report is None or task.phase not in ("reported", "parked"):
+        return TaskResult(task.path, task.agent, None, attempts=task.attempt, undo=task.undo)
+    return TaskResult(
+        task.path,
+        task.agent,
+        "needs_human" if is_waiting(task) else report.outcome,
+        report.reason,
+        report.value,
+        report.evidence,
+        report.message,
+        report.error,
+        task.attempt,
+        task.undo,
+    )
+
+
+def _tree_order(task: TaskState) -> tuple[tuple[int, str], ...]:
+    """Order paths as a tree is read: by number, a compensation after the steps."""
+    return tuple((int(part), "") if part.isdigit() else (1 << 30, part) for part in task.path.split("."))
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0

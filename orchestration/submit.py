@@ -1,0 +1,148 @@
+"""Starting a run and following it, from any client of the bus.
+
+Owns the shape of `run.requested` and of requests about a run. What follows is the orchestrator's: a run that was
+submitted while none is up begins when there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ..eventstore.event import Event, NewEvent, new_event
+from ..eventstore.ids import derived_id, uuid7
+from .errors import RunNotFound, RunWaitTimedOut
+from .plan import Plan, plan_data
+from .result import RunResult, RunView
+
+if TYPE_CHECKING:
+    from ..bus.client import BusClient
+
+
+def new_run_id() -> str:
+    """Return a fresh run id: 32 hexadecimal digits, in the order of time."""
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10)).hex()
+
+
+def run_request(
+    run: str,
+    plan: Plan,
+    *,
+    input: Any = None,
+    labels: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+    budget: Mapping[str, float] | None = None,
+    caller: Any = None,
+    trace: str = "",
+) -> NewEvent:
+    """Return the event that starts a run: the first of the stream `run.<id>`. Raises PlanInvalid."""
+    data = {
+        "caller": caller,
+        "plan": plan_data(plan),
+        "input": input,
+        "budget": dict(budget or {}),
+        "timeout_s": timeout_s,
+        "labels": dict(labels or {}),
+    }
+    id = derived_id(run, "", "run.requested")
+    return new_event("run.requested", data, stream=f"run.{run}", id=id, run=run, trace=trace)
+
+
+def submit(client: BusClient, plan: Plan, *, run: str = "", **request: Any) -> str:
+    """Start a run of a plan and return its id once that is durable; keywords as for `run_request`.
+
+    With a `run` id of the caller's own, submitting the same again starts nothing new.
+    """
+    run = run or new_run_id()
+    client.emit_many([run_request(run, plan, **request)])
+    return run
+
+
+def cancel(client: BusClient, run: str, reason: str = "") -> Event:
+    """Ask for the end of a run: what is open is taken back, what was done is undone."""
+    return client.emit("run.cancel_requested", {"reason": reason}, stream=f"request.{run}", run=run)
+
+
+def answer(client: BusClient, run: str, answer: Any, *, path: str = "", value: Any = None) -> Event:
+    """Answer what a resting run asks; for parked work `retry`, `done` (with a value) or `give_up`.
+
+    `path` names the task; it may be left out where only one asks.
+    """
+    data = {"path": path, "answer": answer, "value": value}
+    return client.emit("human.answered", data, stream=f"request.{run}", run=run)
+
+
+def result(client: BusClient, run: str) -> RunResult:
+    """Return what is known of a run by now; raises RunNotFound."""
+    return _view(client, run).result()
+
+
+def wait(client: BusClient, run: str, timeout_s: float | None = None) -> RunResult:
+    """Wait until a run has ended, or rests because it needs a human; raises RunNotFound, RunWaitTimedOut."""
+    deadline = _Deadline(run, timeout_s)
+    head = client.head()
+    view = _view(client, run)
+    if view.status in ("ended", "resting"):
+        return view.result()
+    # Only the decided stops matter here, and they are all of `run.*`.
+    with closing(client.watch("run.*", after=head)) as watch:
+        while True:
+            for event in watch.take(deadline.left_s()):
+                if event.run == run and event.seen and event.type in _STOPS:
+                    return result(client, run)
+
+
+def follow(client: BusClient, run: str, timeout_s: float | None = None) -> Iterator[Event]:
+    """Yield each event of a run, from its first, until it has ended or rests; raises RunNotFound, RunWaitTimedOut."""
+    deadline = _Deadline(run, timeout_s)
+    head = client.head()
+    view = RunView(run)
+    for event in client.read(run=run):
+        view.take(event)
+        yield event
+    if view.status == "unknown":
+        raise RunNotFound(run)
+    if view.status in ("ended", "resting"):
+        return
+    with closing(client.watch("*", after=head)) as watch:
+        while True:
+            for event in watch.take(deadline.left_s()):
+                if event.run != run or event.position <= view.last:
+                    continue
+                view.take(event)
+                yield event
+                if event.seen and event.type in _STOPS:
+                    return
+
+
+_STOPS = frozenset({"run.needs_human", "run.succeeded", "run.nothing_to_do", "run.failed", "run.cancelled"})
+
+
+def _view(client: BusClient, run: str) -> RunView:
+    view = RunView(run)
+    for event in client.read(run=run):
+        view.take(event)
+    if view.status == "unknown":
+        raise RunNotFound(run)
+    return view
+
+
+class _Deadline:
+    """How long may still be waited for a run."""
+
+    def __init__(self, run: str, timeout_s: float | None) -> None:
+        self._run = run
+        self._timeout_s = timeout_s
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def left_s(self) -> float | None:
+        """Return the seconds that are left, None for no bound; raises RunWaitTimedOut when there are none."""
+        if self._end is None:
+            return None
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise RunWaitTimedOut(self._run, self._timeout_s or 0.0)
+        return left
