@@ -223,7 +223,10 @@ class Requests:
 
     def _request_fault(self, session: Session, request: Request) -> TwelvefoldError | None:
         role, events = session.role, request.events
-        fault: TwelvefoldError | None = authority.judge(role, events, session.holds)
+        settle = request.settle
+        # A settle of what the sender no longer holds appends nothing: `settling` says whether it was repeated or stale.
+        ended = settle is not None and (settle.key, settle.position) not in session.holds
+        fault: TwelvefoldError | None = None if ended else authority.judge(role, events, session.holds)
         if fault is not None:
             return fault
         if request.withdraw and role != "orchestrator":
