@@ -128,6 +128,7 @@ class FolderUnusable(TwelvefoldError):
     """
 
     code = "E006"
+    exit_code = 4
     path: str
     reason: str
 

@@ -19,6 +19,11 @@ Action = Literal["created", "kept", "extended"]
 PROCFILE = """\
 # Each line is a process: `name: command`. `twelvefold up` starts all of them, and the bus and the orchestrator too.
 echo: twelvefold agent my_agents:Echo
+
+# The agents that `twelvefold run ISSUE.md` needs.
+fixer: twelvefold agent twelvefold.agents.fixer:IssueFixerAgent
+testing: twelvefold agent twelvefold.agents.testing:TestingAgent
+publisher: twelvefold agent twelvefold.agents.publisher:PublisherAgent
 """
 
 PROCFILE_OPTIONS = """\

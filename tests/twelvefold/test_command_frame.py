@@ -71,7 +71,7 @@ def test_version(twelvefold: CommandLine) -> None:
         (["lgo"], "Did you mean `log`"),
         (["--nonsense"], "--nonsense"),
         (["log", "--nonsense"], "--nonsense"),
-        (["log", "--limit", "many"], "many"),
+        (["log", "--limit", "many"], "'--limit': Input should be a valid integer"),
         (["log", "--limit"], "--limit"),
         (["emit"], "TYPE"),
         (["config", "extra"], "extra"),

@@ -90,7 +90,7 @@ def test_init_into_a_file_is_refused(twelvefold: CommandLine) -> None:
     """A file in the folder's place is an error, and the folder that the help names works."""
     (twelvefold.cwd / "taken").write_text("")
     shown = twelvefold("init", "taken")
-    assert (shown.status, shown.out) == (2, "")
+    assert (shown.status, shown.out) == (4, "")
     assert shown.err.startswith("error[E006]")
     assert twelvefold.shell(shown.help).status == 0
 
