@@ -134,6 +134,8 @@ def _do(job: Job, *, detach: bool, as_json: bool) -> int:
         write_json(document)
     else:
         show_document(document)
+        if document["branch"]:
+            note(f"see it with: git -C {document['repo']} diff {document['base_commit'][:12]} {document['branch']}")
     return exit_of(document)
 
 
@@ -189,8 +191,6 @@ def show_document(document: dict[str, Any]) -> None:
     for name, value in rows:
         if value:
             write(f"  {style.dim(name.ljust(8))} {value}")
-    if document["branch"]:
-        note(f"see it with: git -C {document['repo']} diff {document['base_commit'][:12]} {document['branch']}")
 
 
 def _tests_line(tests: dict[str, Any]) -> str:

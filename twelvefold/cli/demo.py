@@ -1,0 +1,128 @@
+"""`twelvefold demo`: the whole job, offline, on two throw-away repositories; one of the issues would break a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .output import Style, note, write, write_json
+
+if TYPE_CHECKING:
+    from ..bus.client import BusClient
+    from ..demonstration import Example
+    from ..settings import Settings
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the repositories and the log, and say where.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Run a whole job offline on a throw-away pair of repositories.
+
+    Two issues are worked on at once: one ends in a tested branch, the other, whose edit would break a test, in a
+    truthful failure that leaves nothing behind. Shows tasks, patch and trace. Exit status 0 if both ended so.
+    """
+    from ..settings import load_settings
+
+    folder = Path(tempfile.mkdtemp(prefix="twelvefold-demo-"))
+    settings = load_settings(command_line={"home": ("demo", str(folder / "home"))})
+    try:
+        documents, good = _show(folder, settings, as_json)
+    finally:
+        _end(settings)
+        if not keep:
+            shutil.rmtree(folder)
+    if as_json:
+        write_json(documents)
+    if keep:
+        note(f"kept in {folder}; look with: TWELVEFOLD_HOME={folder / 'home'} twelvefold log")
+    return 0 if good else 1
+
+
+def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str, Any]], bool]:
+    """Do both jobs at once and show each; return their documents, and whether they ended as they should."""
+    from .. import jobs
+    from ..agents.job import read_issue, resolve_request
+    from ..demonstration import lay_out
+
+    examples = lay_out(folder)
+    note(f"two repositories in {folder}, an issue for each; starting a bus, an orchestrator and the agents …")
+    jobs.ground(settings, os.environ)
+    documents, good = [], True
+    with jobs.connect(settings) as client:
+        jobs.require_agents(client, settings.home)
+        runs = [
+            jobs.start(
+                client,
+                jobs.Job(
+                    issue_name=issue.name,
+                    issue_text=read_issue(issue),
+                    request=resolve_request(repository),
+                    # The repositories need no environment, so this interpreter tests them.
+                    path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+                ),
+            )
+            for _, repository, issue in examples
+        ]
+        for (example, _, issue), run in zip(examples, runs, strict=True):
+            for _event in jobs.follow(client, run):
+                pass
+            document = jobs.report(client, run)
+            documents.append(document)
+            good = good and document["outcome"] == example.expected
+            if not quiet:
+                _show_run(client, example, issue, document)
+    return documents, good
+
+
+def _show_run(client: BusClient, example: Example, issue: Path, document: dict[str, Any]) -> None:
+    """Show one job: issue, outcome, tasks, patch and trace."""
+    from .run import show_document
+
+    style = Style(sys.stdout)
+    write("")
+    write(style.bold(f"── {example.name}: {issue.read_text().splitlines()[0].lstrip('# ')} ──"))
+    show_document(document)
+    write(style.bold("tasks"))
+    for task in document["tasks"]:
+        write(f"  {task['path']:<9} {task['agent']:<12} {task['outcome']}")
+    if document["patch"]:
+        write(style.bold("patch"))
+        for line in Path(document["patch"]).read_text().splitlines():
+            paint = style.green if line.startswith("+") else style.red if line.startswith("-") else style.dim
+            write("  " + paint(line))
+    write(style.bold("trace") + style.dim("  (each event below the one that caused it; milliseconds since the first)"))
+    _show_trace(client, document["run"], style)
+
+
+def _show_trace(client: BusClient, run: str, style: Style) -> None:
+    """Show the run's events as the tree of their causes."""
+    events = list(client.read(run=run))
+    depths: dict[bytes, int] = {}
+    for event in events:
+        depth = depths[event.id] = depths.get(event.cause, -1) + 1
+        place = event.stream.removeprefix(f"task.{run}.") if event.stream.startswith("task.") else ""
+        data = event.data if isinstance(event.data, dict) else {}
+        told = " ".join(
+            str(part) for part in (place or data.get("path"), data.get("name") or data.get("stage")) if part
+        )
+        elapsed = (event.time - events[0].time) / 1e6
+        write(f"  {style.dim(f'{elapsed:7.1f}')} {'  ' * min(depth, 24)}{event.type} {style.dim(told)}")
+
+
+def _end(settings: Settings) -> None:
+    """Stop what the demonstration started."""
+    from ..orchestration.control import ControlRequest, ask, await_end
+    from ..orchestration.errors import NotUp
+
+    try:
+        pid = ask(settings.home, settings.runtime_dir, ControlRequest("down"))
+        await_end(settings.home, pid, 30.0)
+    except NotUp:
+        return  # it had not begun, or has ended by itself
