@@ -232,9 +232,10 @@ def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present 
 
 
 def _would_misalign(edit: Edit, text: str, start: int) -> bool:
-    """Tell whether several lines would go where only the first would get the indentation that stands there."""
+    """Tell whether lines would go behind an indentation that isn't theirs, or of which only the first would get any."""
     before = text[text.rfind("\n", 0, start) + 1 : start]
-    return edit.lines and before.isspace() and "\n" in (edit.new or "").removesuffix("\n")
+    old, new = edit.old or "", (edit.new or "").removesuffix("\n")
+    return edit.lines and before.isspace() and (old[:1].isspace() or new[:1].isspace() or "\n" in new)
 
 
 def _change(number: int, edit: Edit, text: str, start: int, end: int) -> _Change:

@@ -46,6 +46,8 @@ SETTINGS: dict[str, str] = {
     "submodule.recurse": "false",
     "fetch.recurseSubmodules": "false",
     "fetch.writeCommitGraph": "false",
+    # Version 0 could not ask for a commit that no advertised ref names.
+    "protocol.version": "2",
     "protocol.allow": "never",
     "protocol.file.allow": "always",
     "init.defaultBranch": "main",

@@ -177,7 +177,7 @@ def _label(text: str, labels: dict[str, str]) -> str | None:
         bare = pattern.sub(" ", bare)
     bare = re.sub(r"\s+", " ", re.sub(r"[*_:.,=>\s-]+", " ", bare)).strip().lower()
     for family, words in labels.items():
-        if re.fullmatch(rf"(?:the |please )?(?:{words}){_THING}", bare):
+        if re.fullmatch(rf"(?:the |please )?(?:{words}){_THING}(?: of)?", bare):
             return family
     return None
 

@@ -128,15 +128,12 @@ def publish_ref(git: Git, repository: Repository, store: RunStore, commit: str, 
         return
     if found:
         raise RefTaken(str(repository.top), ref, f"it is there, at {found[:12]}")
+    if _commit_at(git, repository, "refs/heads/twelvefold"):
+        raise RefTaken(str(repository.top), ref, "a branch named `twelvefold` is in its way")
     # The name holds this run's id, and this task has one holder: a lock on it is one that was killed here.
     (repository.common_dir / f"{ref}.lock").unlink(missing_ok=True)
     source = ("--", str(store.git_dir), f"{commit}:{ref}")
-    try:
-        git.run(*_FETCH, *source, at=repository.top, settings=plain_url(store.git_dir))
-    except GitFailed as error:
-        if _commit_at(git, repository, "refs/heads/twelvefold"):
-            raise RefTaken(str(repository.top), ref, "a branch named `twelvefold` is in its way") from error
-        raise
+    git.run(*_FETCH, *source, at=repository.top, settings=plain_url(store.git_dir))
     found = _commit_at(git, repository, ref)
     if found != commit:
         raise RefTaken(str(repository.top), ref, f"it is at {found[:12] or 'nothing'} after it was made")

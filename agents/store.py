@@ -106,6 +106,9 @@ class Stores:
         Raises IncompleteRepository for a partial clone that lacks files of the commit, CommitMissing, GitFailed.
         """
         check_commit(commit)
+        known = self.git.run("cat-file", "-e", f"{commit}^{{commit}}", at=repository.top, expect=(0, 1, 128))
+        if known.status:
+            raise CommitMissing(str(repository.top), commit)
         store = self.base_store(repository)
         ref = f"refs/twelvefold/bases/{commit}"
         with self.locked(repository.key):
