@@ -36,7 +36,7 @@ class Checkpointer:
     """
 
     def __init__(self, path: Path, durability: str) -> None:
-        self.failure: Exception | None = None
+        self.failure: sqlite.Error | OSError | None = None
         self.due = ""
         self._path = path
         self._relaxed = durability == "relaxed"
@@ -56,6 +56,11 @@ class Checkpointer:
             self._unsynced = self._relaxed
             if waiting or self._written >= PASSIVE_AFTER_BYTES:
                 self._changed.notify()
+
+    @property
+    def pending_bytes(self) -> int:
+        """About how much was committed since the last checkpoint began."""
+        return self._written
 
     def run_due(self, connection: sqlite.Connection) -> None:
         """Run the checkpoint that is due on the writer's connection, if no reader stands in its way."""

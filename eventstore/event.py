@@ -7,6 +7,7 @@ bytes of maps), so fields are only ever added at the end; neither can be part of
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -62,7 +63,13 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def data(self) -> Any:
         """The payload as Python data, decoded anew at each access; None once it has been forgotten."""
-        return None if self.payload is None else _decode(self.payload)
+        if self.payload is None:
+            return None
+        try:
+            return _decode(self.payload)
+        except msgspec.ValidationError:
+            # JSON has no largest number, a float has: the standard library reads such a number as infinite.
+            return json.loads(self.payload)
 
 
 def new_event(type: str, data: Any = None, **fields: Any) -> NewEvent:

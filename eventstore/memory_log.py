@@ -51,14 +51,14 @@ class MemoryLog:
 
     def _append(self, request: Append, now: int) -> Appended | TwelvefoldError:
         fault = append_fault(request.source, request.marks)
+        ids = [event.id for event in request.events]
+        if len(set(ids)) < len(ids):
+            second = next(index for index, id in enumerate(ids) if id in ids[:index])
+            fault = fault or InvalidEvent(second, "id", "occurs twice in one append")
         for index, event in enumerate(request.events):
             fault = fault or fault_of(event, index)
         if fault is not None:
             return fault
-        ids = [event.id for event in request.events]
-        for index, id in enumerate(ids):
-            if id in ids[:index]:
-                return InvalidEvent(index, "id", "occurs twice in one append")
         known = [self._by_id.get(id) for id in ids]
         if ids and all(known):
             found = [event for event in known if event is not None]

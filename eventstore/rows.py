@@ -20,6 +20,8 @@ COLUMNS = (
 )
 #: How many positions one statement scans for a filter that has no index.
 SCAN_WINDOW = 65_536
+#: Up to so many events under a stream prefix are gathered by index; beyond, the log is scanned.
+NARROW_MAX = 10_000
 _POSITION_MAX = (1 << 63) - 1
 
 
@@ -44,13 +46,17 @@ def events(connection: Connection, statement: str, values: tuple[Any, ...] | lis
 
 
 def read(connection: Connection, page: Filter) -> list[Event]:
-    """Read one page."""
+    """Read one page, by the index that fits, else by scanning the log window by window."""
     if page.limit <= 0 or page.after >= _POSITION_MAX:
         return []
     until = _POSITION_MAX if page.until is None else min(page.until, _POSITION_MAX)
     if page.stream is not None and is_name(page.stream):
         return _read_stream(connection, page, until)
-    if page.type is None and page.source is None:
+    if page.run or page.to:
+        return _read_range(connection, page, page.after, until, page.limit)
+    if page.stream is not None and page.stream != "*" and _is_narrow(connection, page.stream):
+        return _read_range(connection, page, page.after, until, page.limit, by_stream=True)
+    if page.type is None and page.source is None and page.stream is None and page.run is None and page.to is None:
         return _read_range(connection, page, page.after, until, page.limit)
     return _read_windows(connection, page, until)
 
@@ -112,21 +118,47 @@ def _conditions(page: Filter) -> tuple[list[str], list[Any]]:
         if pattern is None or pattern == "*":
             continue
         if pattern.endswith(".*") and is_pattern(pattern):
-            # "/" follows "." in ASCII: the range holds exactly the names that begin with the prefix.
             terms.append(f"{column} >= ? AND {column} < ?")
-            values += [pattern[:-1], pattern[:-2] + "/"]
+            values += _range_of(pattern)
         else:
             terms.append(f"{column} = ?")
             values.append(pattern)
     return terms, values
 
 
-def _read_range(connection: Connection, page: Filter, after: int, until: int, limit: int) -> list[Event]:
+def _range_of(pattern: str) -> tuple[str, str]:
+    """Return where the names under a prefix pattern begin and end: "/" follows "." in ASCII."""
+    return pattern[:-1], pattern[:-2] + "/"
+
+
+def _is_narrow(connection: Connection, pattern: str) -> bool:
+    """Tell whether the streams under a prefix hold so few events that gathering and sorting them beats a scan."""
+    if not pattern.endswith(".*"):
+        return True
+    statement = (
+        "SELECT 1 FROM events INDEXED BY events_stream_version WHERE stream >= ? AND stream < ? LIMIT 1 OFFSET ?"
+    )
+    return connection.execute(statement, (*_range_of(pattern), NARROW_MAX)).fetchone() is None
+
+
+def _read_range(
+    connection: Connection, page: Filter, after: int, until: int, limit: int, *, by_stream: bool = False
+) -> list[Event]:
     terms, values = _conditions(page)
+    bounds = "position > ? AND position <= ?"
+    between: list[int | str] = [after, until]
+    if by_stream and page.stream is not None and page.stream.endswith(".*"):
+        # The gathered positions come out sorted, so that no whole row is ever sorted.
+        bounds = (
+            "position IN (SELECT position FROM events INDEXED BY events_stream_version "
+            f"WHERE stream >= ? AND stream < ? AND {bounds})"
+        )
+        between = [*_range_of(page.stream), after, until]
+    index = "INDEXED BY events_run" if page.run else "INDEXED BY events_to" if page.to else ""
     order = "DESC" if page.reverse else "ASC"
-    where = " AND ".join(["position > ? AND position <= ?", *terms])
-    statement = f"SELECT {COLUMNS} FROM events WHERE {where} ORDER BY position {order} LIMIT ?"
-    return events(connection, statement, [after, until, *values, limit])
+    where = " AND ".join([bounds, *terms])
+    statement = f"SELECT {COLUMNS} FROM events {index} WHERE {where} ORDER BY position {order} LIMIT ?"
+    return events(connection, statement, [*between, *values, limit])
 
 
 def _read_windows(connection: Connection, page: Filter, until: int) -> list[Event]:

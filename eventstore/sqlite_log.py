@@ -102,8 +102,8 @@ class SqliteLog:
         if self._failure is not None:
             raise self._failure
         try:
-            if self._checkpointer.failure is not None:
-                raise self._checkpointer.failure
+            if (behind := self._checkpointer.failure) is not None:
+                raise behind
             if self._checkpointer.due:
                 self._checkpointer.run_due(self._connection)
             try:
@@ -111,8 +111,11 @@ class SqliteLog:
             except (LooksKnown, sqlite.IntegrityError):
                 self._roll_back()
                 group = self._write(requests, self._known(requests))
-        except BaseException as error:
+        except (sqlite.Error, OSError) as error:
             raise self._stopped_by(error) from error
+        except BaseException:
+            self._undo()
+            raise
         return group.results()
 
     def read(
@@ -153,25 +156,29 @@ class SqliteLog:
         backup.copy_log(self._connection, self.path, target)
 
     def stats(self) -> dict[str, int | str]:
-        """Return the head, the sizes of file and write-ahead file in bytes, durability, SQLite's version, failure."""
+        """Return the head, the sizes in bytes of the file, of the write-ahead file and of what waits in it for a
+        checkpoint, the durability, SQLite's version, and why writes have stopped ("" where they have not)."""
         left = storage.wal_of(self.path)
         return {
             "head": self._head,
             "file_bytes": self.path.stat().st_size,
             "wal_bytes": left.stat().st_size if left.exists() else 0,
+            "pending_bytes": self._checkpointer.pending_bytes,
             "durability": self._durability,
             "sqlite": sqlite.library_version(),
             "failure": "" if self._failure is None else str(self._failure),
         }
 
     def close(self) -> None:
-        """Release the file and its lock."""
+        """Release the file and its lock; raises StorageFailed where a relaxed log's last sync failed."""
         try:
             self._checkpointer.close()
             self._connection.close()
         finally:
             self._witness.close()
             self._lock.release()
+        if self._checkpointer.failure is not None and self._failure is None:
+            raise storage.in_words(self._checkpointer.failure, self.path)
 
     def _write(self, requests: Sequence[Append], known: dict[bytes, Event] | None) -> Group:
         """Judge and commit a group; raises LooksKnown or IntegrityError where an optimistic guess was wrong."""
@@ -248,21 +255,25 @@ class SqliteLog:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _stopped_by(self, error: BaseException) -> BaseException:
+    def _stopped_by(self, error: sqlite.Error | OSError) -> TwelvefoldError:
         """Undo what a failed commit left and say what happened; writes stop for good but where space may come back."""
-        failure = storage.in_words(error, self.path) if isinstance(error, sqlite.Error | OSError) else error
+        failure = storage.in_words(error, self.path)
         if isinstance(error, sqlite.IntegrityError):
             failure = CorruptLog(str(self.path), self._head + 1, f"another program wrote to it ({error})")
         if isinstance(failure, LogNotAccessible):
             failure = StorageFailed(str(self.path), failure.reason)
         if isinstance(failure, StorageFailed | CorruptLog):
             self._failure = failure
+        self._undo()
+        return failure
+
+    def _undo(self) -> None:
+        """Roll back and read anew what is held in memory; where even that fails, writing stops."""
         try:
             self._roll_back()
             self._load()
-        except sqlite.Error as second:
-            self._failure = self._failure or storage.in_words(second, self.path)
-        return failure
+        except sqlite.Error as error:
+            self._failure = self._failure or storage.in_words(error, self.path)
 
     def _reading(self, question: Callable[[sqlite.Connection, Question], Answer], argument: Question) -> Answer:
         try:

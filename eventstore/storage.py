@@ -46,10 +46,9 @@ def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqli
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        migrate(connection)
-        # What a dead process left in the WAL goes into the file first: if its last sync failed, the pages may be in
-        # the kernel's cache only, marked clean, and no later sync of the WAL would write them.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if connection.execute("PRAGMA user_version").fetchone()[0] < SCHEMA_VERSION:
+            migrate(connection)
+        _empty_wal(connection)
         if page_count_max is not None:
             connection.execute(f"PRAGMA max_page_count = {page_count_max}")
     except BaseException as error:
@@ -58,6 +57,19 @@ def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqli
             raise in_words(error, path) from error
         raise
     return connection
+
+
+def _empty_wal(connection: sqlite.Connection) -> None:
+    """Move what a dead process left in the WAL into the file, synced, before anything is built on it.
+
+    If that process's last sync failed, pages may be in the kernel's cache only, marked clean, and no later sync of the
+    WAL would write them. Where there is no space for it, the log opens all the same: what it holds can be read.
+    """
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite.Error as error:
+        if sqlite.result_code(error) != sqlite.FULL:
+            raise
 
 
 def open_reader(path: Path) -> sqlite.Connection:
