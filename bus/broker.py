@@ -73,6 +73,9 @@ class Broker:
         self._context.set(zmq.MAX_SOCKETS, 64)
         self._ingress = self._socket(zmq.ROUTER, endpoints.ingress)
         self._egress = self._socket(zmq.XPUB, endpoints.egress)
+        # An oversized or malformed frame costs its sender the connection, inside libzmq: only its end is seen.
+        self._monitor = self._ingress.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.connections_closed = 0
         self._nonce = secrets.token_bytes(8)
         self._stopping = False
         incarnation = self.incarnation = self._next_incarnation()
@@ -126,6 +129,7 @@ class Broker:
         poller = zmq.Poller()
         poller.register(self._ingress, zmq.POLLIN)
         poller.register(self._egress, zmq.POLLIN)
+        poller.register(self._monitor, zmq.POLLIN)
         if wake is not None:
             poller.register(wake.fileno(), zmq.POLLIN)
         next_tick = self.clock()
@@ -134,6 +138,8 @@ class Broker:
             ready = dict(poller.poll(self._timeout_ms(now, next_tick)))
             if self._egress in ready:
                 self.publisher.subscriptions()
+            if self._monitor in ready:
+                self._count_closed()
             if self._ingress in ready:
                 self._drain()
             now = self.clock()
@@ -149,6 +155,15 @@ class Broker:
             return 0
         times = [next_tick, self.desk.due(), self.publisher.beacon_due(now)]
         return max(0, int(1000 * (min(time for time in times if time is not None) - now)) + 1)
+
+    def _count_closed(self) -> None:
+        """Count connections that have ended."""
+        try:
+            while True:
+                self._monitor.recv_multipart(zmq.NOBLOCK)
+                self.connections_closed += 1
+        except zmq.Again:
+            return
 
     def _drain(self) -> None:
         """Take in what has arrived, up to the bounds of a turn."""
@@ -204,6 +219,8 @@ class Broker:
 
     def close(self) -> None:
         """Close the sockets; the log is the caller's."""
+        self._ingress.disable_monitor()
+        self._monitor.close()
         self._ingress.close()
         self._egress.close()
         self._context.term()

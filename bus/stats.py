@@ -45,6 +45,7 @@ def stats_of(broker: Broker) -> dict[str, Any]:
             "egress_garbage": publisher.garbage,
             "unsent": broker.sessions.unsent,
         },
+        "connections_closed": broker.connections_closed,
         "requests_refused": broker.requests.refused,
         "deliveries": {
             "settled": settling.settled,

@@ -232,9 +232,7 @@ def test_older_work_waits_after_a_restart_until_its_holder_is_gone(bus_home_stop
         first.close()
 
 
-def test_withdrawn_work_is_dropped_or_its_holder_told(
-    bus_home_stopped: Any, supervisor: Supervisor, tmp_path: Path
-) -> None:
+def test_withdrawn_work_is_dropped_or_its_holder_told(bus_home_stopped: Any, supervisor: Supervisor) -> None:
     """A withdrawal ends waiting and held deliveries at once; the settle of a holder is refused."""
     bus = bus_home_stopped
     orchestrator = bus.client(role="orchestrator", instance="orchestrator")
