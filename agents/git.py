@@ -125,9 +125,10 @@ def _execute(command: list[str], stdin: bytes, timeout_s: float | None) -> Answe
         import git
     except ImportError as error:  # GitPython refuses to be imported where there is no git
         raise GitMissing("none") from error
-    with tempfile.TemporaryFile() as source:
-        source.write(stdin)
-        source.seek(0)
+    with tempfile.TemporaryFile() if stdin else Path("/dev/null").open("rb") as source:
+        if stdin:
+            source.write(stdin)
+            source.seek(0)
         # The working folder is never the caller's, which may have been removed.
         status, out, err = git.cmd.Git("/").execute(
             command,
@@ -167,6 +168,8 @@ class Git:
         """
         env, git = _programs()
         variables = self._environment(git, {**SETTINGS, **(settings or {})})
+        # Anything else that would talk to a repository does so behind our back, for objects that a partial clone lacks.
+        variables["GIT_ALLOW_PROTOCOL"] = "file" if args[0] in ("fetch", "clone") else "none"
         if index is not None:
             variables["GIT_INDEX_FILE"] = str(index)
         if time_s is not None:
@@ -193,7 +196,6 @@ class Git:
             "GIT_ASKPASS": "false",
             "SSH_ASKPASS": "false",
             "GIT_EDITOR": "false",
-            "GIT_ALLOW_PROTOCOL": "file",
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_NO_LAZY_FETCH": "1",

@@ -95,7 +95,7 @@ def _title(blocks: list[Block]) -> str:
         return ""
     line = " ".join(first.plain().split("\n", 1)[0].split())
     line = re.sub(r"^(?:issue\s*)?#\d+\s*[:.–—-]?\s*", "", line, flags=re.IGNORECASE)
-    return line[:120].strip()
+    return "".join(character for character in line if character.isprintable())[:120].strip()
 
 
 def _from_name(name: str) -> str:

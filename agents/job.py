@@ -58,15 +58,16 @@ def resolve_request(repo: Path, revision: str | None = None) -> Request:
     """
     git = Git()
     found = find_repository(git, repo.absolute())
-    wanted = f"{revision or 'HEAD'}^{{commit}}"
+    wanted = f"{(revision or 'HEAD').replace(chr(0), '')}^{{commit}}"
     base = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted, at=found.top, expect=(0, 1, 128))
-    if base.status or "\0" in wanted:
+    if base.status:
         if revision in (None, "HEAD"):
             raise NoCommits(str(found.top))
         raise UnknownRevision(str(found.top), str(revision))
     branch = git.run("symbolic-ref", "--quiet", "--short", "HEAD", at=found.top, expect=(0, 1)).text
     command = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=all")
-    rows = [row for row in git.run(*command, at=found.top).out.split(b"\0") if row]
+    status = git.run(*command, at=found.top, settings=_without_filters(git, found.top))
+    rows = [row for row in status.out.split(b"\0") if row]
     untracked = sum(row.startswith(b"??") for row in rows)
     return Request(
         repo=str(found.top),
@@ -75,6 +76,13 @@ def resolve_request(repo: Path, revision: str | None = None) -> Request:
         changed=len(rows) - untracked,
         untracked=untracked,
     )
+
+
+def _without_filters(git: Git, top: Path) -> dict[str, str]:
+    """Settings by which no filter program of a repository is started to compare files."""
+    listed = git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", at=top, expect=(0, 1)).out
+    names = [name.decode("utf-8", "surrogateescape") for name in listed.split(b"\0") if name]
+    return {name: "false" if name.endswith(".required") else "" for name in names}
 
 
 def read_issue(path: Path) -> str:

@@ -94,7 +94,8 @@ class Stores:
 
     def __init__(self, git: Git, root: Path) -> None:
         self.git = git
-        self.root = root
+        # Alternates are absolute, wherever the caller's working folder is.
+        self.root = root.absolute()
 
     def base_store(self, repository: Repository) -> Path:
         """Return where the commits of a repository are kept, whether or not it exists yet."""
@@ -164,7 +165,7 @@ class Stores:
     def locked(self, key: str) -> Iterator[None]:
         """Hold the only right to change a repository's stores; the lock ends with the process, however it ends."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.root / f"{key}.lock").open("a") as file:
+        with (self.root / f"{key}.guard").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -124,7 +124,7 @@ class Workspaces:
 
     def __init__(self, stores: Stores, root: Path, emit: Emit) -> None:
         self.stores = stores
-        self.root = root
+        self.root = root.absolute()
         self._emit = emit
 
     def create(self, store: RunStore, path: str, commit: str, name: str = "") -> Workspace:
