@@ -61,11 +61,14 @@ class Driver:
         """Return True once `done()` (called under `state`), False after the deadline (monotonic seconds)."""
         me = threading.get_ident()
         with self.state:
+            fresh = True
             while self._driver not in (0, me):
                 if done():
                     return True
-                if self._polling:
+                if fresh and self._polling:
+                    # Once is enough: it sends what we have queued. Doing so after each of its turns would be a spin.
                     self.wake()
+                fresh = False
                 left = None if deadline is None else deadline - time.monotonic()
                 if left is not None and left <= 0:
                     return False
