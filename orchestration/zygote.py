@@ -10,9 +10,7 @@ Invariant: before every fork it has exactly one thread and neither a ZeroMQ cont
 from __future__ import annotations
 
 import gc
-import importlib
 import os
-import signal
 import socket
 import sys
 import time
@@ -24,7 +22,7 @@ import msgspec
 
 from .errors import ZygoteUnfit
 from .prctl import die_with
-from .spawning import SHARED_FD, attach_output, reset_signals
+from .spawning import SHARED_FD, attach_output
 
 MESSAGE_BYTES_MAX = 128 * 1024
 #: Room for a process title: setproctitle writes over the arguments (and, told so, leaves the environment alone).
@@ -55,19 +53,45 @@ def main(arguments: list[str]) -> int:
     channel = socket.socket(fileno=SHARED_FD)
     channel.set_inheritable(False)
     reply = msgspec.json.Encoder().encode
+    hooks = ForkHooks()
     try:
-        function = preload(entry)
+        with hooks:
+            function = preload(entry)
         refuse_unfit()
     except Exception as error:  # noqa: BLE001  any module may fail in any way; the supervisor does without a zygote then
         channel.send(reply(ForkReply(0, error=str(error) or type(error).__name__)))
         return 1
-    # Nobody waits for the processes in between; the kernel reaps them.
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()
     channel.send(reply(ForkReply(0, pid=os.getpid())))
     agent = serve(channel, supervisor)
-    return 0 if agent is None else _run(function, agent)
+    if agent is None:
+        return 0
+    hooks.give_back()
+    return _run(function, agent)
+
+
+class ForkHooks:
+    """Keeps what modules register to run at forks while they are imported within this context.
+
+    Such hooks mend locks that another thread may have held. The zygote has no other thread, and running them would
+    copy 150 pages into each agent; an agent has threads, and gets them back for forks of its own.
+    """
+
+    def __init__(self) -> None:
+        self._register = os.register_at_fork
+        self._kept: list[dict[str, Callable[[], object]]] = []
+
+    def __enter__(self) -> None:
+        setattr(os, "register_at_fork", lambda **hooks: self._kept.append(hooks))  # noqa: B010  mypy knows it as final
+
+    def __exit__(self, *_: object) -> None:
+        setattr(os, "register_at_fork", self._register)  # noqa: B010
+
+    def give_back(self) -> None:
+        """Register them, in their order."""
+        for hooks in self._kept:
+            self._register(**hooks)
 
 
 def preload(entry: str) -> Callable[[list[str]], Any]:
@@ -75,6 +99,7 @@ def preload(entry: str) -> Callable[[list[str]], Any]:
 
     `warm_up` goes through the code that an agent runs until it is ready, so that caches are filled once and shared.
     """
+    import importlib.util
     import threading  # noqa: F401  every agent has a second thread
 
     import setproctitle
@@ -87,6 +112,9 @@ def preload(entry: str) -> Callable[[list[str]], Any]:
     warm_up = getattr(module, "warm_up", None)
     if warm_up is not None:
         warm_up()
+    # Agents import from the folder they start in: look there once, so that its finder is made and shared.
+    sys.path.insert(0, str(Path.cwd()))
+    importlib.util.find_spec("twelvefold_looks_around")
     function: Callable[[list[str]], Any] = getattr(module, function_name)
     return function
 
@@ -123,6 +151,8 @@ def serve(channel: socket.socket, supervisor: int) -> ForkRequest | None:
             between = -1
         if between != 0:
             os.close(output)
+            if between > 0:
+                os.waitpid(between, 0)
             continue
         # From here on in the process in between, whose one task is to end.
         try:
@@ -146,9 +176,6 @@ def _become_agent(request: ForkRequest, output: int, supervisor: int) -> None:
     os.setsid()
     attach_output(output)
     os.close(output)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    reset_signals()
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as in every Python program at its start
     _await_adoption(supervisor)
     die_with(supervisor)
     os.environ.update(request.environ)
