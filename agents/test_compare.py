@@ -24,6 +24,7 @@ class Tested(msgspec.Struct, frozen=True, kw_only=True):
     is one whose tests can be counted, or one that is known by its exit code only.
     """
 
+    __test__ = False
     results: Results
     exit_code: int | None = None
     stop: str = ""

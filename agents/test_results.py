@@ -228,7 +228,7 @@ def read_closing(text: str) -> Results:
         return _closed(*counts_of)
     for line in reversed(text.splitlines()):
         words = {word: int(number) for number, word in re.findall(rf"(\d+) ({_WORDS})\b", line)}
-        closing = re.match(rf"\s*(?:=+ |Tests:? |\w+: )?\d+ (?:{_WORDS}|deselected)\b", line)
+        closing = re.match(rf"\s*(?:=+ |Tests:?\s+|\w+: )?\d+ (?:{_WORDS}|deselected)\b", line)
         if words and closing:
             failed = words.get("failed", 0) + words.get("error", 0) + words.get("errors", 0)
             passed = words.get("passed", 0) + words.get("xpassed", 0) + words.get("xfailed", 0)

@@ -63,7 +63,7 @@ def test_npm_modules(project: Any) -> None:
 
 @needs_npm
 def test_npm_installed_and_linked_packages(project: Any) -> None:
-    """Installed packages are used from where they lie, one linked to the checkout is the workspace's, caches stay out."""
+    """Installed packages are used from where they lie, one linked to the checkout is the workspace's."""
     test = """
 const { test } = require('node:test');
 const assert = require('node:assert');
