@@ -7,7 +7,6 @@ goes wrong in foreign code is an AgentNotLoadable that names it, with the whole 
 from __future__ import annotations
 
 import importlib
-import inspect
 import logging
 import sys
 from pathlib import Path
@@ -37,7 +36,7 @@ def load_agent(target: str, folder: Path) -> BaseAgent:
         raise AgentNotLoadable(target, f"{module_name} has no {class_name}")
     if not (isinstance(cls, type) and issubclass(cls, BaseAgent)):
         raise AgentNotLoadable(target, f"{class_name} is not a subclass of BaseAgent")
-    if inspect.isabstract(cls):
+    if cls.__abstractmethods__:
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise AgentNotLoadable(target, f"{class_name} lacks {missing}")
     try:

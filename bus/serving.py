@@ -29,6 +29,7 @@ class Serving:
     `instance` names this process (new for each incarnation of it). `secret` is a role's secret, or the file that
     holds it, read at each connect. `supervised` says that a supervisor answers for this process's end. `living`
     (supervisor only) lists the instances that live. `timeout_s` is how long calls wait where they are not told.
+    `keeper=False` spares the thread that drives between calls: for a program that is always in `run`, as agents are.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Serving:
         timeout_s: float = 30.0,
         supervised: bool = False,
         living: Callable[[], list[str]] | None = None,
+        keeper: bool = True,
     ) -> None:
         identity = b"\1" + secrets.token_bytes(15)
         self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
@@ -61,6 +63,7 @@ class Serving:
         self._watches: list[Watch] = []
         self._stopped = False
         self._closed = False
+        self._keeps = keeper
         self._keeper: threading.Thread | None = None
         self._kick = threading.Event()
 
@@ -165,7 +168,7 @@ class Serving:
 
     def _start_keeper(self) -> None:
         """Start the thread that drives when nobody does: heartbeats while a script works, and what was queued."""
-        if self._keeper is None:
+        if self._keeper is None and self._keeps:
             self._keeper = threading.Thread(target=self._keep, name="bus-keeper", daemon=True)
             self._keeper.start()
 

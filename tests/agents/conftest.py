@@ -201,7 +201,7 @@ class Crew:
             eventually(lambda: "takes tasks" in member.log() or process.poll() is not None)
             assert process.poll() is None, member.log()
             if not supervised:
-                member.instance = member.log().split("takes tasks")[0].split()[-1]
+                member.instance = member.log().split(" takes tasks")[0].split()[-1]
         return member
 
     def buried(self, member: Member) -> None:
