@@ -19,8 +19,8 @@ from . import sqlite, storage
 WAL_SIZE_MAX = 64 << 20
 #: After about so many bytes the thread checkpoints; where that leaves more than the second number in use, the writer
 #: starts the file over. Space used again costs a sync less than new space does.
-PASSIVE_AFTER_BYTES = 8 << 20
-RESTART_AFTER_BYTES = 32 << 20
+PASSIVE_AFTER_BYTES = 4 << 20
+RESTART_AFTER_BYTES = 4 << 20
 #: How long after a commit a relaxed log's write-ahead file is synced at the latest, in seconds.
 RELAXED_SYNC_S = 0.1
 #: How long after a commit it is checkpointed at the latest, in seconds.

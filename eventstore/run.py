@@ -19,7 +19,16 @@ _PAGE = 1000
 class Readable(Protocol):
     """Whatever reads pages as `log.EventLog.read` does."""
 
-    def read(self, *, after: int = 0, until: int | None = None, limit: int = 1000, **filters: Any) -> Iterable[Event]:
+    def read(
+        self,
+        *,
+        after: int = 0,
+        until: int | None = None,
+        limit: int = 1000,
+        stream: str | None = None,
+        run: str | None = None,
+        reverse: bool = False,
+    ) -> Iterable[Event]:
         """Read events with after < position <= until that fit the filters, at most `limit` of them."""
 
 

@@ -41,7 +41,8 @@ _COMMIT_SIZE, _ROW_SIZE = 20_000, 500
 class SqliteLog:
     """The log at `path` (`<home>/log.db`), whose folder must exist; made where there is none. See `log.EventLog`.
 
-    `durability`: "full" acknowledges after an fsync; "relaxed" after a write, which any process crash survives.
+    `durability`: "full" acknowledges after an fsync; "relaxed" after a write, which any process crash survives, while a
+    power cut costs what was acknowledged in the last 0.1 s (checkpoint.RELAXED_SYNC_S) and during one sync.
     `clock` gives nanoseconds since the epoch. `page_count_max` limits the file's size in pages of 4 KiB. Raises
     LogLocked, LogNotAccessible, ForeignFile, NewerSchema, LogCutShort, CorruptLog or StorageFailed.
     """

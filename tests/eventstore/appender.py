@@ -1,6 +1,7 @@
 """A process that owns a log and appends to it for ever: the victim of the crash tests.
 
-Prints `<request number> <position>` of each acknowledged append. Arguments: path, durability, events an append.
+Prints `<request number> <position>` of each acknowledged append; where the log fails, what it said, what it says to a
+second try, and its head and the number of events that can still be read. Arguments: path, durability, events an append.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import itertools
 import os
 import sys
 
+from twelvefold.eventstore.errors import TwelvefoldError
 from twelvefold.eventstore.event import NewEvent
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
@@ -25,8 +27,23 @@ def main() -> None:
                      id=(number << 32 | n).to_bytes(16, "big"))
             for n in range(size)
         ]  # fmt: skip
-        appended = log.append(Append(events=events, marks={"next": str(number + 1)}))
-        os.write(1, f"{number} {appended.events[-1].position}\n".encode())
+        request = Append(events=events, marks={"next": str(number + 1)})
+        try:
+            appended = log.append(request)
+        except TwelvefoldError as error:
+            say(f"stopped {error.code} {error}")
+            break
+        say(f"{number} {appended.events[-1].position}")
+    try:
+        log.append(request)
+    except TwelvefoldError as error:
+        say(f"again {error.code} {error}")
+    say(f"read {log.head} {len(log.read(limit=100_000))}")
+
+
+def say(line: str) -> None:
+    """Print a line in one write."""
+    os.write(1, f"{line}\n".encode())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 from twelvefold.eventstore.integrity import verify
 from twelvefold.eventstore.reader import LogReader
 from twelvefold.eventstore.sqlite_log import SqliteLog
+from twelvefold.eventstore.storage_errors import LogLocked
 
 APPENDER = Path(__file__).with_name("appender.py")
 
@@ -53,14 +54,57 @@ def test_kill_9_loses_nothing_acknowledged(tmp_path: Path, durability: str) -> N
     log.close()
 
 
-def test_no_acknowledgement_leaves_before_the_sync_that_covers_it(tmp_path: Path) -> None:
-    """A trace of system calls: between an append's last write to the WAL and its acknowledgement lies a sync of it."""
+def test_the_lock_names_its_process_and_dies_with_it(tmp_path: Path) -> None:
+    """While another process owns the log it cannot be opened; once that is killed it can, with no file to remove."""
+    path = tmp_path / "log.db"
+    command = [sys.executable, str(APPENDER), str(path), "full", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(LogLocked) as caught:
+            SqliteLog(path)
+        assert caught.value.pid == process.pid
+        process.kill()
+        process.stdout.read()
+    SqliteLog(path).close()
+
+
+def test_after_a_failed_sync_writes_stop_reads_go_on_and_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
+    """The kernel fails the syncs from some moment on (injected): E107, for good, until the log is opened anew."""
+    path = tmp_path / "log.db"
+    inject = ["-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO:when=40+", "-o", "/dev/null"]
+    process = subprocess.run(
+        [traced(), *inject, sys.executable, str(APPENDER), str(path), "full", "2"], capture_output=True, text=True
+    )
+    lines = process.stdout.splitlines()
+    if not lines:
+        pytest.skip(f"strace may not trace here: {process.stderr}")
+    *acknowledged, stopped, again, read = lines
+    assert stopped.split()[:2] == ["stopped", "E107"]
+    assert "disk I/O error" in stopped
+    assert again.split()[:2] == ["again", "E107"]
+    last = int(acknowledged[-1].split()[1])
+    assert read == f"read {last} {last}"
+    log = SqliteLog(path)
+    assert log.head >= last
+    log.close()
+    with LogReader(path) as reader:
+        assert verify(reader).head >= last
+
+
+def traced() -> str:
+    """Return strace, or skip."""
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed")
+    return strace
+
+
+def test_no_acknowledgement_leaves_before_the_sync_that_covers_it(tmp_path: Path) -> None:
+    """A trace of system calls: between an append's last write to the WAL and its acknowledgement lies a sync of it."""
     trace, path = tmp_path / "trace", tmp_path / "log.db"
     calls = "trace=write,pwrite64,pwritev,fsync,fdatasync"
-    command = [strace, "-y", "-e", calls, "-o", str(trace), sys.executable, str(APPENDER), str(path), "full", "2"]
+    command = [traced(), "-y", "-e", calls, "-o", str(trace), sys.executable, str(APPENDER), str(path), "full", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         acks = [process.stdout.readline() for _ in range(200)]

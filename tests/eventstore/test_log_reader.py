@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from twelvefold.eventstore import sqlite
+from twelvefold.eventstore import rows, sqlite
 from twelvefold.eventstore.event import Event
 from twelvefold.eventstore.log import Append
+from twelvefold.eventstore.memory_log import MemoryLog
 from twelvefold.eventstore.reader import LogReader
 from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.eventstore.upcast import Upcasters
@@ -54,6 +55,26 @@ def test_reading_a_long_stream_pages_from_any_position(tmp_path: Path, fact: Any
             found = [event.position for event in log.read(stream="s.3", after=after, until=until)]
             assert found == [n for n in expected if after < n <= (until or 500)]
     log.close()
+
+
+def test_scans_and_indexes_find_the_same(tmp_path: Path, fact: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wide stream prefixes and filters without an index are read window by window, with the same result."""
+    sqlite_log, model = SqliteLog(tmp_path / "log.db", clock=lambda: 1), MemoryLog(clock=lambda: 1)
+    for n in range(60):
+        event = fact(("task.failed", "task.started", "demo")[n % 3], stream=f"task.{n % 4}.{n % 5}")
+        for log in (sqlite_log, model):
+            log.append(Append(events=[event], source=f"x{n % 2}"))
+    pages: list[dict[str, Any]] = [
+        {"stream": "task.1.*"}, {"stream": "task.*", "limit": 7}, {"type": "task.*", "stream": "task.*"},
+        {"source": "x1", "after": 13, "until": 50}, {"type": "demo", "source": "x0", "stream": "task.2.*"},
+    ]  # fmt: skip
+    for window, narrow in ((65_536, 10_000), (4, 5)):
+        monkeypatch.setattr(rows, "SCAN_WINDOW", window)
+        monkeypatch.setattr(rows, "NARROW_MAX", narrow)
+        for page in pages:
+            for reverse in (False, True):
+                assert sqlite_log.read(**page, reverse=reverse) == model.read(**page, reverse=reverse) != []
+    sqlite_log.close()
 
 
 def upcasters() -> Upcasters:
