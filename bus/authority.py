@@ -5,6 +5,7 @@ Everything not named here is free. The sender's deliveries are given as the set 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class _TaskPath(msgspec.Struct):
     path: str
 
 
+_RUN_STREAM = re.compile(r"run\.[0-9a-f]{32}")
 _decode_path = msgspec.json.Decoder(_TaskPath).decode
 
 
@@ -84,7 +86,7 @@ def _refused(role: str, type: str, stream: str, task_streams: Collection[str]) -
             return "tasks are requested by the orchestrator"
         return None if stream in task_streams else "the sender holds no delivery of that task"
     if type == "run.requested":
-        return None if place == "run" else "a run is requested in its own stream, run.<id>"
+        return None if _RUN_STREAM.fullmatch(stream) else "a run is requested in run.<id>, an id of 32 hex digits"
     if role != "orchestrator":
         return f"{family if family in RESERVED else place}.* is reserved"
     return None if place in ("run", "timer", "human") else "the orchestrator writes into run.<id> only"

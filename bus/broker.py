@@ -129,7 +129,6 @@ class Broker:
         poller = zmq.Poller()
         poller.register(self._ingress, zmq.POLLIN)
         poller.register(self._egress, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
         if wake is not None:
             poller.register(wake.fileno(), zmq.POLLIN)
         next_tick = self.clock()
@@ -138,14 +137,13 @@ class Broker:
             ready = dict(poller.poll(self._timeout_ms(now, next_tick)))
             if self._egress in ready:
                 self.publisher.subscriptions()
-            if self._monitor in ready:
-                self._count_closed()
             if self._ingress in ready:
                 self._drain()
             now = self.clock()
             if now >= next_tick:
                 next_tick = now + TICK_S
                 self.liveness.tick()
+                self._count_closed()
             self.desk.wake(now)
             self._finish()
             self.publisher.beacon(now)

@@ -223,9 +223,8 @@ class Requests:
 
     def _request_fault(self, session: Session, request: Request) -> TwelvefoldError | None:
         role, events = session.role, request.events
-        settle = request.settle
-        # A settle of what the sender no longer holds appends nothing: `settling` says whether it was repeated or stale.
-        ended = settle is not None and (settle.key, settle.position) not in session.holds
+        # A settle of what isn't held any more appends nothing: `settling` says whether it is repeated or stale.
+        ended = request.settle is not None and (request.settle.key, request.settle.position) not in session.holds
         fault: TwelvefoldError | None = None if ended else authority.judge(role, events, session.holds)
         if fault is not None:
             return fault
