@@ -100,7 +100,7 @@ class Orchestrator:
             kept.append(event)
             last = event.position
         fold = fold_run(id, kept)
-        if fold.at_head.status == "unknown" or fold.run.status == "ended":
+        if not _RUN_ID.fullmatch(id) or fold.at_head.status == "unknown" or fold.run.status == "ended":
             return
         found = self._open[id] = _Open(fold.run, version=fold.run.version, folded=0)
         self._watch_timers(found.run, {})

@@ -20,8 +20,9 @@ from ..bus.errors import BusNotRunning, BusTimeout, ClientClosed, RoleRefused, W
 from ..bus.keys import key_path
 from ..bus.subscription import Watch
 from ..eventstore.errors import DuplicateConflict, TwelvefoldError, VersionConflict
-from ..eventstore.event import Event, NewEvent
+from ..eventstore.event import NewEvent
 from ..eventstore.reader import LogReader
+from ..eventstore.run import read_run
 from .orchestrator import MARKS, SEEN_MARK, Batch, Orchestrator
 from .run_state import run_of
 
@@ -156,14 +157,7 @@ class Process:
             self._orchestrator.refused(run)
 
     def _load(self, run: str) -> None:
-        self._orchestrator.load(run, self._events(run), unable=self._unable.pop(run, ""))
-
-    def _events(self, run: str) -> Iterator[Event]:
-        """Read all events of a run in position order, requests that don't name it in `run` included."""
-        found = {event.position: event for event in self._client.read(run=run)}
-        found.update((event.position, event) for event in self._client.read(stream=f"request.{run}"))
-        for position in sorted(found):
-            yield found[position]
+        self._orchestrator.load(run, read_run(self._client, run), unable=self._unable.pop(run, ""))
 
 
 def _together(batches: list[Batch]) -> Iterator[list[Batch]]:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id, uuid7
+from ..eventstore.run import read_run
 from .errors import RunNotFound, RunWaitTimedOut
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
+from .run_state import run_of
 
 if TYPE_CHECKING:
     from ..bus.client import BusClient
@@ -100,7 +102,7 @@ def follow(client: BusClient, run: str, timeout_s: float | None = None) -> Itera
     deadline = _Deadline(run, timeout_s)
     head = client.head()
     view = RunView(run)
-    for event in client.read(run=run):
+    for event in read_run(client, run):
         view.take(event)
         yield event
     if view.status == "unknown":
@@ -110,7 +112,7 @@ def follow(client: BusClient, run: str, timeout_s: float | None = None) -> Itera
     with closing(client.watch("*", after=head)) as watch:
         while True:
             for event in watch.take(deadline.left_s()):
-                if event.run != run or event.position <= view.last:
+                if run_of(event) != run or event.position <= view.last:
                     continue
                 view.take(event)
                 yield event
@@ -123,7 +125,7 @@ _STOPS = frozenset({"run.needs_human", "run.succeeded", "run.nothing_to_do", "ru
 
 def _view(client: BusClient, run: str) -> RunView:
     view = RunView(run)
-    for event in client.read(run=run):
+    for event in read_run(client, run):
         view.take(event)
     if view.status == "unknown":
         raise RunNotFound(run)

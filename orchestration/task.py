@@ -15,6 +15,8 @@ from .values import Absent, resolve
 VERSION = 1
 #: How deep tasks may answer with plans, the first answer being 1.
 DEPTH_MAX = 3
+#: Paths are parts of names of streams (`task.<run>.<path>`, 255 characters at most).
+PATH_LENGTH_MAX = 200
 ONCE = Retry(attempts_max=1)
 COMPENSATION_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0)
 
@@ -57,6 +59,9 @@ def undo(plan: Task, at: At, turn: Turn) -> bool:
 
 def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
     """Request the next attempt; False once it is out, True where the task was decided without one."""
+    if len(at.path) > PATH_LENGTH_MAX:
+        turn.decide("task.failed", at.path, agent=plan.agent, reason="plan", error="plans nest too deep in each other")
+        return True
     compensates = _is_undo(at.path)
     value = resolve(plan.input, lambda reference: turn.look_up(reference, at), lenient=compensates)
     if isinstance(value, Absent):
