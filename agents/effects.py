@@ -78,6 +78,8 @@ class EffectLedger:
         self._seen: Counter[str] = Counter()
         self._results: dict[str, Recorded] = {}
         self._intents: set[str] = set()
+        self._intended: Counter[str] = Counter()
+        self._doubted: set[str] = set()
         self._load(journal.history(request.stream))
 
     def _load(self, history: Sequence[Event]) -> None:
@@ -90,6 +92,9 @@ class EffectLedger:
                 continue
             if event.type == "effect.intended":
                 self._intents.add(data["key"])
+                self._intended[data["key"]] += 1
+            elif event.type == "effect.in_doubt" and own:
+                self._doubted.add(data["key"])
             elif event.type == "effect.completed":
                 self._results[data["key"]] = Recorded(event.id, data.get("result"))
                 if own and data.get("commit"):
@@ -127,7 +132,8 @@ class EffectLedger:
             return recorded
         if call.key in self._intents and call.effect == "once":
             self.in_doubt = EffectInDoubt(call.name, call.key)
-            self.journal.append([self._event("effect.in_doubt", call, {"parameters": call.parameters})])
+            if call.key not in self._doubted:
+                self.journal.append([self._event("effect.in_doubt", call, {"parameters": call.parameters})])
             raise self.in_doubt
         return None
 
@@ -166,8 +172,9 @@ class EffectLedger:
 
     def _event(self, type: str, call: Call, facts: dict[str, Any]) -> NewEvent:
         data = {"kind": call.kind, "name": call.name, "effect": call.effect, "key": call.key, **facts}
-        # One id for each fact of one delivery's request, so that a record can't stand twice; intents count deliveries.
-        nth = self.request.delivery if type == "effect.intended" else 0
+        # One id for each fact of one request, so that a record cannot stand twice; intents count those before them in
+        # the log, which outlives the bus's own count of deliveries.
+        nth = self._intended[call.key] if type == "effect.intended" else 0
         fact = {"effect.intended": "intent", "effect.in_doubt": "doubt"}.get(type, "result")
         what = f"{self.request.id.hex()}:{call.key}:{fact}"
         return NewEvent(

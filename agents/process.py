@@ -185,7 +185,8 @@ class AgentProcess:
         """Do a task and return the event that settles it."""
         facts = {"instance": self.client.instance, "attempt": request.attempt, "delivery": delivery.attempt}
         started = new_event("task.started", facts, stream=request.stream, run=request.run, cause=request.id)
-        self.journal.append_soon(msgspec.structs.replace(started, trace=request.trace))
+        # Goes out with the request for the task's history: no wait, no message of its own.
+        self.client.emit_soon(msgspec.structs.replace(started, trace=request.trace))
         context = TaskContext(self.agent, request, self.journal, self.places)
         with self._lock:
             self._context = context

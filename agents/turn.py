@@ -79,10 +79,13 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
 
 
 def _answer(agent: BaseAgent, context: TaskContext) -> ToolResponse:
-    signature = inspect.signature(agent.execute_task)
-    task = _typed(agent, signature, context.input)
-    wants_context = "context" in signature.parameters or len(signature.parameters) > 1
-    answer: Any = agent.execute_task(task, context) if wants_context else agent.execute_task(task)
+    needed, named, annotations, scope = _shape(agent.execute_task)
+    task = _typed(agent, annotations.get(needed[0]) if needed else None, scope, context.input)
+    answer: Any
+    if "context" in named:
+        answer = agent.execute_task(task, context=context)
+    else:
+        answer = agent.execute_task(task, context) if len(needed) > 1 else agent.execute_task(task)
     if inspect.isawaitable(answer):
         answer = finished(answer)
     if not isinstance(answer, ToolResponse):
@@ -90,15 +93,29 @@ def _answer(agent: BaseAgent, context: TaskContext) -> ToolResponse:
     return answer
 
 
-def _typed(agent: BaseAgent, signature: inspect.Signature, task: Any) -> Any:
+def _shape(handler: Any) -> tuple[list[str], list[str], dict[str, Any], dict[str, Any]]:
+    """Return a handler's parameters without default, all its parameters, their annotations, and the names in those."""
+    function = getattr(handler, "__func__", handler)
+    code = getattr(function, "__code__", None)
+    if code is None or hasattr(function, "__wrapped__"):
+        # Decorated, or no plain method: what it looks like from outside counts.
+        found = inspect.signature(handler).parameters.values()
+        needed = [one.name for one in found if one.default is one.empty]
+        return needed, [one.name for one in found], {one.name: one.annotation for one in found}, {}
+    bound = handler is not function
+    named = list(code.co_varnames[bound : code.co_argcount + code.co_kwonlyargcount])
+    needed = list(code.co_varnames[bound : code.co_argcount - len(function.__defaults__ or ())])
+    return needed, named, function.__annotations__, function.__globals__
+
+
+def _typed(agent: BaseAgent, expected: Any, scope: dict[str, Any], task: Any) -> Any:
     """Convert a task's input to the type that the handler declares for it, where msgspec knows that type."""
-    expected = next(iter(signature.parameters.values())).annotation
     if isinstance(expected, str):
         try:
-            expected = eval(expected, getattr(agent.execute_task, "__globals__", {}))  # the author's own annotation
+            expected = eval(expected, scope)  # the author's own annotation
         except NameError:  # a name imported for type checkers only
             return task
-    if expected is inspect.Parameter.empty or not _checkable(expected):
+    if expected in (None, inspect.Parameter.empty) or not _checkable(expected):
         return task
     try:
         return msgspec.convert(task, expected)
@@ -108,6 +125,8 @@ def _typed(agent: BaseAgent, signature: inspect.Signature, task: Any) -> Any:
 
 def _checkable(expected: Any) -> bool:
     """Tell whether JSON-like data can be of a type; an agent that declares any other class takes what comes."""
+    if expected in (Any, str, dict, list):
+        return True
     from msgspec.inspect import CustomType, type_info
 
     try:

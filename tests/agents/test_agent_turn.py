@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import sys
 from typing import Any
@@ -156,6 +157,44 @@ class Legacy(BaseAgent):
 def test_a_type_that_cannot_be_checked_is_passed_as_it_is() -> None:
     """Older agents that annotate their own classes run unchanged."""
     assert run_task(Legacy(), "x").value == "x"
+
+
+class Optional(BaseAgent):
+    def execute_task(self, task: str, style: str = "plain") -> ToolResponse:
+        return ToolResponse.succeeded([task, style])
+
+
+class KeywordOnly(BaseAgent):
+    def execute_task(self, task: str, *, context: TaskContext) -> ToolResponse:
+        return ToolResponse.succeeded([task, context.path])
+
+
+class OtherName(BaseAgent):
+    def execute_task(self, task, ctx):  # type: ignore[no-untyped-def]
+        return ToolResponse.succeeded([task, ctx.path])
+
+
+def logged(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+class Decorated(BaseAgent):
+    @logged
+    def execute_task(self, task: str, context: TaskContext) -> ToolResponse:
+        return ToolResponse.succeeded([task, context.path])
+
+
+@pytest.mark.parametrize(
+    ("agent", "value"),
+    [(Optional, ["a", "plain"]), (KeywordOnly, ["a", "0"]), (OtherName, ["a", "0"]), (Decorated, ["a", "0"])],
+)
+def test_the_context_is_passed_to_handlers_that_take_it(agent: type[BaseAgent], value: list[str]) -> None:
+    """By keyword, by position or through a decorator; never into an optional parameter that means something else."""
+    assert run_task(agent(), "a").value == value
 
 
 class Dice(BaseAgent):

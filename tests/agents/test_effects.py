@@ -75,6 +75,17 @@ def test_a_once_effect_in_doubt_is_not_repeated_but_asked_about(tmp_path: Path, 
     assert "write" in settled.data["question"]
 
 
+def test_a_doubt_is_recorded_once_however_often_it_is_met(tmp_path: Path) -> None:
+    """A third delivery, after a holder died between recording the doubt and settling, says the same again."""
+    trial, _ = deliver_twice(tmp_path, "once", "c")
+    request = msgspec.structs.replace(trial.request(Writer(tmp_path / "out", "once", [])), input=None)
+    (asked,) = trial.events("effect.in_doubt")
+    request = msgspec.structs.replace(request, id=asked.cause, run=asked.run)
+    outcome = trial.deliver(Writer(tmp_path / "out", "once", ["a", "b", "b", "c"]), request, delivery=3)
+    assert outcome.reason == "in_doubt"
+    assert len(trial.events("effect.in_doubt")) == 1
+
+
 def test_a_handler_cannot_hide_an_effect_in_doubt(tmp_path: Path) -> None:
     """A handler that swallows the doubt and reports success is overruled."""
 
