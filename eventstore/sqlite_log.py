@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 from . import backup, rows, sqlite, storage, witness
 from .appending import Group, LooksKnown
+from .blobs import names_of as blob_names_of
 from .chain import GENESIS
 from .checkpoint import Checkpointer
 from .errors import TwelvefoldError
@@ -151,6 +152,10 @@ class SqliteLog:
     def marks(self, prefix: str = "") -> dict[str, str]:
         """Return the marks whose name starts with prefix, in the order of their names."""
         return self._reading(rows.marks, prefix)
+
+    def blob_names(self) -> set[str]:
+        """Return every blob that a remaining event names; the others may be collected (`BlobStore.collect`)."""
+        return self._reading(blob_names_of, None)
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy to a new file while the log stays in use; see `backup.copy_log`."""

@@ -131,7 +131,7 @@ def test_verify_notices_a_damaged_or_missing_blob(tmp_path: Path, fact: Any) -> 
     store.admit("fixer.1", payload)
     log.append(Append(events=[fact(payload=payload)]))
     with LogReader(tmp_path / "log.db") as reader:
-        assert reader.ask(names_of, None) == {sha256}
+        assert reader.ask(names_of, None) == {sha256} == log.blob_names()
     log.close()
     place = store.path(sha256)
     place.chmod(0o600)
