@@ -72,6 +72,7 @@ def examine(settings: Settings) -> list[Finding]:
         _containment,
         _environment,
         _procfile,
+        _log,
         _running,
     ):
         found += look(settings)
@@ -233,6 +234,23 @@ def _procfile(settings: Settings) -> Iterator[Finding]:
         yield Finding("procfile", "problem", error.message(), error.help())
     else:
         yield Finding("procfile", "ok", f"{path} names {', '.join(line.name for line in lines) or 'nothing'}")
+
+
+def _log(settings: Settings) -> Iterator[Finding]:
+    from .eventstore.reader import LogReader
+
+    path = settings.home / "log.db"
+    if not path.exists():
+        return
+    try:
+        with LogReader(path) as log:
+            head = log.head
+    except TwelvefoldError as error:
+        yield Finding("log", "problem", error.message(), error.help())
+        return
+    wal = path.with_name("log.db-wal")
+    size = path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    yield Finding("log", "ok", f"{head} events in {size / 1024**2:.1f} MiB; `twelvefold verify` checks each of them")
 
 
 def _running(settings: Settings) -> Iterator[Finding]:

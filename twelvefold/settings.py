@@ -42,7 +42,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: float
     timeout_s: float
     port: int
-    require_sandbox: bool
     project: Path
     env_file: Path | None
     origins: dict[str, Origin]
@@ -84,12 +83,6 @@ def _port(text: str) -> int:
     if not 1 <= value <= 65_535:
         raise ValueError
     return value
-
-
-def _flag(text: str) -> bool:
-    return {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}[
-        text.lower()
-    ]
 
 
 def _folder(text: str) -> Path:
@@ -151,14 +144,6 @@ SETTINGS = (
         "a port from 1 to 65535",
         _port,
         "first PORT that `up` hands to the lines of a Procfile",
-    ),
-    Setting(
-        "require_sandbox",
-        "TWELVEFOLD_REQUIRE_SANDBOX",
-        "0",
-        "0 or 1",
-        _flag,
-        "refuse to work where agents cannot be contained",
     ),
 )
 

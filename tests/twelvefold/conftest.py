@@ -166,9 +166,11 @@ def bus(twelvefold: CommandLine) -> Iterator[subprocess.Popen[str]]:
     twelvefold("init")
     process = twelvefold.start("bus")
     assert process.stderr is not None
-    ready = process.stderr.readline()
-    assert "bus ready" in ready, ready + process.stderr.read()
-    yield process
-    if process.poll() is None:
-        process.terminate()
-    process.communicate(timeout=DEADLINE_S)
+    try:
+        ready = process.stderr.readline()
+        assert "bus ready" in ready, ready
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.communicate(timeout=DEADLINE_S)

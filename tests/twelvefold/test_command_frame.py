@@ -164,3 +164,20 @@ def test_bash_completes_commands_and_options(twelvefold: CommandLine) -> None:
     )
     assert twelvefold.shell(line.format(words="twelvefold conf")).out.split() == ["config"]
     assert "--json" in twelvefold.shell(line.format(words="twelvefold config --")).out.split()
+
+
+def test_the_reference_is_up_to_date() -> None:
+    """docs/cli.md is what the code says; `scripts/make_cli_docs` writes it."""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, root / "scripts" / "make_cli_docs", "--check"], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_reference_has_every_command() -> None:
+    """Each command has a heading of its own in the reference."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text()
+    assert re.findall(r"^### (\S+)$", page, re.MULTILINE) == [
+        entry.name for group in dict.fromkeys(e.group for e in COMMANDS) for entry in COMMANDS if entry.group == group
+    ]

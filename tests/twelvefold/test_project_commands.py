@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import stat
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from twelvefold.cli.commands import BY_NAME
 from twelvefold.error_index import all_errors, explanation
 
 from .conftest import CommandLine, git
@@ -224,6 +226,34 @@ def test_doctor_reports_a_bad_procfile(twelvefold: CommandLine) -> None:
     (twelvefold.cwd / "Procfile").write_text("web: true\nnonsense\n")
     found = problems(twelvefold("doctor", "--json"))["procfile"]
     assert "Procfile:2" in found["message"]
+
+
+def test_doctor_reports_a_foreign_log(twelvefold: CommandLine) -> None:
+    """Something else in the log's place is a problem, and doing what the fix says ends it."""
+    twelvefold("init")
+    (twelvefold.cwd / ".twelvefold" / "log.db").write_text("these are not events\n" * 200)
+    found = problems(twelvefold("doctor", "--json"))["log"]
+    (command,) = re.findall(r"`(mv .*?)`", found["fix"])
+    assert twelvefold.shell(f"{command} && twelvefold doctor").status == 0
+
+
+def test_doctor_removes_locks_that_a_killed_git_left(twelvefold: CommandLine) -> None:
+    """A lock in a store, while nothing runs, is a problem, and its fix removes it."""
+    twelvefold("init")
+    lock = twelvefold.cwd / ".twelvefold" / "stores" / "abc.git" / "refs" / "heads" / "x.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("")
+    found = problems(twelvefold("doctor", "--json"))["locks"]
+    assert str(lock) in found["message"]
+    assert twelvefold.shell(f"{found['fix']} && twelvefold doctor").status == 0
+    assert not lock.exists()
+
+
+def test_helps_name_only_commands_that_exist() -> None:
+    """No error sends a user to a command that there is not."""
+    for cls in all_errors():
+        named = set(re.findall(r"[`\"' ]twelvefold ([a-z][a-z-]*)", inspect.getsource(cls)))
+        assert named <= set(BY_NAME), cls
 
 
 def test_every_error_code_is_unique_and_explained() -> None:

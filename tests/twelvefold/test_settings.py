@@ -132,7 +132,6 @@ def test_runtime_dir_follows_xdg(tmp_path: Path) -> None:
         ("TWELVEFOLD_STOP_TIMEOUT_S", "-1"),
         ("TWELVEFOLD_PORT", "65536"),
         ("TWELVEFOLD_ATTEMPTS_MAX", "1.5"),
-        ("TWELVEFOLD_REQUIRE_SANDBOX", "perhaps"),
     ],
 )
 def test_bad_values_are_refused(tmp_path: Path, variable: str, text: str) -> None:

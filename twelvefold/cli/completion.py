@@ -21,7 +21,9 @@ class Shell(StrEnum):
 
 
 def completion(
-    shell: Annotated[Shell | None, typer.Argument(help="The shell; without it the one in $SHELL.")] = None,
+    shell: Annotated[
+        Shell | None, typer.Argument(metavar="SHELL", help="bash, zsh or fish; else what $SHELL says.")
+    ] = None,
 ) -> None:
     """Print the completion script of a shell.
 

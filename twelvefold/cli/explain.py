@@ -13,7 +13,9 @@ from .output import Style, write, write_json, write_table
 
 
 def explain(
-    code: Annotated[str | None, typer.Argument(help="The code, such as E101; without it all codes are listed.")] = None,
+    code: Annotated[
+        str | None, typer.Argument(metavar="CODE", help="The code, such as E101; without it all codes are listed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Explain an error code, such as E101."""

@@ -5,11 +5,12 @@ Owns how a name becomes a command and how the list of commands is shown; the lis
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from .commands import BY_NAME, overview
 
@@ -58,10 +59,56 @@ class LazyGroup(TyperGroup):
             raise PipeClosed from error
 
 
+class PlainCommand(TyperCommand):
+    """A command whose help names values as people do, not by Python's types."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line after the command's name."""
+        pieces = ["[OPTIONS]"]
+        for parameter in self.get_params(ctx):
+            if parameter.param_type_name == "argument":
+                word = _word(parameter) if parameter.required else f"[{_word(parameter)}]"
+                pieces.append(word + "..." if parameter.nargs == -1 else word)
+        return pieces
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what the command takes, arguments first."""
+        for title, records in help_records(self, ctx).items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def _word(argument: Any) -> str:
+    """Return the one word that stands for an argument, without marks for optional or repeated ones."""
+    word = str(argument.metavar or argument.name.upper()).removesuffix("...")
+    return word[1:-1] if word.startswith("[") and word.endswith("]") else word
+
+
+#: A type at the end of an option, and the word that stands for its values.
+_VALUES = {"str": "TEXT", "path": "PATH", "int": "N", "float": "N", "int range": "N", "float range": "N"}
+
+
+def help_records(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Return names and texts of a command's arguments and options, as its help and the documentation show them."""
+    found: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        names, text = record
+        if parameter.param_type_name == "argument":
+            found["Arguments"].append((_word(parameter), text))
+        else:
+            names = re.sub(r"<([a-z ]+)>$", lambda match: _VALUES.get(match[1], match[0]), names)
+            found["Options"].append((names, text))
+    return found
+
+
 def load_command(name: str) -> Any:
     """Import the module of a command and make the command from its function."""
     entry = BY_NAME[name]
     function = getattr(import_module(f"{__package__}.{entry.module}"), entry.function)
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
-    app.command(name, context_settings={"help_option_names": ["-h", "--help"]})(function)
+    app.command(name, cls=PlainCommand, context_settings={"help_option_names": ["-h", "--help"]})(function)
     return typer.main.get_command(app)
