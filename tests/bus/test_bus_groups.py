@@ -1,0 +1,165 @@
+"""The pure state of a group against a plain model: one holder at a time, every event ends once, crash included."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from twelvefold.bus.groups import Group
+from twelvefold.bus.progress import BASELINE_EVERY, Progress, restore
+from twelvefold.bus.wire import Fence
+from twelvefold.eventstore.event import Event
+
+
+def event(position: int) -> Event:
+    return Event(position, "s", position, b"", "work.wanted", 1, "work", 0, "", "", b"", "", 0, "null", b"", b"")
+
+
+class GroupMachine(RuleBasedStateMachine):
+    """Adds, hands out, settles, fails, withdraws and crashes at random; only the marks are durable."""
+
+    @initialize(every=st.sampled_from([1, 3, BASELINE_EVERY]))
+    def start(self, every: int) -> None:
+        self.every = every
+        self.marks: dict[str, str] = {}
+        self.log: list[Event] = []
+        self.done: set[int] = set()
+        self.holders: dict[int, tuple[bytes, Fence]] = {}
+        self.counter = 0
+        self.incarnation = 1
+        progress = Progress("q/work", "", 0)
+        self.marks.update([progress.baseline_mark([], 0)])
+        self.group = Group("q/work", "work", progress)
+        self.now = 0.0
+
+    def _settle(self, position: int, fence: Fence) -> None:
+        progress = self.group.progress
+        if progress.since_baseline >= self.every:
+            self.marks.update([progress.baseline_mark(self.group.unsettled(), self.group.loaded)])
+        self.marks.update([progress.slot_mark(position, fence)])
+        progress.settled(position, fence)
+        self.done.add(position)
+
+    @rule(gap=st.integers(1, 3))
+    def append(self, gap: int) -> None:
+        found = event((self.log[-1].position if self.log else 0) + gap)
+        self.log.append(found)
+        self.group.add(found)
+
+    @rule(member=st.sampled_from([b"a", b"b", b"c"]), credit=st.integers(1, 3))
+    def join(self, member: bytes, credit: int) -> None:
+        self.group.join(member, credit)
+
+    @rule()
+    def hand_out(self) -> None:
+        while True:
+            self.counter += 1
+            fence = (self.incarnation, self.counter)
+            holding = self.group.hand_out(self.now, fence)
+            if holding is None:
+                return
+            position = holding.event.position
+            assert position not in self.holders, "two live holders"
+            assert position not in self.done, "handed out after its end"
+            self.holders[position] = (holding.member.session, fence)
+            assert 1 <= holding.member.held <= 3, "beyond any credit"
+
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        if self.holders:
+            position = data.draw(st.sampled_from(sorted(self.holders)))
+            session, fence = self.holders.pop(position)
+            assert self.group.holding(position, fence, session) is not None
+            assert self.group.holding(position, (fence[0], fence[1] + 1), session) is None
+            assert self.group.holding(position, fence, b"stranger") is None
+            self._settle(position, fence)
+            self.group.settle(position)
+
+    @rule(data=st.data(), delay=st.none() | st.floats(0.1, 5.0))
+    def fail(self, data: st.DataObject, delay: float | None) -> None:
+        if self.holders:
+            position = data.draw(st.sampled_from(sorted(self.holders)))
+            del self.holders[position]
+            self.group.release(position, attempts=1, due=None if delay is None else self.now + delay)
+
+    @rule(data=st.data())
+    def withdraw(self, data: st.DataObject) -> None:
+        alive = sorted({found.position for found in self.log} - self.done)
+        if alive:
+            position = data.draw(st.sampled_from(alive))
+            self._settle(position, (0, 0))
+            holder = self.holders.pop(position, None)
+            holding = self.group.withdraw(position)
+            assert (holding is None) == (holder is None)
+            if holder is not None:
+                self.group.freed(holder[0])
+
+    @rule(seconds=st.floats(0.1, 10.0))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(answering=st.sets(st.sampled_from([b"a", b"b", b"c"])))
+    def crash(self, answering: set[bytes]) -> None:
+        """The bus dies and starts again from marks and log; some members name what they hold, others are gone."""
+        head = self.log[-1].position if self.log else 0
+        progress = restore("q/work", self.marks)
+        self.incarnation += 1
+        self.group = Group("q/work", "work", progress, frozen_upto=head, loaded=0)
+        for found in self.log:
+            if found.position in progress.open or found.position > progress.upto:
+                self.group.add(found)
+        for position, (session, fence) in list(self.holders.items()):
+            if session in answering:
+                assert self.group.adopt(position, fence, session) is not None
+                assert self.group.holding(position, fence, session) is not None
+            else:
+                del self.holders[position]
+        for session in answering:
+            self.group.join(session, 2)
+        assert self.group.hand_out(self.now, (self.incarnation, 0)) is None, "older events must wait"
+        self.group.thaw()
+
+    @invariant()
+    def everything_is_somewhere(self) -> None:
+        if not hasattr(self, "group"):
+            return
+        alive = {found.position for found in self.log} - self.done
+        assert set(self.group.unsettled()) == alive
+        assert set(self.group.held) == set(self.holders)
+
+
+TestGroup = GroupMachine.TestCase
+TestGroup.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_members_get_work_in_turn_and_within_their_credit() -> None:
+    """Waiting events go round the idle members, each up to its credit."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1)
+    group.join(b"b", 2)
+    for position in range(1, 6):
+        group.add(event(position))
+    got = [(found.member.session, found.event.position) for n in range(5) if (found := group.hand_out(0.0, (1, n)))]
+    assert got == [(b"a", 1), (b"b", 2), (b"b", 3)]
+
+
+def test_a_claim_with_a_lower_fence_loses() -> None:
+    """After a restart the holder with the later fence keeps the delivery, whoever says hello first."""
+    group = Group("q/work", "work", Progress("q/work", "", 0), frozen_upto=10)
+    group.add(event(1))
+    assert group.adopt(1, (1, 5), b"old") is not None
+    assert group.adopt(1, (1, 9), b"new") is not None
+    assert group.adopt(1, (1, 5), b"old") is None
+    assert group.held[1].member.session == b"new"
+
+
+def test_a_fence_that_was_given_up_durably_is_refused() -> None:
+    """A claim from before the delivery was taken away is refused even after the bus has forgotten who took it."""
+    group = Group("q/work", "work", Progress("q/work", "", 0), frozen_upto=10)
+    group.remember(1, 2, (1, 7))
+    group.add(event(1))
+    assert group.adopt(1, (1, 6), b"old") is None
+    holding = group.adopt(1, (1, 7), b"new")
+    assert holding is not None
+    assert holding.attempt == 3

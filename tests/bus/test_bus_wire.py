@@ -1,0 +1,108 @@
+"""Every message comes back as it went out, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twelvefold.bus import wire
+from twelvefold.bus.errors import RemoteError, StaleDelivery, rebuild
+from twelvefold.eventstore.errors import VersionConflict
+from twelvefold.eventstore.event import Event, NewEvent
+
+text = st.text(max_size=20)
+number = st.integers(0, 2**62)
+fences = st.tuples(number, number)
+held = st.builds(wire.Held, text, number, fences)
+new_events = st.builds(
+    NewEvent, type=text, payload=text, stream=text, id=st.binary(max_size=16), schema=number, to=text, run=text,
+    cause=st.binary(max_size=16), trace=text, seen=number,
+)  # fmt: skip
+events = st.builds(
+    Event, number, text, number, st.binary(max_size=16), text, number, text, number, text, text,
+    st.binary(max_size=16), text, number, st.none() | text, st.binary(max_size=32), st.binary(max_size=32),
+)  # fmt: skip
+requests = st.builds(
+    wire.Request, number, st.lists(new_events, max_size=3), st.booleans(), st.dictionaries(text, number, max_size=2),
+    st.dictionaries(text, st.none() | text, max_size=2), st.lists(st.binary(max_size=16), max_size=2), st.none() | held,
+)  # fmt: skip
+binds = st.builds(wire.Bind, number, text, text, number, number)
+client_messages = st.one_of(
+    binds,
+    st.builds(
+        wire.Hello, number, number, text, text, text, number, st.booleans(), st.none() | st.lists(text, max_size=3),
+        st.lists(held, max_size=3), st.lists(binds, max_size=3),
+    ),
+    st.builds(wire.Post, st.lists(requests, max_size=3)),
+    st.builds(wire.Fail, number, held, text, st.none() | st.floats(0, 1e6)),
+    st.builds(wire.Read, number, number, st.none() | number, number, st.none() | text, st.none() | text),
+    st.builds(wire.Keep, number, text, text, number, st.lists(new_events, max_size=2)),
+    st.builds(wire.OpenWatch, number, text, text, st.none() | number),
+    st.builds(wire.Freed, held),
+    st.just(wire.Ping()),
+)  # fmt: skip
+bus_messages = st.one_of(
+    st.builds(wire.Welcome, st.binary(max_size=8), number, number, st.floats(0, 1e6), number),
+    st.builds(wire.Refusal, number, text, st.dictionaries(text, st.none() | number | text, max_size=3)),
+    st.builds(wire.Acks, st.lists(st.builds(wire.Ack, number, number, st.lists(events, max_size=2)), max_size=3)),
+    st.builds(wire.Page, number, st.lists(events, max_size=3), st.booleans()),
+    st.builds(
+        wire.Deliver, st.lists(st.builds(wire.Delivery, events, text, fences, number, st.booleans()), max_size=2)
+    ),
+    st.builds(wire.Withdrawn, held),
+)
+
+
+@given(client_messages)
+def test_client_messages_survive_the_wire(message: wire.ClientMessage) -> None:
+    """What a client encodes, the bus decodes to an equal message."""
+    assert wire.decode_client_message(wire.encode(message)) == message
+
+
+@given(bus_messages)
+def test_bus_messages_survive_the_wire(message: wire.BusMessage) -> None:
+    """What the bus encodes, a client decodes to an equal message."""
+    assert wire.decode_bus_message(wire.encode(message)) == message
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_refused_by_a_known_error(frame: bytes) -> None:
+    """Any bytes either decode to a message or raise one of WireError."""
+    for decode in (wire.decode_client_message, wire.decode_bus_message, wire.decode_hint):
+        try:
+            assert isinstance(decode(frame), msgspec.Struct)
+        except wire.WireError:
+            continue
+
+
+def test_a_later_minor_version_may_add_fields_at_the_end() -> None:
+    """Fields that this version doesn't know are ignored, so minor versions can be mixed."""
+    longer = [12, "something new"]
+    assert wire.decode_client_message(msgspec.msgpack.encode(longer)) == wire.Ping()
+
+
+@pytest.mark.parametrize("error", [VersionConflict("demo.1", 3, 4), StaleDelivery("work", 7)])
+def test_errors_cross_the_wire(error: VersionConflict | StaleDelivery) -> None:
+    """An error refused by the bus is raised by the client as an equal one."""
+    refused = wire.decode_bus_message(wire.encode(wire.refusal(5, error)))
+    assert isinstance(refused, wire.Refusal)
+    again = rebuild(refused.code, refused.facts)
+    assert (type(again), again.facts()) == (type(error), error.facts())
+
+
+def test_unknown_errors_keep_their_code_and_facts() -> None:
+    """An error of a newer bus comes up as RemoteError, with nothing lost."""
+    error = rebuild("E299", {"why": "new"})
+    assert isinstance(error, RemoteError)
+    assert (error.remote, error.details) == ("E299", {"why": "new"})
+
+
+def test_topics_are_not_prefixes_of_other_types() -> None:
+    """Exact subscriptions match their type alone, prefix subscriptions all below."""
+    assert not wire.topic("task.failed_twice").startswith(wire.subscription("task.failed"))
+    assert wire.topic("task.failed").startswith(wire.subscription("task.failed"))
+    assert wire.topic("task.failed").startswith(wire.subscription("task.*"))
+    assert not wire.topic("taskforce.met").startswith(wire.subscription("task.*"))
+    assert wire.topic("task.failed").startswith(wire.subscription("*"))
