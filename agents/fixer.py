@@ -119,7 +119,7 @@ class IssueFixerAgent(BaseAgent):
                 return FixResult(outcome="nothing_to_do", reason="already_applied", message=message)
             if isinstance(made, list):
                 facts = [msgspec.to_builtins(failure) for failure in made]
-                message = "; ".join(failure.message for failure in made[:10])
+                message = "; ".join(failure.message + _namesakes(failure, files) for failure in made[:10])
                 return FixResult(outcome="failed", reason=made[0].reason, message=message, failures=facts)
             message = commit_message(issue, task.issue.name, context.run, edits)
             commit = workspace.record(
@@ -173,6 +173,13 @@ def edit_files(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(new)
     return made
+
+
+def _namesakes(failure: EditFailure, files: dict[str, str]) -> str:
+    """Say where files of the same name are, for a person to look at, where the one that was named is missing."""
+    name = failure.path.rsplit("/", 1)[-1]
+    found = [path for path in files if path.rsplit("/", 1)[-1] == name] if failure.reason == "file_missing" else []
+    return f" (did it mean {' or '.join(sorted(found)[:3])}?)" if found else ""
 
 
 def commit_message(issue: Issue, name: str, run: str, edits: list[Edit]) -> str:

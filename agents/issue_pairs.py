@@ -140,7 +140,7 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
 
 def _unlabelled(block: Block) -> Block:
     """A heading that is only a label isn't a section of its own."""
-    is_label = block.kind == "heading" and not block.codes and (_label(block.text, _OLD) or _label(block.text, _NEW))
+    is_label = block.kind == "heading" and (_label(block.text, _OLD) or _label(block.text, _NEW))
     return msgspec.structs.replace(block, kind="text") if is_label else block
 
 
@@ -204,7 +204,7 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
             return None
         return Problem(lines[start].block.line, "has an old text, and no new one after it")
     remarks = " ".join([*texts, lines[after].text, _remark(lines, new[2])])
-    near = [Scope(_places(line), line.block.line) for line in (lines[start], lines[after])]
+    near = [Scope(_places(line), line.block.line) for line in lines[start : new[2]] if line.codes]
     near += [Scope(of_info(line.block.info), line.block.line) for line in lines[start : new[2]] if line.block.info]
     count = stated_count(remarks)
     if count is None:
@@ -237,11 +237,14 @@ def _value(lines: Sequence[_Line], at: int) -> tuple[str, bool, int] | None:
         return line.codes[-1], False, at + 1
     if at + 1 >= len(lines):
         return None
-    following = lines[at + 1]
-    if following.block.kind == "code":
-        return following.block.text, True, at + 2
-    if following.text.strip(" .;,") == CODE:
-        return following.codes[0], False, at + 2
+    if lines[at + 1].text.strip(" .;,") == CODE:
+        return lines[at + 1].codes[0], False, at + 2
+    # A sentence about the text may stand before it.
+    for n in range(at + 1, min(at + 4, len(lines))):
+        if lines[n].block.kind == "code":
+            return lines[n].block.text, True, n + 1
+        if _label(lines[n].text, _OLD) or _label(lines[n].text, _NEW):
+            break
     return None
 
 

@@ -17,7 +17,7 @@ from .base import BaseAgent
 from .context import TaskContext
 from .git import UPLOAD_PACK, Git, check_branch, check_commit
 from .response import Evidence, ToolResponse
-from .store import Repository, RunStore, Stores, find_repository, plain_url
+from .store import Repository, RunStore, Stores, find_repository
 from .work_errors import CommitMissing, GitFailed, RefMoved, RefTaken
 
 _FETCH = (
@@ -133,7 +133,7 @@ def publish_ref(git: Git, repository: Repository, store: RunStore, commit: str, 
     # The name holds this run's id, and this task has one holder: a lock on it is one that was killed here.
     (repository.common_dir / f"{ref}.lock").unlink(missing_ok=True)
     source = ("--", str(store.git_dir), f"{commit}:{ref}")
-    git.run(*_FETCH, *source, at=repository.top, settings=plain_url(store.git_dir))
+    git.run(*_FETCH, *source, at=repository.top, settings=_plain_url(store.git_dir))
     found = _commit_at(git, repository, ref)
     if found != commit:
         raise RefTaken(str(repository.top), ref, f"it is at {found[:12] or 'nothing'} after it was made")
@@ -182,6 +182,11 @@ def write_patch(git: Git, store: RunStore, base: str, commit: str, target: Path)
         os.fsync(file.fileno())
     making.rename(target)
     return str(target)
+
+
+def _plain_url(path: Path) -> dict[str, str]:
+    """Return a setting by which no `url.….insteadOf` of the repository's own leads a path of ours somewhere else."""
+    return {f"url.{path}.insteadOf": str(path)}
 
 
 def _commit_at(git: Git, repository: Repository, ref: str) -> str:

@@ -56,7 +56,7 @@ class Repository(msgspec.Struct, frozen=True):
 def find_repository(git: Git, folder: Path) -> Repository:
     """Return the repository whose working tree has its top at `folder`; raises NotARepository or BareRepository."""
     if not folder.is_dir():
-        raise NotARepository(str(folder))
+        raise NotARepository(str(folder), exists=False)
     asked = ("--is-bare-repository", "--is-inside-git-dir", "--show-object-format", "--is-shallow-repository")
     found = git.run("rev-parse", "--path-format=absolute", *asked, "--git-common-dir", at=folder, expect=(0, 128))
     if found.status:
@@ -191,7 +191,7 @@ class Stores:
         command = ["fetch", *_FETCH_OPTIONS, "--update-shallow", "--upload-pack", UPLOAD_PACK]
         source = [*command, "--", str(repository.common_dir), f"{commit}:{ref}"]
         # One pack is synced once, a hundred loose objects a hundred times.
-        settings = {**plain_url(repository.common_dir), "fetch.unpackLimit": "1"}
+        settings = {"fetch.unpackLimit": "1"}
         try:
             self.git.run(*source, git_dir=store, settings=settings)
         except GitFailed as error:
@@ -204,11 +204,6 @@ class Stores:
                 raise IncompleteRepository(str(repository.top), commit) from error
         if not self.has(store, commit):
             raise CommitMissing(str(store), commit)
-
-
-def plain_url(path: Path) -> dict[str, str]:
-    """Return a setting by which no `url.….insteadOf` of the repository's own sends a path of ours somewhere else."""
-    return {f"url.{path}.insteadOf": str(path)}
 
 
 def _is_partial(git: Git, repository: Repository) -> bool:

@@ -7,6 +7,7 @@ stands in `edits` and `issue` as data.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 from ..eventstore.errors import TwelvefoldError
 
@@ -57,9 +58,12 @@ class NotARepository(TwelvefoldError):
     exit_code = 3
     path: str
     top: str = ""
+    exists: bool = True
 
     def message(self) -> str:
         """Name the folder, and the repository that it lies in, if it does."""
+        if not self.exists:
+            return f"{self.path} is not a folder"
         if self.top:
             return f"{self.path} is not the top of a repository: it lies inside of {self.top}"
         return f"{self.path} is not a git repository"
@@ -67,10 +71,11 @@ class NotARepository(TwelvefoldError):
     def help(self) -> str:
         """Name the right folder, or how to make a repository."""
         if self.top:
-            return f"--repo '{self.top}'"
-        return (
-            f"git -C '{self.path}' init && git -C '{self.path}' add -A && git -C '{self.path}' commit -m 'First commit'"
-        )
+            return f"--repo {quote(self.top)}"
+        if not self.exists:
+            return "twelvefold repos    # lists the repositories beside this one"
+        git = f"git -C {quote(self.path)}"
+        return f"{git} init && {git} add -A && {git} commit -m 'First commit'"
 
 
 @dataclass(eq=False)
@@ -86,7 +91,7 @@ class NoCommits(TwelvefoldError):
 
     def help(self) -> str:
         """Make the first commit."""
-        return f"git -C '{self.path}' add -A && git -C '{self.path}' commit -m 'First commit'"
+        return f"git -C {quote(self.path)} add -A && git -C {quote(self.path)} commit -m 'First commit'"
 
 
 @dataclass(eq=False)
@@ -102,7 +107,7 @@ class BareRepository(TwelvefoldError):
 
     def help(self) -> str:
         """Clone it, and use the clone."""
-        return f"git clone '{self.path}' checkout    # then: --repo checkout"
+        return f"git clone {quote(self.path)} checkout    # then: --repo checkout"
 
 
 @dataclass(eq=False)
@@ -120,7 +125,7 @@ class UnknownRevision(TwelvefoldError):
 
     def help(self) -> str:
         """Show what there is."""
-        return f"git -C '{self.path}' log --oneline --all"
+        return f"git -C {quote(self.path)} log --oneline --all"
 
 
 @dataclass(eq=False)
@@ -143,7 +148,7 @@ class RefTaken(TwelvefoldError):
 
     def help(self) -> str:
         """Show what is in the way."""
-        return f"git -C '{self.repo}' branch --list 'twelvefold*' -v"
+        return f"git -C {quote(self.repo)} branch --list 'twelvefold*' -v"
 
 
 @dataclass(eq=False)
@@ -166,7 +171,7 @@ class RefMoved(TwelvefoldError):
 
     def help(self) -> str:
         """Show the branch."""
-        return f"git -C '{self.repo}' log -3 '{self.ref}' --"
+        return f"git -C {quote(self.repo)} log -3 {quote(self.ref)} --"
 
 
 @dataclass(eq=False)
@@ -203,7 +208,7 @@ class IncompleteRepository(TwelvefoldError):
 
     def help(self) -> str:
         """Fetch the missing objects."""
-        return f"git -C '{self.path}' fetch --refetch --filter=blob:limit=100g"
+        return f"git -C {quote(self.path)} fetch --refetch --filter=blob:limit=100g"
 
 
 @dataclass(eq=False)

@@ -62,6 +62,7 @@ REFUSALS: dict[str, tuple[str, str, str, str]] = {
     "other indentation": (issue("  return a - b"), "failed", "old_text_missing", "indentation"),
     "ambiguous": (issue("x = 1", "x = 2", "twice.py"), "failed", "old_text_ambiguous", "lines 1, 3"),
     "no such file": (issue(path="src/gone.py"), "failed", "file_missing", "src/gone.py is not in the repository"),
+    "namesake": (issue(path="calc.md"), "failed", "file_missing", "did it mean docs/calc.md?"),
     "out of the repository": (issue(path="../calc.py"), "failed", "unsafe_path", "leads out"),
     "absolute": (issue(path="/etc/hosts.conf"), "failed", "unsafe_path", "not relative"),
     "inside .git": (issue(path=".git/info/x.txt"), "failed", "unsafe_path", "inside .git"),
@@ -88,7 +89,7 @@ def test_what_cannot_be_done_is_said(user: UserRepo, job: Job, text: str, outcom
     """Each way in which an issue can't be applied has its word and a sentence, and leaves nothing behind."""
     for name, target in (("link.conf", "/etc/passwd"), ("folder", "/etc")):
         (user.folder / name).symlink_to(target)
-    user.commit({"calc.py": SOURCE, "twice.py": "x = 1\ny = 1\nx = 1\n", "data.bin.md": b"x\0y"})
+    user.commit({"calc.py": SOURCE, "twice.py": "x = 1\ny = 1\nx = 1\n", "data.bin.md": b"x\0y", "docs/calc.md": "#\n"})
     result = job.fix(text)
     assert (result.outcome, result.reason) == (outcome, reason), result
     assert part in str(result.message)

@@ -408,6 +408,31 @@ def test_environment_is_not_inherited(user: UserRepo, job: Job, monkeypatch: pyt
     assert sorted(path.name for path in other.iterdir()) == [".git"]
 
 
+@pytest.mark.parametrize("name", ["o'dd $(touch x) `y`;&", 'say "hi"', "-n", "a:b=c", "größe", "#x", "new\nline"])
+def test_odd_folders(tmp_path: Path, name: str) -> None:
+    """Whatever the folders of repository and home are called, they are names and nothing else."""
+    user = UserRepo(tmp_path / name / name).init()
+    user.commit({"calc.py": SOURCE})
+    home = tmp_path / ("home" if "\n" in name else f"{name} home")
+    job = Job(user, home, "cd" * 16)
+    _, commit = published(job)
+    assert user.refs()[ref_of(job)] == commit
+    assert job.unpublish(commit, ref_of(job)).outcome == "succeeded"
+    assert user.alarmed() == []
+
+
+def test_help_of_an_incomplete_clone_works(user: UserRepo, job_on: Callable[[Path], Job]) -> None:
+    """What the error says about a partial clone does make it whole."""
+    base = user.commit({"calc.py": SOURCE})
+    user.git("config", "uploadpack.allowFilter", "true")
+    clone = user.folder.parent / "partial"
+    user.git("clone", "-q", "--no-checkout", "--filter=blob:none", f"file://{user.folder}", str(clone))
+    # Lest the owner's own git tidies up in the background while we look.
+    user.git("config", "maintenance.auto", "false", at=clone)
+    subprocess.run(["sh", "-c", IncompleteRepository(str(clone), base).help()], check=True, capture_output=True)
+    assert job_on(clone).fix(ISSUE, base).outcome == "succeeded"
+
+
 def test_publish_names_what_is_there(user: UserRepo, job: Job) -> None:
     """The error says where the branch stands, and its help is a command that shows it."""
     base = user.commit({"calc.py": SOURCE})
