@@ -67,9 +67,11 @@ class Story:
     def _decide(self, type: str, data: dict[str, Any], path: str = "") -> Decision:
         self.position += 1
         fact = Fact(type, data, path, self.position.to_bytes(16, "big"), self.position, self.now)
-        cause = self.run.tasks[path].request if path in self.run.tasks and type.startswith("delivery.") else b""
+        cause = data.pop("cause", b"")
+        if type.startswith("delivery."):
+            cause, path = self.run.tasks[path].request, ""
         if cause:
-            fact = Fact(type, data, "", fact.id, fact.position, fact.time, cause)
+            fact = Fact(type, data, path, fact.id, fact.position, fact.time, cause)
         decision = decide(self.run, fact)
         again = decide(self.run, fact)
         assert [event.id for event in again.events] == [event.id for event in decision.events]

@@ -255,3 +255,12 @@ def test_demanded_evidence_of_a_plan(story: Any) -> None:
     told = story(Task("boss", requires=["commit"])).when("task.planned", "0", plan={"agent": "a"})
     told.when("task.succeeded", "0.0", value=1).then("task.failed 0", "run.failed")
     assert told.decided("run.failed")["reason"] == "evidence"
+
+
+def test_a_report_on_an_earlier_attempt_is_ignored(story: Any) -> None:
+    """Only the attempt that is open can be answered: what a holder of an earlier one says counts for nothing."""
+    told = story(Task("a", retry=Retry(attempts_max=2, backoff_s=0)))
+    first = told.run.tasks["0"].request
+    told.given(("task.failed", "0"), ("timer.fired", "0", {"kind": "retry"}))
+    told.when("task.succeeded", "0", cause=first, **OK).then()
+    told.when("task.succeeded", "0", cause=told.run.tasks["0"].request, **OK).then("run.succeeded")
