@@ -57,6 +57,7 @@ class BaseAgent(ABC):
 
     @tools.setter
     def tools(self, tools: list[Tool]) -> None:
+        """Set the tools; raises InvalidTool."""
         names: set[str] = set()
         for one in tools:
             if one.name in names:
@@ -105,6 +106,7 @@ class BaseAgent(ABC):
 
     @progress.setter
     def progress(self, fraction: float) -> None:
+        """Set and report it; beyond 0.0 and 1.0 it is cut off."""
         self._progress = min(max(float(fraction), 0.0), 1.0)
         if self.context is not None:
             self.context.progress(self._progress, self._current_stage)
@@ -116,6 +118,7 @@ class BaseAgent(ABC):
 
     @current_stage.setter
     def current_stage(self, stage: str | None) -> None:
+        """Set and report it; raises ValueError for one that `workflow_stages` doesn't name."""
         if stage is not None and self.workflow_stages and stage not in self.workflow_stages:
             raise ValueError(f"stage {stage!r} is none of {', '.join(self.workflow_stages)}")
         self._current_stage = stage

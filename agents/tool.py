@@ -101,6 +101,7 @@ class FunctionTool(Tool):
 
     @parameters.setter
     def parameters(self, value: Any) -> None:
+        """Set another type than the signature's."""
         self._parameters = value
 
     def execute(self, parameters: dict[str, Any]) -> ToolResponse | Awaitable[ToolResponse]:
@@ -150,9 +151,15 @@ def _parameters_of(function: Callable[..., Any], name: str, *, bound: bool) -> t
 
 
 @overload
-def tool(function: Callable[..., Any], /) -> FunctionTool: ...
+def tool(function: Callable[..., Any], /) -> FunctionTool:
+    """Make a tool that must not be repeated, named as its function."""
+
+
 @overload
-def tool(*, name: str = "", effect: Effect = "once") -> Callable[[Callable[..., Any]], FunctionTool]: ...
+def tool(*, name: str = "", effect: Effect = "once") -> Callable[[Callable[..., Any]], FunctionTool]:
+    """Make a decorator that gives a tool this name and effect."""
+
+
 def tool(
     function: Callable[..., Any] | None = None, /, *, name: str = "", effect: Effect = "once"
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:

@@ -82,7 +82,11 @@ def test_the_first_agent_runs_as_the_guide_says(folder: Path, runtime_dir: Path)
         printed = succeed(["bash", "-e", "run.sh"], folder, **environ)
     finally:
         subprocess.run(
-            ["twelvefold", "down"], cwd=folder, env={**os.environ, **environ}, capture_output=True, check=False
+            [Path(sys.executable).with_name("twelvefold"), "down"],
+            cwd=folder,
+            env={**os.environ, **environ},
+            capture_output=True,
+            check=False,
         )
     assert (folder / "diary.txt").read_text() == "rain\n"
     assert "succeeded 1" in printed
