@@ -6,13 +6,16 @@ import codecs
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twelvefold.agents.edits import EVERY, AlreadyThere, Applied, Edit, EditFailure, apply_edits, unsafe_path
 from twelvefold.agents.text_file import decode
 
 CODE = "def f():\n    return 1\n\n\ndef g():\n    return 2\n"
+
+#: A busy machine is no finding.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def edit(old: str | None, new: str | None, path: str = "a.txt", **more: Any) -> Edit:
@@ -235,6 +238,7 @@ def test_paths_that_lead_out_are_refused(path: str) -> None:
     assert refused(None, edit("a", "b", path), path=path).reason == "unsafe_path"
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_any_file_survives_decoding(content: bytes) -> None:
     """A file is either binary, or comes out of decoding and encoding as it went in."""
@@ -245,6 +249,7 @@ def test_any_file_survives_decoding(content: bytes) -> None:
 lines = st.lists(st.text(alphabet="ab xé\u2028\x0b", min_size=0, max_size=6), min_size=1, max_size=8)
 
 
+@unhurried
 @given(before=lines, old=lines, after=lines, new=lines, end=st.sampled_from(["\n", "\r\n"]), data=st.data())
 def test_only_the_old_text_changes(
     before: list[str], old: list[str], after: list[str], new: list[str], end: str, data: st.DataObject

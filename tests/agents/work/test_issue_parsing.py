@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from twelvefold.agents.edits import EVERY, Edit
@@ -11,6 +11,9 @@ from twelvefold.agents.git import check_branch
 from twelvefold.agents.issue import parse_issue, slug
 
 FILES = ["a.py", "src/b.py", "src/pkg/__init__.py", "README.md", "conf/x.toml", "Makefile"]
+
+#: A busy machine is no finding.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def edits(text: str) -> list[Edit]:
@@ -292,6 +295,7 @@ def test_slug(title: str, expected: str) -> None:
     assert slug(title) == expected
 
 
+@unhurried
 @given(st.text(max_size=300))
 def test_any_title_makes_a_branch(title: str) -> None:
     """Whatever an issue is called, its branch is one that publishing takes."""
@@ -317,6 +321,7 @@ words = st.sampled_from(
 )
 
 
+@unhurried
 @given(st.lists(words, max_size=30).map("\n".join))
 def test_any_text_is_read(text: str) -> None:
     """No text breaks the reading, and every edit has a file, an old text to look for and a line of the issue."""
