@@ -47,15 +47,16 @@ class BusClient(Serving):
         expected_version: Mapping[str, int] | None = None,
         marks: Mapping[str, str | None] | None = None,
         withdraw: Sequence[bytes] = (),
+        brief: bool = False,
         timeout_s: float | None = None,
     ) -> list[Event]:
         """Append events atomically and return them once they are durable. Raises as `emit`, and BatchTooLarge.
 
         Orchestrator only: `marks` below `run/`; `withdraw` (ids of events whose deliveries end with this append).
+        With `brief` nothing is returned, which spares the bus sending it.
         """
-        return self._post(
-            events, timeout_s, expected=dict(expected_version or {}), marks=dict(marks or {}), withdraw=withdraw
-        )
+        options = {"expected": dict(expected_version or {}), "marks": dict(marks or {}), "withdraw": withdraw}
+        return self._post(events, timeout_s, brief=brief, **options)
 
     def withdraw(self, ids: Sequence[bytes], events: Sequence[NewEvent] = ()) -> list[Event]:
         """End the deliveries of the events with these ids, in one append with `events` (orchestrator only)."""
@@ -73,10 +74,8 @@ class BusClient(Serving):
             closed = machine.soft(event)
         if closed:
             self._driver.turn()
-        elif not self._kick.is_set():
-            self._check_open()
-            self._start_keeper()
-            self._kick.set()
+        else:
+            self._send_soon()
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything given to `emit_soon` and `settle_soon` is durable; raises the first refusal."""
@@ -172,7 +171,8 @@ class BusClient(Serving):
             watch.close()
             raise failure or BusNotRunning(self._endpoints.ingress, self.timeout_s)
         self._watches.append(watch)
-        self._start_keeper()
+        if handler is None:
+            self._start_keeper()
         return watch
 
     def unwatch(self, pattern: str, handler: Callable[[Event], None] | None = None) -> None:
@@ -190,7 +190,6 @@ class BusClient(Serving):
         with self._state:
             ticket = self._machine.holding.bind(group_or_queue, pattern or "", after, credit)
         key: str = self._result(ticket, None)
-        self._start_keeper()
         return key
 
     def leave(self, group_or_queue: str, pattern: str | None = None) -> None:
@@ -205,6 +204,7 @@ class BusClient(Serving):
     ) -> Iterator[Delivery]:
         """Yield deliveries of a queue, or of a group bound to a pattern; settle or fail each. Raises GroupConflict."""
         key = self.join(group_or_queue, pattern, after=after, credit=credit)
+        self._start_keeper()
         holding = self._machine.holding
         try:
             while self._driver.wait(lambda: self._stopped or holding.has_delivery(key), None) and not self._stopped:
@@ -225,8 +225,7 @@ class BusClient(Serving):
         self._check_open()
         with self._state:
             self._machine.settle_soft(delivery, events)
-        if not self._kick.is_set():
-            self._kick.set()
+        self._send_soon()
 
     def fail(self, delivery: Delivery, error: str, retry_in_s: float | None = None) -> None:
         """Say that handling failed: the event is delivered again later, or parked after too many attempts."""

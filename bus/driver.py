@@ -57,6 +57,13 @@ class Driver:
         """Have the driver look again; safe in a signal handler."""
         os.eventfd_write(self._wake, 1)
 
+    def nudge(self) -> bool:
+        """Have what waits sent soon by the thread that drives; False where none does."""
+        with self.state:
+            if self._polling:
+                self.wake()
+            return self._driver != 0
+
     def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Return True once `done()` (called under `state`), False after the deadline (monotonic seconds)."""
         me = threading.get_ident()

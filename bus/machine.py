@@ -44,6 +44,8 @@ from .wire import (
 )
 
 HELLO_AGAIN_S = 2.0
+#: A sign of life goes out after this part of the lease: one may get lost, or be late, without harm.
+BEAT = 0.4
 
 
 class Machine(Outgoing):
@@ -220,7 +222,7 @@ class Machine(Outgoing):
         """Let time pass: heartbeats, a hello that got no answer, quiet watches."""
         self._now = now
         if self.greeted:
-            if now - self._sent >= self.lease_s / 3:
+            if now - self._sent >= self.lease_s * BEAT:
                 self._control.append(Ping())
         elif self._hello_nonce and not self.hello_due and now - self._hello_at >= HELLO_AGAIN_S:
             self.hello_due = True
@@ -228,7 +230,7 @@ class Machine(Outgoing):
 
     def due(self) -> float:
         """Return when `tick` is next needed."""
-        due = self._sent + self.lease_s / 3 if self.greeted else self._hello_at + HELLO_AGAIN_S
+        due = self._sent + self.lease_s * BEAT if self.greeted else self._hello_at + HELLO_AGAIN_S
         return min(due, self._now + 1.0) if self.watching else due
 
     def say_goodbye(self, bye: Bye) -> None:

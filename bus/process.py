@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -39,7 +40,9 @@ def main(
     raise_file_limit(FILES_MIN)
     log = SqliteLog(home / "log.db", durability=durability)
     try:
-        broker = Broker(endpoints, log, BlobStore(home / "blobs"), write_keys(home), options or Options())
+        blobs = BlobStore(home / "blobs")
+        blobs.collect(log.blob_names(), time.time())
+        broker = Broker(endpoints, log, blobs, write_keys(home), options or Options())
         try:
             _serve(broker, ready)
         finally:

@@ -172,6 +172,15 @@ class Serving:
             self._keeper = threading.Thread(target=self._keep, name="bus-keeper", daemon=True)
             self._keeper.start()
 
+    def _send_soon(self) -> None:
+        """Have what was queued sent soon, by whoever drives or by the keeper."""
+        if self._kick.is_set():
+            return
+        self._check_open()
+        if not self._driver.nudge():
+            self._start_keeper()
+            self._kick.set()
+
     def _keep(self) -> None:
         machine = self._machine
         while not self._closed:
