@@ -178,7 +178,8 @@ def _become_agent(request: ForkRequest, output: int, supervisor: int) -> None:
     os.close(output)
     _await_adoption(supervisor)
     die_with(supervisor)
-    os.environ.update(request.environ)
+    for name, value in request.environ.items():
+        os.environ[name] = value  # `update` would go through classes that nothing else here touches
     sys.argv = ["twelvefold", *request.arguments]
     try:
         os.chdir(request.cwd)
