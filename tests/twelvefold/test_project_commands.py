@@ -298,6 +298,8 @@ def test_repos_lists_sisters(twelvefold: CommandLine, make_repository: Any, tmp_
     side_by_side = tmp_path / "sisters"
     one, two = (make_repository(side_by_side / name) for name in ("one", "two"))
     (two / "README").write_text("changed\n")
+    (two / "test_two.py").write_text("import pytest\n\n\ndef test_two():\n    pass\n")
+    git(two, "add", "test_two.py")
     git(two, "switch", "-q", "-c", "work/now")
     bare = side_by_side / "no repository"
     bare.mkdir()
@@ -307,6 +309,7 @@ def test_repos_lists_sisters(twelvefold: CommandLine, make_repository: Any, tmp_
         assert set(rows["one"]) == {"name", "path", "branch", "commit", "clean", "runner", "problem"}
         assert (rows["one"]["branch"], rows["one"]["clean"], rows["one"]["path"]) == ("main", True, str(one))
         assert (rows["two"]["branch"], rows["two"]["clean"]) == ("work/now", False)
+        assert (rows["one"]["runner"], rows["two"]["runner"]) == (None, "pytest")
 
 
 def test_repos_tells_detached_and_empty_and_broken(

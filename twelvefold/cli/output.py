@@ -127,8 +127,9 @@ def _write_rich(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> None
 
     coloured = wants_colour(sys.stdout)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        # The first column names the row, so that it stays in one piece.
+        table.add_column(heading, overflow="fold", no_wrap=number == 0)
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     # Without a colour system rich writes no escape codes at all, bold included.
