@@ -63,7 +63,7 @@ def decline(run: Run, fact: Fact, error: str) -> Decision:
 
 def decider_versions() -> dict[str, int]:
     """Return the version of each pattern's decider."""
-    return {pattern_of(pattern): decider.version for pattern, decider in DECIDERS.items()}
+    return {decider.pattern: decider.version for decider in DECIDERS.values()}
 
 
 def _start(turn: Turn, versions: Mapping[str, Any]) -> None:

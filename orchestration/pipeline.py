@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .plan import Pipeline, steps_of
-from .turn import DECIDERS, At, Decider, Outcome, Turn
+from .turn import At, Outcome, Turn, register_decider
 from .undoing import undo_steps
 
 VERSION = 1
@@ -35,4 +35,4 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
     return Outcome("succeeded", last.path, last.value, evidence, message=last.message)
 
 
-DECIDERS[Pipeline] = Decider(VERSION, advance, undo_steps)
+register_decider(Pipeline, VERSION, advance, undo_steps)

@@ -142,7 +142,7 @@ class Process:
             marks.update(batch.marks)
             withdraw += batch.withdrawn
         try:
-            self._client.emit_many(events, expected_version=expected, marks=marks, withdraw=withdraw)
+            self._client.emit_many(events, expected_version=expected, marks=marks, withdraw=withdraw, brief=True)
         except _TRANSPORT:
             raise
         except TwelvefoldError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .pipeline import join
 from .plan import Saga, steps_of
-from .turn import DECIDERS, At, Decider, Outcome, Turn
+from .turn import At, Outcome, Turn, register_decider
 from .undoing import is_under, undo_steps
 
 VERSION = 1
@@ -66,4 +66,4 @@ def _parked(outcome: Outcome, step: At, turn: Turn) -> bool:
     return True
 
 
-DECIDERS[Saga] = Decider(VERSION, advance, undo)
+register_decider(Saga, VERSION, advance, undo)

@@ -9,7 +9,7 @@ import msgspec
 
 from .plan import Retry, Task
 from .run_state import Report, TaskState
-from .turn import DECIDERS, NS, At, Decider, Outcome, Turn
+from .turn import NS, At, Outcome, Turn, register_decider
 from .values import Absent, resolve
 
 VERSION = 1
@@ -151,4 +151,4 @@ def _is_undo(path: str) -> bool:
     return path.endswith(".undo")
 
 
-DECIDERS[Task] = Decider(VERSION, advance, undo)
+register_decider(Task, VERSION, advance, undo)

@@ -70,6 +70,7 @@ class Question(msgspec.Struct, frozen=True):
 class Decider(NamedTuple):
     """What a pattern does. `version` changes whenever the same state would be decided otherwise."""
 
+    pattern: str
     version: int
     advance: Callable[[Any, At, Turn], Outcome | None]
     undo: Callable[[Any, At, Turn], bool]
@@ -78,12 +79,22 @@ class Decider(NamedTuple):
 DECIDERS: dict[type[PatternFields], Decider] = {}
 
 
+def register_decider(
+    pattern: type[PatternFields],
+    version: int,
+    advance: Callable[[Any, At, Turn], Outcome | None],
+    undo: Callable[[Any, At, Turn], bool],
+) -> None:
+    """Say what a pattern does (see `plan.register_pattern` for how it is written)."""
+    DECIDERS[pattern] = Decider(pattern_of(pattern), version, advance, undo)
+
+
 def decider_of(plan: PatternFields) -> Decider:
     """Return the decider of a plan's pattern; raises PatternUnknown."""
     try:
         return DECIDERS[type(plan)]
     except KeyError:
-        known = tuple(sorted(pattern_of(pattern) for pattern in DECIDERS))
+        known = tuple(sorted(decider.pattern for decider in DECIDERS.values()))
         raise PatternUnknown(pattern_of(plan), known) from None
 
 
@@ -103,7 +114,7 @@ class Turn:
     def advance(self, plan: PatternFields, at: At) -> Outcome | None:
         """Bring a node forward by its pattern's decider; its outcome, None while it is open."""
         decider = decider_of(plan)
-        self._versions[pattern_of(plan)] = decider.version
+        self._versions[decider.pattern] = decider.version
         outcome = decider.advance(plan, at, self)
         if outcome is not None:
             self.outcomes[at.path] = outcome
@@ -112,7 +123,7 @@ class Turn:
     def undo(self, plan: PatternFields, at: At) -> bool:
         """Bring the undoing of a node forward; True once all that can be undone is."""
         decider = decider_of(plan)
-        self._versions[pattern_of(plan)] = decider.version
+        self._versions[decider.pattern] = decider.version
         return decider.undo(plan, at, self)
 
     def decide(self, type: str, path: str = "", *, to: str = "", what: str = "", **data: Any) -> bytes:
