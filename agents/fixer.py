@@ -95,9 +95,15 @@ class IssueFixerAgent(BaseAgent):
             "time_s": time_s,
         }
 
-        def work() -> FixResult:
-            return self._work(task, issue, context, time_s)
+        made = FixResult(outcome="")
 
+        def work() -> FixResult:
+            nonlocal made
+            made = self._work(task, issue, context, time_s)
+            return made
+
+        # So that the effect's own event names the commit that holds the files as of then.
+        context.attach_workspace(lambda: made.commit or None)
         # Done again after a crash it gives the same commit: same tree, same parent, same recorded time.
         result = context.effect("git", "edit and commit", parameters, work, effect="idempotent", result=FixResult)
         return _answer(result, task)

@@ -19,7 +19,6 @@ _LANGUAGES = ("diff", "patch", "udiff")
 _HEADER = re.compile(r"^(?:---|\+\+\+) ?(\S.*)?$|^(?:diff --git|index |new file mode|deleted file mode)", re.MULTILINE)
 _REAL_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
 _UNSUPPORTED = re.compile(r"^(?:rename from|copy from|GIT binary patch|Binary files|old mode|new mode)", re.MULTILINE)
-_NO_NEWLINE = "\\\\ No newline at end of file"
 
 
 def is_diff(block: Block) -> bool:
@@ -55,7 +54,8 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
     if not _REAL_HUNK.search(block.text):
         return []
     text = block.text
-    if not re.search(r"^--- ", text, re.MULTILINE):
+    named = re.search(r"^--- ", text, re.MULTILINE) is not None
+    if not named:
         text = "--- a\n+++ a\n" + text
     # An editor that trims white space takes the blank of an empty context line.
     text = re.sub(r"^$(?=\n.)", " ", text, flags=re.MULTILINE)
@@ -65,7 +65,6 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
         return []
     found: list[Pair | Problem] = []
     for file in patch:
-        named = text is block.text or bool(re.search(r"^--- ", block.text, re.MULTILINE))
         place = [Scope([file.path], block.line)] if named else offered
         for hunk in file:
             old = "".join(line.value for line in hunk if line.is_context or line.is_removed)

@@ -53,6 +53,8 @@ def test_events_name_what_was_made(user: UserRepo, job: Job) -> None:
     assert events[0][1]["commit"] == base
     assert events[1][1]["commit"] == commit
     assert events[1][1]["ref"] == f"refs/twelvefold/{job.run}/0.0/1"
+    completed = [event.data for event in job.trial.events("effect.completed") if event.data["kind"] == "git"]
+    assert [data["commit"] for data in completed] == [commit]
     intended = next(event for event in job.trial.events("effect.intended"))
     assert intended.position < job.trial.events("workspace.created")[0].position
 
