@@ -24,7 +24,7 @@ from .machine import Machine
 from .ticket import Ticket
 from .wire import Ack, Bye, Delivery, Last, Page, Read, Stats, Unbind, group_key, queue_key
 
-READ_PAGE = 1000
+READ_PAGE = 2000
 
 
 class AsyncBusClient:

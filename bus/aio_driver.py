@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import zmq
 
-from .driver import DRAIN_MAX, dealer_socket, sub_socket
+from .driver import DRAIN_MAX, PAUSE_S, dealer_socket, sub_socket
 from .endpoints import Endpoints
 from .machine import Machine
 from .ticket import Ticket
@@ -40,6 +40,7 @@ class AioDriver:
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[bool]]] = []
         self._scheduled: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._full_since = 0.0
         self._closed = False
         self._loop.add_reader(_descriptor(self._dealer), self._turn)
         self.schedule()
@@ -65,7 +66,7 @@ class AioDriver:
         if self._timer is not None:
             self._timer.cancel()
         # What couldn't be sent (no connection yet) is tried again soon; nothing else tells when that is possible.
-        delay = 0.01 if machine.out else max(0.001, machine.due() - time.monotonic())
+        delay = 0.01 if machine.out or self._full_since else max(0.001, machine.due() - time.monotonic())
         self._timer = self._loop.call_later(delay, self._turn)
 
     def _drain(self) -> bool:
@@ -79,12 +80,22 @@ class AioDriver:
             pass
         if self._sub is not None:
             try:
-                for _ in range(DRAIN_MAX):
+                for index in range(DRAIN_MAX):
+                    if index % 8 == 0 and self._waits_for_room(now):
+                        break
                     machine.hinted(self._sub.recv_multipart(zmq.NOBLOCK), now)
                     count += 1
             except zmq.Again:
                 pass
         return count > 0
+
+    def _waits_for_room(self, now: float) -> bool:
+        """Tell whether hints are left in the socket, as a watch is full and has been so only for a moment."""
+        if not self.machine.watching.is_full:
+            self._full_since = 0.0
+            return False
+        self._full_since = self._full_since or now
+        return now - self._full_since < PAUSE_S
 
     def _pump(self) -> None:
         machine = self.machine

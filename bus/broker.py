@@ -29,8 +29,9 @@ from .wire import FRAME_BYTES_MAX, Who, WireError, decode_client_message
 
 #: Bounds of one turn; what is beyond them waits in the sockets, and its senders with it.
 TURN_MESSAGES_MAX = 512
-TURN_BYTES_MAX = 4 * 1024 * 1024
-TURN_READS_MAX = 16
+#: Small against what a client may have under way, so that it fills the next turn while this one is committed.
+TURN_BYTES_MAX = 1024 * 1024
+TURN_READ_EVENTS_MAX = 10_000
 #: Messages queued for or from one peer, in libzmq's memory.
 PEER_MESSAGES_MAX = 256
 TICK_S = 1.0
@@ -213,7 +214,7 @@ class Broker:
 
     def _finish(self) -> None:
         self.finish()
-        self.requests.serve_reads(TURN_READS_MAX)
+        self.requests.serve_reads(TURN_READ_EVENTS_MAX)
 
     def close(self) -> None:
         """Close the sockets; the log is the caller's."""

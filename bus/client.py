@@ -16,7 +16,7 @@ from .serving import Serving
 from .subscription import Watch
 from .wire import Delivery, Gone, Last, Page, Read, Started, Stats, Unbind, group_key, queue_key
 
-READ_PAGE = 1000
+READ_PAGE = 2000
 
 
 class BusClient(Serving):

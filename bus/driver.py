@@ -20,6 +20,8 @@ from .wire import FRAME_BYTES_MAX
 
 #: Frames taken in at once before time and callbacks get their turn.
 DRAIN_MAX = 1000
+#: While a watch is full, hints stay in the socket for so long: what is taken soon needs no reading from the log.
+PAUSE_S = 0.1
 #: Hints queued in our own memory while nobody drives; with the size of a hint this bounds a slow watcher.
 HINTS_MAX = 64
 
@@ -52,6 +54,7 @@ class Driver:
         self._poller.register(self._dealer, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
         self._blocked = False
+        self._paused_until = 0.0
 
     def wake(self) -> None:
         """Have the driver look again; safe in a signal handler."""
@@ -101,8 +104,13 @@ class Driver:
                     return True
                 if deadline is not None and now >= deadline:
                     return False
+                self._unpause(now)
+                if done():
+                    return True
                 self._pump()
                 until = self.machine.due()
+                if self._paused_until:
+                    until = min(until, self._paused_until)
                 if deadline is not None and deadline < until:
                     until = deadline
                 self._polling = True
@@ -135,6 +143,7 @@ class Driver:
                     os.eventfd_read(self._wake)
                 except BlockingIOError:
                     continue
+        self._unpause(now)
         self.machine.tick(now)
         self._pump()
 
@@ -146,11 +155,23 @@ class Driver:
         except zmq.Again:
             return
 
-    def _drain_sub(self, now: float) -> None:
+    def _unpause(self, now: float) -> None:
+        """Take hints again once there is room for them, or when the others have waited long enough."""
+        if self._paused_until and (now >= self._paused_until or not self.machine.watching.is_full):
+            patient = now < self._paused_until
+            self._paused_until = 0.0
+            self._poller.register(self._sub, zmq.POLLIN)
+            self._drain_sub(now, patient)
+
+    def _drain_sub(self, now: float, patient: bool = True) -> None:
         assert self._sub is not None
-        receive, hinted = self._sub.recv_multipart, self.machine.hinted
+        receive, hinted, watching = self._sub.recv_multipart, self.machine.hinted, self.machine.watching
         try:
-            for _ in range(DRAIN_MAX):
+            for count in range(DRAIN_MAX):
+                if patient and count % 8 == 0 and watching.is_full:
+                    self._paused_until = now + PAUSE_S
+                    self._poller.unregister(self._sub)
+                    return
                 hinted(receive(zmq.NOBLOCK), now)
         except zmq.Again:
             return

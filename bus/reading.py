@@ -6,8 +6,8 @@ from ..eventstore.event import Event
 from ..eventstore.log import EventLog
 from .wire import Read
 
-PAGE_EVENTS_MAX = 2000
-PAGE_BYTES_MAX = 2 * 1024 * 1024
+PAGE_EVENTS_MAX = 8000
+PAGE_BYTES_MAX = 4 * 1024 * 1024
 #: Read at once before sizes are looked at: with payloads of at most 1 MiB this is the worst that one page can cost.
 _CHUNK = 32
 

@@ -286,9 +286,10 @@ class Requests:
             session.reading += 1
             self.reads.append((session, read))
 
-    def serve_reads(self, count: int) -> None:
-        """Serve at most so many pages, in the order in which they were asked for."""
-        for _ in range(min(count, len(self.reads))):
+    def serve_reads(self, events_max: int) -> None:
+        """Serve pages, in the order in which they were asked for, until about so many events have been sent."""
+        served = 0
+        while self.reads and served < events_max:
             session, read = self.reads.popleft()
             session.reading -= 1
             try:
@@ -296,6 +297,7 @@ class Requests:
             except TwelvefoldError as error:
                 self._refuse(session, read.seq, error)
             else:
+                served += 100 + len(events)
                 self._broker.sessions.send(session.identity, Page(read.seq, events, more))
 
     def _last(self, session: Session, last: Last) -> None:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .ticket import Ticket
 
-READY_EVENTS_MAX = 8192
+READY_EVENTS_MAX = 16_384
 READY_BYTES_MAX = 8 * 1024 * 1024
-PAGE_EVENTS = 1000
+PAGE_EVENTS = 8000
 #: A watch that has heard nothing for so long, while the head moved, asks whether it missed something.
 QUIET_S = 1.0
 

@@ -34,6 +34,11 @@ class Watching:
     def __bool__(self) -> bool:
         return bool(self._watches)
 
+    @property
+    def is_full(self) -> bool:
+        """Tell whether some watch takes no more hints until something has been taken from it."""
+        return any(watch.is_full for watches in self._watches.values() for watch in watches)
+
     def watch(self, pattern: str, name: str, after: int | None) -> WatchState:
         """Start a watch; see WatchState."""
         state = WatchState(self._machine, pattern, name, after)
