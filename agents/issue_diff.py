@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
@@ -18,6 +19,8 @@ from .issue_paths import Scope, of_info, scopes
 _LANGUAGES = ("diff", "patch", "udiff")
 _HEADER = re.compile(r"^(?:---|\+\+\+) ?(\S.*)?$|^(?:diff --git|index |new file mode|deleted file mode)", re.MULTILINE)
 _REAL_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
+#: What `git format-patch` puts at the end.
+_SIGNATURE = re.compile(r"\n-- ?\n\d[\w.-]*\n*\Z")
 _UNSUPPORTED = re.compile(r"^(?:rename from|copy from|GIT binary patch|Binary files|old mode|new mode)", re.MULTILINE)
 
 
@@ -53,7 +56,7 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
     """Read a diff with hunk headers; nothing where they are missing or their numbers don't fit the lines."""
     if not _REAL_HUNK.search(block.text):
         return []
-    text = block.text
+    text = _SIGNATURE.sub("\n", block.text)
     named = re.search(r"^--- ", text, re.MULTILINE) is not None
     if not named:
         text = "--- a\n+++ a\n" + text
@@ -63,6 +66,8 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
         patch = PatchSet(text)
     except UnidiffParseError:
         return []
+    if sum(hunk.added + hunk.removed for file in patch for hunk in file) != _changed_lines(text):
+        return []  # unidiff leaves out what is beyond the numbers of a hunk
     found: list[Pair | Problem] = []
     for file in patch:
         place = [Scope([file.path], block.line)] if named else offered
@@ -74,6 +79,21 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
             line = block.line + (hunk[0].diff_line_no or 0) if len(hunk) else block.line
             found.append(_hunk(before, after, line, place, at_line=hunk.source_start))
     return found
+
+
+def _changed_lines(text: str) -> int:
+    """Count the lines that the hunks of a diff add and remove, whatever their headers say."""
+    lines = text.split("\n")
+    count = 0
+    inside = False
+    for line, following in pairwise([*lines, ""]):
+        if line.startswith("@@"):
+            inside = True
+        elif line.startswith("diff --git ") or (line.startswith("--- ") and following.startswith("+++ ")):
+            inside = False
+        elif inside and line.startswith(("+", "-")):
+            count += 1
+    return count
 
 
 def _hunk(old: str | None, new: str | None, line: int, place: list[Scope], at_line: int = 0) -> Pair | Problem:

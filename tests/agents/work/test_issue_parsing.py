@@ -177,6 +177,22 @@ def test_diff_with_several_files() -> None:
     ]
 
 
+@pytest.mark.parametrize("numbers", ["-1 +1", "-1 +1,2", "-1,9 +1,9", "-1,0 +1"])
+def test_no_line_of_a_diff_is_lost(numbers: str) -> None:
+    """Whatever a hunk's header says about the number of its lines, all of them count."""
+    found = edits(block(f"--- a/a.py\n+++ b/a.py\n@@ {numbers} @@\n-x\n+y\n+z", "diff"))
+    assert [(edit.old, edit.new) for edit in found] == [("x\n", "y\nz\n")]
+
+
+def test_patch_of_git_format_patch() -> None:
+    """A patch with its letter head and signature is a diff like any other."""
+    patch = (
+        "From 0123 Mon Sep 17 00:00:00 2001\nFrom: A <a@b.c>\nSubject: [PATCH] T\n\n- a list\n---\n a.py | 2 +-\n\n"
+        "diff --git a/a.py b/a.py\nindex 1..2 100644\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x\n+y\n-- \n2.39.5\n"
+    )
+    assert short(block(patch, "diff")) == [("a.py", "x\n", "y\n")]
+
+
 def test_typed_diff_with_gaps() -> None:
     """In a diff typed by hand, `@@` and `...` part two places, and blank lines are context."""
     typed = block("-x\n+y\n...\n u\n\n-w", "diff")
