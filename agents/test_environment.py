@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -58,20 +59,20 @@ def build(
     workspace: Path,
     repo: Path,
     scratch: Path,
+    temporary: Path,
     caller: Mapping[str, str],
     roots: Sequence[str],
     command: TestCommand,
 ) -> TestEnvironment:
     """Put the surroundings of one run together; `scratch` is a folder of this run's own, with the recorder in it.
 
+    `temporary` becomes TMPDIR: a short path, as tests put sockets there, whose paths end at 107 bytes.
     The recorder comes first on PYTHONPATH, so that it is there before anything is imported, then the workspace's source
     roots, before any environment's packages. A PYTHONPATH that the command sets itself is taken after those.
     """
     path = [str(folder / "bin") for folder in own_environments(repo)]
     path.append(caller.get("PATH") or os.defpath)
     recorder = scratch / "recorder"
-    temporary = scratch / "tmp"
-    temporary.mkdir(exist_ok=True)
     given = [entry for entry in command.env.get("PYTHONPATH", "").split(":") if entry]
     python_path = [str(recorder), *(str(workspace / root) for root in roots), *given]
     env = {
@@ -88,6 +89,9 @@ def build(
         # Both keep most variables from the environments that they make; without the recorder nothing would be proved.
         env["TOX_OVERRIDE"] = "testenv.pass_env+=PYTHONPATH,PYTHONDONTWRITEBYTECODE"
         env["PYTHONPATH"] = str(recorder)
+    if command.kind in ("make", "command"):
+        # Makefiles and scripts like to set PYTHONPATH; what they set comes after ours then, and doesn't replace it.
+        env["PATH"] = f"{_shims(scratch, env)}:{env['PATH']}"
     if command.kind == "npm":
         env.setdefault("CI", "true")  # without it some tools watch for changes and never end
     if _node_major(env) >= 20:
@@ -117,13 +121,37 @@ def ready_command(commands: Sequence[TestCommand], environment: TestEnvironment)
             module = command.argv[2]
             python = next((one for one in interpreters(environment.env) if _has_module(one, module, environment)), None)
             if python is not None:
-                return msgspec.structs.replace(command, argv=(python, *command.argv[1:])), ""
+                return msgspec.structs.replace(command, argv=(python, *command.argv[1:]), shown=command.text()), ""
             missing.append(f"no interpreter of the project or on PATH has {module}")
-        elif not command.shell and shutil.which(command.argv[0], path=environment.env["PATH"]) is None:
-            missing.append(f"{command.argv[0]} isn't installed")
-        else:
+        elif command.shell:
             return command, ""
+        elif program := _program(command.argv[0], environment):
+            return msgspec.structs.replace(command, argv=(program, *command.argv[1:]), shown=command.text()), ""
+        else:
+            missing.append(f"{command.argv[0]} isn't installed")
     return None, "; ".join(dict.fromkeys(missing))
+
+
+def _program(name: str, environment: TestEnvironment) -> str | None:
+    """Find what a command's first word names: on PATH, in the workspace, or in the repository's own environment."""
+    if "/" not in name:
+        return shutil.which(name, path=environment.env["PATH"])
+    own = own_environments(environment.repo)
+    lent = [environment.repo / name] if any((environment.repo / name).is_relative_to(folder) for folder in own) else []
+    found = [path for path in (environment.workspace / name, *lent) if os.access(path, os.X_OK) and path.is_file()]
+    return str(found[0]) if found else None
+
+
+def _shims(scratch: Path, env: Mapping[str, str]) -> Path:
+    folder = scratch / "bin"
+    folder.mkdir(exist_ok=True)
+    for name in ("python", "python3", "pytest", "py.test"):
+        real = shutil.which(name, path=env["PATH"])
+        if real is not None:
+            path = f"{shlex.quote(env['PYTHONPATH'])}${{PYTHONPATH:+:$PYTHONPATH}}"
+            (folder / name).write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {shlex.quote(real)} "$@"\n')
+            (folder / name).chmod(0o755)
+    return folder
 
 
 def console_interpreter(program: str, environment: TestEnvironment) -> str | None:

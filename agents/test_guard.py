@@ -15,6 +15,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import sys
 import time
@@ -29,11 +30,14 @@ def _adopt_orphans() -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
-def _become(spec: dict[str, Any], report: int, failed: int) -> None:
+def _become(spec: dict[str, Any], failed: int) -> None:
     """In the forked child: a session of its own, no input, limits, then the command. Never returns."""
     try:
         os.setsid()
-        os.close(report)
+        for number in map(int, os.listdir("/dev/fd")):  # noqa: PTH208
+            if number not in (0, 1, 2, failed):
+                with contextlib.suppress(OSError):  # the listing's own
+                    os.close(number)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.chdir(spec["cwd"])
@@ -109,7 +113,7 @@ def _wait(child: int, wakeup: int, deadline: float) -> tuple[int | None, str]:
 
 
 def main() -> int:
-    """Run the command that the file SPEC describes: argv, cwd, env, timeout_s, memory_bytes_max."""
+    """Run the command that the file SPEC describes: argv, cwd, env, timeout_s, memory_bytes_max, leave."""
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123
         spec = json.load(file)
     report_fd = int(sys.argv[2])
@@ -121,12 +125,14 @@ def main() -> int:
     started = time.monotonic()
     child = os.fork()
     if child == 0:
-        _become(spec, report_fd, failed_write)
+        _become(spec, failed_write)
     os.close(failed_write)
     problem = os.read(failed_read, 4096).decode("utf-8", "replace")
     status, stopped = _wait(child, wakeup, started + spec["timeout_s"])
     elapsed = time.monotonic() - started
     left = _end_all(child)
+    for folder in spec["leave"]:
+        shutil.rmtree(folder, ignore_errors=True)  # the caller removes the rest, if it still lives
     report = {
         "exit_code": os.waitstatus_to_exitcode(status) if status is not None else None,
         "stopped": stopped,

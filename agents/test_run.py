@@ -7,12 +7,15 @@ process of the command is left, whatever it forked; output beyond the bounds is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import selectors
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,6 +62,26 @@ class _GuardReport(msgspec.Struct):
     left_behind: tuple[str, ...] = ()
 
 
+@contextmanager
+def alone(name: str) -> Iterator[int]:
+    """Hold a name that one process at a time can hold on this machine, waiting for it; yields its descriptor.
+
+    It is free again when the last process that has the descriptor is gone: a guard that still ends the tests of a
+    killed agent keeps the next holder of the task waiting. Raises TimeoutError.
+    """
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    with socket.socket(socket.AF_UNIX) as held:
+        while sys.platform == "linux":  # elsewhere there are no names without a file
+            try:
+                held.bind(f"\0{name}")
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise TimeoutError(f"{name} is still held by a process that should have ended") from error
+                time.sleep(0.02)
+        yield held.fileno()
+
+
 def run_guarded(
     argv: Sequence[str],
     *,
@@ -67,15 +90,20 @@ def run_guarded(
     scratch: Path,
     limits: Limits,
     cancelled: Callable[[], bool] = lambda: False,
+    leave: Sequence[Path] = (),
+    held: Sequence[int] = (),
 ) -> Execution:
     """Run a command to its end; its output (stdout and stderr as they come) is left in `scratch/output`.
 
     A command that can't be started is an Execution with a `problem`. `cancelled` is asked several times a second.
+    Folders in `leave` are removed at the end, even where this process is killed meanwhile;
+    descriptors in `held` stay open in the guard until then.
     """
     spec = scratch / "run.json"
     spec.touch(mode=0o600)  # it holds the environment
     most = {"timeout_s": limits.timeout_s, "memory_bytes_max": limits.memory_bytes_max}
-    spec.write_bytes(msgspec.json.encode({"argv": list(argv), "cwd": str(folder), "env": dict(env), **most}))
+    task = {"argv": list(argv), "cwd": str(folder), "env": dict(env), "leave": [str(path) for path in leave], **most}
+    spec.write_bytes(msgspec.json.encode(task))
     report_read, report_write = os.pipe()
     try:
         guard = subprocess.Popen(
@@ -83,7 +111,7 @@ def run_guarded(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            pass_fds=[report_write],
+            pass_fds=[report_write, *held],
             start_new_session=True,
             env={},
             cwd="/",

@@ -45,7 +45,8 @@ class TestCommand(msgspec.Struct, frozen=True, kw_only=True):
     """How to run a project's tests: `argv`, or `shell` where only a shell understands it, and why.
 
     `env` holds assignments that stood before the command. An argv that starts with `{python}` runs in the project's
-    own interpreter. `inner` is the tool behind an npm script: jest, vitest, mocha or node.
+    own interpreter. `inner` is the tool behind an npm script: jest, vitest, mocha or node. `shown` is the command as
+    it was before its program was looked up.
     """
 
     __test__: ClassVar[bool] = False  # not a test class, whatever pytest thinks of its name
@@ -55,9 +56,12 @@ class TestCommand(msgspec.Struct, frozen=True, kw_only=True):
     shell: str = ""
     env: dict[str, str] = {}
     inner: str = ""
+    shown: str = ""
 
     def text(self) -> str:
         """Return the command as a person would type it."""
+        if self.shown:
+            return self.shown
         words = ["python" if word == "{python}" else word for word in self.argv]
         return " ".join([*(f"{k}={shlex.quote(v)}" for k, v in self.env.items()), self.shell or shlex.join(words)])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,41 +95,44 @@ def run_side(
     caller: Mapping[str, str],
     limits: Limits,
     cancelled: Callable[[], bool] = lambda: False,
+    held: Sequence[int] = (),
 ) -> SideReport:
     """Run the first command that can be run in a workspace, and clear the run's own folder away."""
     scratch = workspace.folder.with_name(workspace.folder.name + ".scratch")
     _clear(scratch)
     scratch.mkdir(mode=0o700)
+    temporary = Path(tempfile.mkdtemp(prefix=f"tf-{workspace.store.run[-8:]}-")).resolve()
     try:
-        return _run(workspace, scratch.resolve(), repo.resolve(), tree, changed, commands, caller, limits, cancelled)
+        places = {"workspace": workspace.folder.resolve(), "repo": repo.resolve(), "scratch": scratch.resolve()}
+        surround = {**places, "temporary": temporary, "caller": caller}
+        guarded = {"limits": limits, "cancelled": cancelled, "leave": [temporary], "held": held}
+        return _run(workspace.commit, surround, tree, changed, commands, guarded)
     finally:
         _clear(scratch)
+        _clear(temporary)
         # Tests that write beside their folder: every entry of ours begins with a task's path, a number.
         for stray in [entry for entry in scratch.parent.iterdir() if not entry.name[0].isdigit()]:
             _clear(stray)
 
 
 def _run(
-    workspace: Workspace,
-    scratch: Path,
-    repo: Path,
+    commit: str,
+    surround: dict[str, Any],
     tree: Tree,
     changed: Sequence[str],
     commands: Sequence[TestCommand],
-    caller: Mapping[str, str],
-    limits: Limits,
-    cancelled: Callable[[], bool],
+    guarded: dict[str, Any],
 ) -> SideReport:
-    folder = workspace.folder.resolve()
+    folder, repo, scratch = surround["workspace"], surround["repo"], surround["scratch"]
     changed = [path for path in changed if path in tree.paths]
     roots = source_roots(tree.paths, tree.contents, changed)
     names = {name: path for path in changed for name in module_names(path, roots)}
     out = lay_recorder(scratch, [folder, repo], names)
-    surround: dict[str, Any] = {"workspace": folder, "repo": repo, "scratch": scratch, "caller": caller, "roots": roots}
+    surround = {**surround, "roots": roots}
     chosen, missing = ready_command(commands, build(command=commands[0], **surround))
     command = chosen or commands[0]
     environment = build(command=command, **surround)
-    known = {"commit": workspace.commit, "kind": command.kind, "command": command.text()}
+    known = {"commit": commit, "kind": command.kind, "command": command.text()}
     if chosen is None:
         nothing = Proof(status="unproved", reason=missing)
         return SideReport(
@@ -140,14 +144,19 @@ def _run(
     builds = find_builds(command, environment)
     watched = _age(folder, changed)
     argv = _arguments(command, scratch)
-    execution = run_guarded(
-        argv, folder=folder, env=environment.env, scratch=scratch, limits=limits, cancelled=cancelled
-    )
+    execution = run_guarded(argv, folder=folder, env=environment.env, scratch=scratch, **guarded)
     record = read_record(out)
     seen = Seen(
-        workspace=str(folder), repo=str(repo), own=[str(scratch)], tracked=set(tree.paths), names=names, record=record,
-        resolves=resolves, read=_read_since(folder, watched), builds=builds,
-    )  # fmt: skip
+        workspace=str(folder),
+        repo=str(repo),
+        own=[str(scratch), str(surround["temporary"])],
+        tracked=set(tree.paths),
+        names=names,
+        record=record,
+        resolves=resolves,
+        read=_read_since(folder, watched),
+        builds=builds,
+    )
     proof = judge(command.kind, changed, seen, lambda file, path: _same(Path(file), folder / path))
     results = read_results(command.kind, record, _reports(scratch), _output(scratch))
     return SideReport(execution=execution, results=results, proof=proof, **known)

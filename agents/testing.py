@@ -21,7 +21,7 @@ from .git import Git
 from .response import Evidence, ToolResponse
 from .store import RunStore, Stores, find_repository
 from .test_compare import Comparison, compare, settle_unsteady
-from .test_run import Limits
+from .test_run import Limits, alone
 from .test_runner import TestCommand, find_test_commands, given_command
 from .test_side import SideReport, run_side
 from .test_sources import Tree, changed_files, read_tree
@@ -68,7 +68,12 @@ class TestingAgent(BaseAgent):
     workflow_stages = ("look", "before", "after", "again", "compare")
 
     def execute_task(self, task: TestingTask, context: TaskContext) -> ToolResponse:
-        """Answer with `{status, reason, command, before, after, newly_failing, …}`; see `docs/agents.md`."""
+        """Run the tests at both commits and answer with the comparison.
+
+        The value: `status` (passed, failed, unusable, none), `reason`, `command`, `kind`; `before` and `after`, each
+        with counts, exit code and proof; `newly_failing`, `newly_passing`, `disappeared`, `unsteady`, `flaky`. Every
+        run's whole report, with the outcome of each test by name, is an effect's result, which is the evidence.
+        """
         self.current_stage = "look"
         bench = self._bench(task, context)
         if not bench.commands:
@@ -109,11 +114,14 @@ class TestingAgent(BaseAgent):
             # The caller's variables are the project's own to rely on; `test_environment` takes out what would mislead.
             caller = {**os.environ, **({"PATH": task.path} if task.path else {})}
             workspaces = Workspaces(bench.stores, context.places.workspaces, context.emit)
-            with workspaces.create(bench.store, context.path, commit, name) as workspace:
+            with (
+                alone(f"twelvefold-{context.run}-{context.path}") as held,
+                workspaces.create(bench.store, context.path, commit, name) as workspace,
+            ):
                 report = run_side(
                     workspace, repo=Path(task.repo), tree=bench.trees[commit], changed=bench.changed,
                     commands=bench.commands, caller=caller, limits=Limits(timeout_s=task.timeout_s),
-                    cancelled=lambda: context.cancelled,
+                    cancelled=lambda: context.cancelled, held=[held],
                 )  # fmt: skip
             if report.execution.stopped == "cancelled":
                 raise TaskWithdrawn(context.run, context.path)

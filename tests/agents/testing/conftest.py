@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ class Project:
         self.request = self.trial.request(agent, given, run=run, path="0.1")
         outcome = self.trial.deliver(agent, self.request)
         assert picture(self.repo) == before, "the user's repository was written to"
+        assert not list(Path(tempfile.gettempdir()).glob(f"tf-{run[-8:]}-*")), "a temporary folder was left"
         assert not list(self.trial.places.workspaces.glob("**/*")), "a workspace was left"
         return outcome
 

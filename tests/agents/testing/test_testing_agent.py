@@ -362,7 +362,8 @@ pytest_plugins = "pytester"
 
 def test_subprocess(tmp_path):
     (tmp_path / "test_inner.py").write_text("def test_fails(): assert False")
-    done = subprocess.run([sys.executable, "-m", "pytest", str(tmp_path)], capture_output=True)
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True)
     assert done.returncode == 1, done
 
 def test_pytester(pytester):

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from twelvefold.agents.test_run import Execution, Limits, run_guarded
+from twelvefold.agents.test_run import Execution, Limits, alone, run_guarded
 
 ADD = "def add(a, b):\n    return a + b\n"
 PASSING = "from calc import add\n\ndef test_add():\n    assert add(2, 1) == 3\n"
@@ -135,16 +135,18 @@ time.sleep(600)
     outer = f"""
 import sys
 from pathlib import Path
-from twelvefold.agents.test_run import Limits, run_guarded
+from twelvefold.agents.test_run import Limits, alone, run_guarded
 here = Path({str(tmp_path)!r})
-run_guarded([sys.executable, "-c", {inner!r}], folder=here, env={{}}, scratch=here, limits=Limits())
+with alone({mark!r}) as held:
+    run_guarded([sys.executable, "-c", {inner!r}], folder=here, env={{}}, scratch=here, limits=Limits(), held=[held])
 """
     caller = subprocess.Popen([sys.executable, "-c", outer])
     until(begun.exists)
     assert marked(mark)
     caller.send_signal(signal.SIGKILL)
     caller.wait()
-    until(lambda: not marked(mark))
+    with alone(mark):
+        assert not marked(mark), "the name was free before the last process had ended"
 
 
 def until(condition: Any, timeout_s: float = 60.0) -> None:

@@ -233,3 +233,43 @@ def test_assignments_before_the_command(project: Any) -> None:
     outcome = project.test({"odd/calc.py": ADD + "#\n"}, test_command=command)
     assert outcome.outcome == "succeeded", outcome
     assert proof(outcome) == {"odd/calc.py": "imported"}
+
+
+@needs_make
+def test_makefile_that_sets_the_path(project: Any) -> None:
+    """A Makefile that sets PYTHONPATH itself, as many do, doesn't put the recorder out."""
+    test = "from calc import add\ndef test_add():\n    assert add(2, 1) == 3\n"
+    make = "test:\n\tPYTHONPATH=lib python -m pytest -q checks/check_calc.py\n"
+    project.commit({"lib/calc.py": ADD, "checks/check_calc.py": test, "Makefile": make})
+    outcome = project.test({"lib/calc.py": WRONG}, path=PATH)
+    assert outcome.value["newly_failing"] == ["checks/check_calc.py::test_add"], outcome
+    assert proof(outcome) == {"lib/calc.py": "imported"}
+
+
+def test_programs_with_a_path(project: Any) -> None:
+    """A script of the repository is the workspace's; a program of the repository's own environment is used."""
+    check = "#!/bin/sh\ngrep -q right answer.rb\n"
+    project.commit({"check": check, "answer.rb": "right\n", ".gitignore": ".venv\n"})
+    (project.repo / "check").chmod(0o755)
+    project.git("commit", "-qam", "Make it a program")
+    (project.repo / "check").write_text("#!/bin/sh\nexit 0\n")
+    outcome = project.test({"answer.rb": "wrong\n"}, test_command="./check")
+    assert outcome.reason == "newly_failing", outcome
+    own = project.repo / ".venv" / "bin"
+    project.write({".venv/pyvenv.cfg": "", ".venv/bin/python": "", ".venv/bin/check": check})
+    (own / "check").chmod(0o755)
+    outcome = project.test({"answer.rb": "wrong\n"}, test_command=".venv/bin/check")
+    assert outcome.reason == "newly_failing", outcome
+    assert outcome.value["command"] == ".venv/bin/check"
+
+
+def test_short_temporary_folder(project: Any) -> None:
+    """Tests can bind sockets below their temporary folder, and nothing of it is left."""
+    test = """
+import socket
+def test_socket(tmp_path):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(tmp_path / "a-socket-of-the-tests"))
+"""
+    project.commit({"calc.py": ADD, "test_socket.py": test})
+    assert project.test({"calc.py": ADD + "#\n"}).outcome == "succeeded"
