@@ -98,6 +98,10 @@ _SENTENCES = (
     ),
 )
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
+#: What would be left out silently if the pairs beside it were made: "Add after line 12:", "Remove this block:".
+_OTHER_ORDER = re.compile(
+    r"\s*(?:and |then |also |please )*(?:add|insert|append|prepend|remove|delete|drop)\b[^.!?]*:\s*$", re.I
+)
 #: How alike two texts with an arrow between them must be: `f(1)` -> `2` shows what a call gives.
 _LIKENESS_MIN = 0.5
 
@@ -130,6 +134,8 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
             elif labelled is not None:
                 pair, step = labelled
                 pairs.append(pair)
+            elif _OTHER_ORDER.match(block.text.split("\n")[-1]) and _is_code(blocks, at + 1):
+                problems.append(Problem(block.line, "asks for something else than an old text and its new one"))
             else:
                 pairs += _sentences(blocks, at)
         elif not aside and block.kind == "table":
@@ -142,6 +148,10 @@ def _unlabelled(block: Block) -> Block:
     """A heading that is only a label isn't a section of its own."""
     is_label = block.kind == "heading" and (_label(block.text, _OLD) or _label(block.text, _NEW))
     return msgspec.structs.replace(block, kind="text") if is_label else block
+
+
+def _is_code(blocks: Sequence[Block], at: int) -> bool:
+    return at < len(blocks) and blocks[at].kind == "code"
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -200,7 +210,7 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
         after += 1
     new = _value(lines, after) if after < len(lines) and _new_label(lines[after], family) else None
     if new is None:
-        if family == "verb" or not old[1]:
+        if not old[1]:
             return None
         return Problem(lines[start].block.line, "has an old text, and no new one after it")
     remarks = " ".join([*texts, lines[after].text, _remark(lines, new[2])])
