@@ -19,12 +19,13 @@ FRAME_COUNT_MAX = 8
 
 def compact(error: BaseException) -> dict[str, Any]:
     """Return JSON-like facts: `class`, `message`, `at`; for ours `code`, `help`, `facts`, else `frames`."""
-    message = str(error)
+    message = printable(str(error))
     if len(message) > MESSAGE_LENGTH_MAX:
         message = message[:MESSAGE_LENGTH_MAX] + "…"
     facts: dict[str, Any] = {"class": type(error).__name__, "message": message}
     frames = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     if frames:
+        frames = [printable(frame) for frame in frames]
         facts["at"] = frames[-1]
         if not isinstance(error, TwelvefoldError):
             facts["frames"] = frames[-FRAME_COUNT_MAX:]
@@ -35,4 +36,9 @@ def compact(error: BaseException) -> dict[str, Any]:
 
 def whole(error: BaseException) -> str:
     """Return the whole traceback as text, with causes."""
-    return "".join(traceback.format_exception(error))
+    return printable("".join(traceback.format_exception(error)))
+
+
+def printable(text: str) -> str:
+    """Return text with what has no UTF-8 form (file names in messages) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()

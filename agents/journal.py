@@ -22,6 +22,7 @@ from ..eventstore.check import PAYLOAD_SIZE_MAX, is_too_deep
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.ids import uuid7
 from ..eventstore.log import Append, EventLog
+from .faults import printable
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -138,7 +139,7 @@ def pack(data: dict[str, Any], journal: Journal) -> str:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return printable(value)
     if isinstance(value, dict):
         return {_printable(name): _printable(item) for name, item in value.items()}
     return [_printable(item) for item in value] if isinstance(value, list | tuple) else value

@@ -62,6 +62,7 @@ class AgentProcess:
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance)
         self.stopping = False
+        self._member = False
         self._given = 0
         self._ended = 0
         self._status = 0
@@ -84,6 +85,7 @@ class AgentProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self.client.join(self.queue)
+        self._member = True
         self.client.timeout_s = PATIENCE_S
         # Not by `logging`, whose first line alone costs an idle agent 0.2 MB of memory of its own.
         os.write(2, f"{self.client.instance} takes tasks of queue {self.queue}\n".encode())
@@ -100,6 +102,8 @@ class AgentProcess:
         """Finish the task at hand, then end; asked twice, end at once and leave the task to another instance."""
         if self.stopping:
             os._exit(128 + number)
+        if not self._member:
+            sys.exit(128 + number)
         self.stopping = True
         os.write(2, b"finishing the task at hand\n" if self.busy else b"ending\n")
         if not self.busy:

@@ -17,7 +17,7 @@ from . import evidence as proofs
 from .base import BaseAgent
 from .context import TaskContext, finished
 from .errors import EffectInDoubt, EvidenceUnresolved, InvalidResponse, InvalidTask, TaskWithdrawn
-from .faults import compact, whole
+from .faults import compact, printable, whole
 from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
 
@@ -164,9 +164,9 @@ def _failure(error: BaseException, context: TaskContext) -> TaskOutcome:
     if isinstance(error, EffectInDoubt):
         question = f"{error.message()}. Did it happen?"
         return TaskOutcome(outcome="needs_human", reason="in_doubt", message=question, error=compact(error))
-    shown = str(error) if isinstance(error, TwelvefoldError) else whole(error)
+    shown = printable(str(error)) if isinstance(error, TwelvefoldError) else whole(error)
     context.log.error("task %s of run %s failed: %s", context.path, context.run, shown)
-    return TaskOutcome(outcome="failed", reason=reason_of(error), error=compact(error), message=str(error))
+    return TaskOutcome(outcome="failed", reason=reason_of(error), error=compact(error), message=printable(str(error)))
 
 
 def reason_of(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -74,6 +75,11 @@ class Worker(BaseAgent):
 
     def do_exit(self, task, context):
         sys.exit(3)
+
+    def do_interrupt(self, task, context):
+        if not (HERE / "waiting").exists():
+            (HERE / "waiting").touch()
+            raise KeyboardInterrupt
 
     def do_lie(self, task, context):
         return ToolResponse(True, data=1, evidence=[Evidence("file", "/nonexistent")])
@@ -251,7 +257,7 @@ class Crew:
         self.supervisor.stop()
         self._serving.join(10)
         for member in self.members:
-            if member.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):  # the whole group, as handlers start processes too
                 os.killpg(member.process.pid, signal.SIGKILL)
             member.process.wait(20)
 

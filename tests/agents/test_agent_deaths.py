@@ -9,6 +9,7 @@ import pytest
 
 from tests.agents.conftest import Crew
 from tests.conftest import eventually, stopped
+from twelvefold.agents.process import BROKEN
 
 pytestmark = pytest.mark.e2e
 
@@ -93,6 +94,17 @@ def test_a_handler_that_holds_every_thread_is_killed_and_its_task_moves(crew: Cr
     outcome = crew.outcome(request)
     assert crew.kills == [first.instance]
     assert (outcome.type, outcome.source) == ("task.succeeded", second.instance)
+
+
+def test_what_no_handler_should_raise_ends_the_process_not_the_task(crew: Crew) -> None:
+    """KeyboardInterrupt and the like are no outcome: the process ends, visibly, and another does the task."""
+    first = crew.start("Worker")
+    request = crew.request("worker", {"do": "interrupt"})
+    assert first.process.wait(20) == BROKEN
+    assert "KeyboardInterrupt" in first.log()
+    crew.buried(first)
+    second = crew.start("Worker")
+    assert crew.outcome(request).source == second.instance
 
 
 def test_a_task_whose_holders_all_die_is_parked(crew: Crew) -> None:
