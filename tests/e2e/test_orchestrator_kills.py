@@ -156,7 +156,8 @@ def test_killed_at_every_append_of_a_failing_saga(scene: Scene, when: str) -> No
         redecided(client, run)
         heir.kill()
         heir.wait(20)
-    assert n > 12
+    # Timers that fall due at once are fired in the append that sets them, so there are ten appends at least.
+    assert n > 10
 
 
 def test_each_orchestrator_lives_for_one_append(scene: Scene) -> None:
@@ -219,13 +220,13 @@ def test_an_overdue_timer_fires_at_the_next_start(scene: Scene) -> None:
                 break
     first.kill()
     first.wait(20)
-    due = max(event.data["due"] for event in client.read(type="timer.set"))
-    wait_until(lambda: time.time_ns() > due)
+    due = {event.data["due"]: event.run for event in client.read(type="timer.set")}
+    assert wait_until(lambda: time.time_ns() > max(due))
     scene.orchestrator()
     for run in runs:
         assert wait(client, run, 60).reason == "timeout"
     fired = [event.run for event in client.read(type="timer.fired")]
-    assert fired == [runs[1], runs[2], runs[0]]
+    assert fired == [due[time_ns] for time_ns in sorted(due)]
 
 
 def test_stopping_takes_a_moment(scene: Scene) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -152,3 +154,13 @@ def test_every_plan_survives_its_data(plan: PatternFields) -> None:
     """Whatever can be built can be written as data and read back as the same plan."""
     assert plan_from(plan_data(plan)) == plan
     assert len(steps_of(plan)) == len(plan_data(plan).get("steps", []))
+
+
+def test_the_documented_plans_are_plans() -> None:
+    """The examples in docs/plans.md, Python and TOML, are valid as they stand."""
+    text = (Path(__file__).parents[2] / "docs" / "plans.md").read_text()
+    code = dict(re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL))
+    found: dict[str, Any] = {}
+    exec(code["python"], found)
+    assert [step.agent for step in steps_of(plan_from(plan_data(found["plan"])))] == ["booker", "checker", "payer"]
+    assert [step.agent for step in steps_of(parse_plan(code["toml"], "toml"))] == ["booker", "payer"]
