@@ -57,6 +57,10 @@ class Liveness:
         """Take in what a hello says about who lives; its claims have been judged before."""
         if hello.role == "supervisor" and hello.living is not None:
             self._supervised_once = True
+            for older in [
+                s for s in self._sessions.by_identity.values() if s.role == "supervisor" and s is not session
+            ]:
+                self.end(older, "another supervisor has come")
             dead = self._living - set(hello.living)
             self._living = set(hello.living)
             for instance in dead | {name for name, supervised in self._awaited.items() if supervised} - self._living:

@@ -51,15 +51,18 @@ class Progress:
         self.skip: set[int] = set()
         self.settled_max = after
         self.since_baseline = 0
-        self._next_slot = 0
+        self._serial = 0
         self._recent: dict[int, Fence] = {}
 
     def slot_mark(self, position: int, fence: Fence) -> tuple[str, str]:
         """Return the mark that settles a position, to be committed with its results."""
-        slot = self._next_slot
-        self._next_slot = (slot + 1) % SLOTS
+        serial = self._serial = self._serial + 1
         self.since_baseline += 1
-        return f"{self.prefix}/{slot:04d}", f"{position} {fence[0]} {fence[1]}"
+        return f"{self.prefix}/{serial % SLOTS:04d}", f"{serial} {position} {fence[0]} {fence[1]}"
+
+    def continue_after(self, serial: int) -> None:
+        """Have the next slot follow this one."""
+        self._serial = max(self._serial, serial)
 
     def settled(self, position: int, fence: Fence) -> None:
         """Note that a settle has been committed."""
@@ -93,16 +96,16 @@ def restore(prefix: str, marks: Mapping[str, str]) -> Progress:
     progress.upto = progress.settled_max = baseline.upto
     still_open = set(baseline.open)
     progress.skip.update(baseline.done)
-    for name, text in marks.items():
-        if name == prefix:
-            continue
-        position, incarnation, counter = map(int, text.split(" "))
+    slots = sorted(tuple(map(int, text.split(" "))) for name, text in marks.items() if name != prefix)
+    for serial, position, incarnation, counter in slots:
+        # The ring goes on where it stopped: the latest settles are the ones whose acks may have got lost.
+        progress.continue_after(serial)
         progress.settled(position, (incarnation, counter))
         if position > baseline.upto:
             progress.skip.add(position)
         else:
             still_open.discard(position)
     progress.open = sorted(still_open)
-    # Slots hold no order: a new baseline comes first, and only then are they used again.
+    # A new baseline comes before the next slot: how many were used since the last one is not known.
     progress.since_baseline = SLOTS
     return progress

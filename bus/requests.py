@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hmac
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..eventstore.blob_names import blobs_named
 from ..eventstore.blobs import BlobStore
 from ..eventstore.errors import TwelvefoldError
+from ..eventstore.event import NewEvent
 from ..eventstore.log import Append, Appended
 from ..eventstore.names import is_name, is_pattern
 from . import authority
@@ -217,6 +218,8 @@ class Requests:
                     self._broker.finish()
                     self._broker.settling.settle(session, request.settle, append, done)
             elif request.withdraw:
+                # Settles that came before it in this turn are decided first.
+                self._broker.finish()
                 self._broker.settling.append_withdrawing(append, request.withdraw, done)
             else:
                 self._broker.commit.propose(append, done)
@@ -236,10 +239,20 @@ class Requests:
         if self._blobs is not None:
             for event in events:
                 if '"blob"' in event.payload and blobs_named(event.payload):
-                    try:
-                        self._blobs.admit(session.instance, event.payload)
-                    except TwelvefoldError as error:
-                        return error
+                    return self._blob_fault(self._blobs, session, events)
+        return None
+
+    def _blob_fault(self, blobs: BlobStore, session: Session, events: Sequence[NewEvent]) -> TwelvefoldError | None:
+        """Make the blobs that events name durable, or say why that can't be done."""
+        if not is_name(session.instance.lower()):
+            return BadRequest(f"an instance named {session.instance!r} has no folder for blobs")
+        try:
+            for event in events:
+                blobs.admit(session.instance, event.payload)
+        except TwelvefoldError as error:
+            return error
+        except OSError as error:
+            return BadRequest(f"a blob cannot be taken in: {error}")
         return None
 
     def _appended(self, session: Session, request: Request, result: Appended | TwelvefoldError) -> None:
