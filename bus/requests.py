@@ -5,7 +5,6 @@ Every request with a number is answered exactly once, after the commit that it n
 
 from __future__ import annotations
 
-import hmac
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,14 +17,12 @@ from ..eventstore.event import NewEvent
 from ..eventstore.log import Append, Appended
 from ..eventstore.names import is_name, is_pattern
 from . import authority
-from .errors import BadRequest, ReservedFamily, RoleRefused, WatchConflict, WireMismatch
-from .keys import SECRET_ROLES
+from .errors import BadRequest, ReservedFamily, WatchConflict
+from .greeting import Greeting
 from .reading import read_page
 from .sessions import Session
 from .stats import stats_of
 from .wire import (
-    WIRE_MAJOR,
-    WIRE_MINOR,
     Ack,
     Answer,
     Bind,
@@ -34,7 +31,6 @@ from .wire import (
     Fail,
     Freed,
     Gone,
-    Held,
     Hello,
     Keep,
     Last,
@@ -48,16 +44,13 @@ from .wire import (
     Started,
     Stats,
     Unbind,
-    Welcome,
     Who,
-    Withdrawn,
     refusal,
 )
 
 if TYPE_CHECKING:
     from .broker import Broker
 
-INSTANCE_LENGTH_MAX = 255
 #: Pages that one peer may have asked for and not got yet; more are refused.
 READS_PER_PEER_MAX = 64
 
@@ -76,10 +69,8 @@ class Requests:
     ) -> None:
         self._broker = broker
         self._blobs = blobs
-        self._keys = keys
         self._nonce = nonce
-        self._incarnation = incarnation
-        self._lease_s = lease_s
+        self.greeting = Greeting(broker, keys, nonce, incarnation, lease_s)
         self.reads: deque[tuple[Session, Read]] = deque()
         self.refused = 0
         self._handlers: dict[type, Callable[[Session, Any], None]] = {
@@ -102,7 +93,10 @@ class Requests:
     def take(self, identity: bytes, session: Session | None, message: ClientMessage) -> None:
         """Handle one message of a peer."""
         if isinstance(message, Hello):
-            self._hello(identity, session, message)
+            session = self.greeting.hello(identity, session, message)
+            if session is not None:
+                for bind in message.binds:
+                    self._bind(session, bind)
         elif session is None or session.lapsed:
             self._broker.sessions.send(identity, Who(self._nonce))
         else:
@@ -120,60 +114,7 @@ class Requests:
         else:
             self._broker.sessions.send(session.identity, Answer(seq, value))
 
-    # --- hello and goodbye --------------------------------------------------------------------------------------------
-
-    def _hello_fault(self, hello: Hello) -> TwelvefoldError | None:
-        if hello.major != WIRE_MAJOR:
-            return WireMismatch(f"{hello.major}.{hello.minor}", f"{WIRE_MAJOR}.{WIRE_MINOR}")
-        instance = hello.instance
-        if not 0 < len(instance) <= INSTANCE_LENGTH_MAX or not instance.isprintable() or "/" in instance:
-            return BadRequest(f"{instance!r} can't be the name of an instance")
-        if hello.role not in authority.ROLES:
-            return RoleRefused(hello.role, "there is no such role")
-        if hello.role in SECRET_ROLES and not hmac.compare_digest(self._keys[hello.role], hello.secret):
-            return RoleRefused(hello.role, "the secret is not the one of this start of the bus")
-        return None
-
-    def _hello(self, identity: bytes, session: Session | None, hello: Hello) -> None:
-        broker = self._broker
-        broker.finish()
-        fault = self._hello_fault(hello)
-        if fault is not None:
-            self.refused += 1
-            broker.sessions.send(identity, refusal(0, fault))
-            return
-        first = session is None
-        if session is None:
-            session = Session(identity, hello.instance, hello.role, hello.pid, hello.supervised, broker.clock())
-            broker.sessions.by_identity[identity] = session
-        session.heard = broker.clock()
-        if first or session.lapsed:
-            self._claims(session, hello.holds)
-        session.lapsed = False
-        broker.liveness.hello(session, hello)
-        welcome = Welcome(self._nonce, self._incarnation, broker.log.head, self._lease_s, WIRE_MINOR)
-        broker.sessions.send(identity, welcome)
-        self._introduce(session, first)
-        for bind in hello.binds:
-            self._bind(session, bind)
-
-    def _introduce(self, session: Session, first: bool) -> None:
-        """Tell the supervisor who has come to life: it takes a process for ready then."""
-        sessions = self._broker.sessions
-        if session.role == "supervisor":
-            sessions.introduce(session, [other.instance for other in sessions.by_identity.values()])
-        elif first and (supervisor := sessions.supervisor()) is not None:
-            sessions.introduce(supervisor, [session.instance])
-
-    def _claims(self, session: Session, holds: list[Held]) -> None:
-        """Let a member keep what it names, and give to others what it does not name."""
-        broker = self._broker
-        claimed = {(held.key, held.position) for held in holds}
-        for key, position in session.holds.keys() - claimed:
-            broker.settling.give_back(session, key, position, "never received", counted=False)
-        for held in holds:
-            if not broker.settling.adopt(session, held):
-                broker.sessions.send(session.identity, Withdrawn(held))
+    # --- life and death --------------------------------------------------------------------------------------------
 
     def _bye(self, session: Session, _: Bye) -> None:
         self._broker.finish()

@@ -46,7 +46,7 @@ def stats_of(broker: Broker) -> dict[str, Any]:
             "unsent": broker.sessions.unsent,
         },
         "connections_closed": broker.connections_closed,
-        "requests_refused": broker.requests.refused,
+        "requests_refused": broker.requests.refused + broker.requests.greeting.refused,
         "deliveries": {
             "settled": settling.settled,
             "redelivered": settling.redelivered,
