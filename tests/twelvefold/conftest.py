@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 COMMAND = Path(sys.executable).with_name("twelvefold")
-DEADLINE_S = 60
+DEADLINE_S = 120
 
 
 @dataclass
