@@ -23,7 +23,10 @@ from workload import ROUNDS_WARM, data, stream_of
 
 from twelvefold.eventstore.sqlite_log import SqliteLog
 
-COLUMNS = "position stream version id type schema to time source run cause trace seen data data_hash hash".split()
+COLUMNS = (
+    *("position", "stream", "version", "id", "type", "schema", "to", "time", "source", "run", "cause", "trace", "seen"),
+    *("data", "data_hash", "hash"),
+)
 DRAIN = 64
 encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder().decode
 json_encode = msgspec.json.Encoder().encode
@@ -113,7 +116,12 @@ def producer(folder: Path, count: int, batch: int, window: int, stamp: bool) -> 
         while sent < count and sent - acked < window:
             now = time.time_ns() if stamp else None
             events = [
-                (os.urandom(16), stream_of(n), "bench.happened", json_encode(data(n, now)).decode())
+                (
+                    n.to_bytes(8, "big") + os.urandom(8),
+                    stream_of(n),
+                    "bench.happened",
+                    json_encode(data(n, now)).decode(),
+                )
                 for n in range(sent, sent + batch)
             ]
             socket.send(encode(events))

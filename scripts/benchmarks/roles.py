@@ -21,6 +21,7 @@ class Role:
         )
 
     def hear(self, word: str) -> list[str]:
+        """Wait for the line that starts with a word."""
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith(word):
@@ -28,11 +29,13 @@ class Role:
         raise SystemExit(f"{self.process.args} ended before it said '{word}' (exit {self.process.wait()})")
 
     def tell(self, line: str) -> None:
+        """Write a line to it."""
         assert self.process.stdin
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
     def stop(self) -> None:
+        """End it, by force if it doesn't."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
