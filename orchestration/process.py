@@ -22,7 +22,7 @@ from ..bus.subscription import Watch
 from ..eventstore.errors import DuplicateConflict, TwelvefoldError, VersionConflict
 from ..eventstore.event import NewEvent
 from ..eventstore.reader import LogReader
-from ..eventstore.run import read_run
+from ..eventstore.run import Readable, read_run
 from .orchestrator import MARKS, SEEN_MARK, Batch, Orchestrator
 from .run_state import run_of
 
@@ -31,6 +31,8 @@ TAKE_EVENTS_MAX = 1000
 APPEND_EVENTS_MAX = 1000
 #: An append of about so many bytes is closed; a run's own batch is never divided.
 APPEND_BYTES_MAX = 1024 * 1024
+#: Runs that are loaded at a start between two appends.
+LOAD_RUNS = 100
 LOG_FILE = "log.db"
 #: What goes wrong between us and the bus, and says nothing of what was to be appended.
 _TRANSPORT = (BusNotRunning, BusTimeout, ClientClosed, RoleRefused, WireMismatch)
@@ -85,18 +87,21 @@ class Process:
     def start(self, home: Path) -> Watch:
         """Load every open run, and every requested one that was never begun; return the watch that continues there."""
         head = self._client.head()
+        # Straight from the file: many open runs would cost as many round trips over the bus.
         reader = LogReader(home / LOG_FILE)
         try:
             marks = reader.marks(MARKS)
             seen = int(marks.pop(SEEN_MARK, "0"))
             runs = {name.removeprefix(MARKS): int(first) for name, first in marks.items()}
+            for event in self._client.read(after=seen, until=head, type="run.requested"):
+                runs.setdefault(run_of(event), event.position)
+            for count, run in enumerate(sorted(runs, key=lambda run: runs[run]), 1):
+                self._load(run, reader)
+                if count % LOAD_RUNS == 0:
+                    self._append()
         finally:
             reader.close()
-        for event in self._client.read(after=seen, until=head, type="run.requested"):
-            runs.setdefault(run_of(event), event.position)
-        for run in sorted(runs, key=lambda run: runs[run]):
-            self._load(run)
-            self._append()
+        self._append()
         return self._client.watch("*", after=head)
 
     def serve(self, watch: Watch) -> None:
@@ -156,8 +161,8 @@ class Process:
                 self._unable[run] = error.message()
             self._orchestrator.refused(run)
 
-    def _load(self, run: str) -> None:
-        self._orchestrator.load(run, read_run(self._client, run), unable=self._unable.pop(run, ""))
+    def _load(self, run: str, source: Readable | None = None) -> None:
+        self._orchestrator.load(run, read_run(source or self._client, run), unable=self._unable.pop(run, ""))
 
 
 def _together(batches: list[Batch]) -> Iterator[list[Batch]]:
