@@ -16,7 +16,7 @@ from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent
 from ..eventstore.log import Append, Appended
 from ..eventstore.names import is_name, is_pattern
-from . import authority
+from . import authority, run_marks
 from .errors import BadRequest, ReservedFamily, WatchConflict
 from .greeting import Greeting
 from .reading import read_page
@@ -175,7 +175,7 @@ class Requests:
         if request.withdraw and role != "orchestrator":
             return BadRequest("only the orchestrator withdraws deliveries")
         for name in request.marks:
-            if role != "orchestrator" or not name.startswith("run/"):
+            if role != "orchestrator" or not name.startswith(run_marks.PREFIX):
                 return ReservedFamily(f"mark {name}", "the marks", role, "marks run/* are the orchestrator's")
         if self._blobs is not None:
             for event in events:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from . import run_marks
 from .groups import Group
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def stats_of(broker: Broker) -> dict[str, Any]:
     """Return everything the bus counts; counters are since its start, ages in seconds."""
     now_ns = time.time_ns()
     commit, settling, publisher = broker.commit, broker.settling, broker.publisher
+    runs = broker.log.marks(run_marks.PREFIX)
     sessions = broker.sessions.by_identity.values()
     return {
         "pid": os.getpid(),
@@ -36,7 +38,8 @@ def stats_of(broker: Broker) -> dict[str, Any]:
         "roles": dict(Counter(session.role for session in sessions)),
         "held_by": {session.instance: len(session.holds) for session in sessions if session.holds},
         "groups_of": {session.instance: sorted(session.groups) for session in sessions if session.groups},
-        "open_runs": len(broker.log.marks("run/")),
+        "open_runs": run_marks.at_work(runs),
+        "resting_runs": run_marks.resting(runs),
         "instances": sorted({session.instance for session in sessions if session.role in ("agent", "supervisor")}),
         "supervised": broker.sessions.supervisor() is not None,
         "awaited": broker.liveness.awaited,

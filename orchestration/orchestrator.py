@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from ..bus import run_marks
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id
 from .decider import Decision, decide, decline
@@ -23,9 +24,6 @@ from .run_fold import fold_run
 from .run_state import Fact, Run, fact_of, run_of
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
-#: Marks: `run/<id>` has the first position of an open run; `run/seen` the last run.requested that was decided.
-MARKS = "run/"
-SEEN_MARK = "run/seen"
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -155,11 +153,12 @@ class Orchestrator:
             return
         marks: dict[str, str | None] = {}
         if not started:
-            marks[f"{MARKS}{run.id}"] = str(run.first)
-            marks[SEEN_MARK] = str(run.first)
+            marks[run_marks.SEEN] = str(run.first)
         if run.status == "ended":
             self._open.pop(run.id, None)
-            marks[f"{MARKS}{run.id}"] = None
+            marks[f"{run_marks.PREFIX}{run.id}"] = None
+        elif not started or "resting" in (before.status, run.status):
+            marks[f"{run_marks.PREFIX}{run.id}"] = run_marks.mark_of(run.first, resting=run.status == "resting")
         self._append(found, decision.events, marks, decision.withdrawn)
 
     def _append(

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ..bus import run_marks
 from ..bus.client import BusClient
 from ..bus.endpoints import Endpoints
 from ..bus.errors import BusNotRunning, BusTimeout, ClientClosed, RoleRefused, WireMismatch
@@ -23,7 +24,7 @@ from ..eventstore.errors import DuplicateConflict, TwelvefoldError, VersionConfl
 from ..eventstore.event import NewEvent
 from ..eventstore.reader import LogReader
 from ..eventstore.run import Readable, read_run
-from .orchestrator import MARKS, SEEN_MARK, Batch, Orchestrator
+from .orchestrator import Batch, Orchestrator
 from .run_state import run_of
 
 #: Events taken in before what was decided on them is appended, and events in one append.
@@ -90,9 +91,9 @@ class Process:
         # Straight from the file: many open runs would cost as many round trips over the bus.
         reader = LogReader(home / LOG_FILE)
         try:
-            marks = reader.marks(MARKS)
-            seen = int(marks.pop(SEEN_MARK, "0"))
-            runs = {name.removeprefix(MARKS): int(first) for name, first in marks.items()}
+            marks = reader.marks(run_marks.PREFIX)
+            seen = int(marks.pop(run_marks.SEEN, "0"))
+            runs = {name.removeprefix(run_marks.PREFIX): run_marks.first_of(mark) for name, mark in marks.items()}
             for event in self._client.read(after=seen, until=head, type="run.requested"):
                 runs.setdefault(run_of(event), event.position)
             for count, run in enumerate(sorted(runs, key=lambda run: runs[run]), 1):

@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from twelvefold.bus import run_marks
 from twelvefold.eventstore.errors import TwelvefoldError
 from twelvefold.eventstore.event import Event, new_event
 from twelvefold.eventstore.ids import derived_id
 from twelvefold.eventstore.log import Append, Appended
 from twelvefold.eventstore.memory_log import MemoryLog
 from twelvefold.orchestration.decider import Decision, decide
-from twelvefold.orchestration.orchestrator import MARKS, SEEN_MARK, Orchestrator
+from twelvefold.orchestration.orchestrator import Orchestrator
 from twelvefold.orchestration.plan import Plan, plan_data
 from twelvefold.orchestration.run_fold import RunFold, fold_run
 from twelvefold.orchestration.run_state import Fact, Run
@@ -155,9 +156,9 @@ class World:
         """kill -9 of the orchestrator, and its start from the marks."""
         self.kills += 1
         self.orchestrator = Orchestrator()
-        marks, head = self.log.marks(MARKS), self.log.head
-        seen = int(marks.pop(SEEN_MARK, "0"))
-        runs = {name.removeprefix(MARKS) for name in marks}
+        marks, head = self.log.marks(run_marks.PREFIX), self.log.head
+        seen = int(marks.pop(run_marks.SEEN, "0"))
+        runs = {name.removeprefix(run_marks.PREFIX) for name in marks}
         runs |= {event.run for event in self.log.read(after=seen, type="run.requested", limit=10**6)}
         for run in sorted(runs):
             self.orchestrator.load(run, self.log.read(run=run, limit=10**6))
