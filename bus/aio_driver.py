@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import zmq
 
-from .driver import DRAIN_MAX, PAUSE_S, dealer_socket, sub_socket
+from .driver import DRAIN_MAX, PAUSE_S, READABLE, dealer_socket, sub_socket
 from .endpoints import Endpoints
 from .machine import Machine
 from .ticket import Ticket
@@ -72,21 +72,18 @@ class AioDriver:
     def _drain(self) -> bool:
         """Take in what has arrived; return whether anything had."""
         machine, now, count = self.machine, time.monotonic(), 0
-        try:
-            for _ in range(DRAIN_MAX):
-                machine.received(self._dealer.recv(zmq.NOBLOCK), now)
+        dealer, sub = self._dealer, self._sub
+        while count < DRAIN_MAX and int(dealer.get(zmq.EVENTS)) & READABLE:
+            machine.received(dealer.recv(zmq.NOBLOCK), now)
+            count += 1
+        if sub is not None:
+            for index in range(DRAIN_MAX):
+                if index % 8 == 0 and self._waits_for_room(now):
+                    break
+                if not int(sub.get(zmq.EVENTS)) & READABLE:
+                    break
+                machine.hinted(sub.recv_multipart(zmq.NOBLOCK), now)
                 count += 1
-        except zmq.Again:
-            pass
-        if self._sub is not None:
-            try:
-                for index in range(DRAIN_MAX):
-                    if index % 8 == 0 and self._waits_for_room(now):
-                        break
-                    machine.hinted(self._sub.recv_multipart(zmq.NOBLOCK), now)
-                    count += 1
-            except zmq.Again:
-                pass
         return count > 0
 
     def _waits_for_room(self, now: float) -> bool:

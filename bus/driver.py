@@ -20,6 +20,7 @@ from .wire import FRAME_BYTES_MAX
 
 #: Frames taken in at once before time and callbacks get their turn.
 DRAIN_MAX = 1000
+READABLE = int(zmq.POLLIN)
 #: While a watch is full, hints stay in the socket for so long: what is taken soon needs no reading from the log.
 PAUSE_S = 0.1
 #: Hints queued in our own memory while nobody drives; with the size of a hint this bounds a slow watcher.
@@ -148,12 +149,12 @@ class Driver:
         self._pump()
 
     def _drain_dealer(self, now: float) -> None:
-        receive, received = self._dealer.recv, self.machine.received
-        try:
-            for _ in range(DRAIN_MAX):
-                received(receive(zmq.NOBLOCK), now)
-        except zmq.Again:
-            return
+        receive, received, events = self._dealer.recv, self.machine.received, self._dealer.get
+        for _ in range(DRAIN_MAX):
+            # Asking costs a fifth of the exception that tells that there is nothing more.
+            if not int(events(zmq.EVENTS)) & READABLE:
+                return
+            received(receive(zmq.NOBLOCK), now)
 
     def _unpause(self, now: float) -> None:
         """Take hints again once there is room for them, or when the others have waited long enough."""
@@ -166,15 +167,15 @@ class Driver:
     def _drain_sub(self, now: float, patient: bool = True) -> None:
         assert self._sub is not None
         receive, hinted, watching = self._sub.recv_multipart, self.machine.hinted, self.machine.watching
-        try:
-            for count in range(DRAIN_MAX):
-                if patient and count % 8 == 0 and watching.is_full:
-                    self._paused_until = now + PAUSE_S
-                    self._poller.unregister(self._sub)
-                    return
-                hinted(receive(zmq.NOBLOCK), now)
-        except zmq.Again:
-            return
+        events = self._sub.get
+        for count in range(DRAIN_MAX):
+            if patient and count % 8 == 0 and watching.is_full:
+                self._paused_until = now + PAUSE_S
+                self._poller.unregister(self._sub)
+                return
+            if not int(events(zmq.EVENTS)) & READABLE:
+                return
+            hinted(receive(zmq.NOBLOCK), now)
 
     def _pump(self) -> None:
         machine = self.machine

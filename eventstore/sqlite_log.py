@@ -203,11 +203,9 @@ class SqliteLog:
             many(_HEADS, group.type_heads().items())
         if group.blobs:
             many("INSERT OR IGNORE INTO blob_names VALUES (?,?)", group.blobs)
-        for name, value in group.marks.items():
-            if value is None:
-                execute("DELETE FROM marks WHERE name = ?", (name,))
-            else:
-                execute(_MARK, (name, value))
+        if group.marks:
+            many(_MARK, [(name, value) for name, value in group.marks.items() if value is not None])
+            many("DELETE FROM marks WHERE name = ?", [(name,) for name, value in group.marks.items() if value is None])
         execute("COMMIT")
         if group.rows:
             self._head, self._hash, self._time = group.head, group.hash, group.now
