@@ -6,11 +6,11 @@ _LOOK_EVERY_S = 1.0
 
 
 class IdleClock:
-    """Counts the time without use, in seconds of the caller's clock; `due` is when to look again."""
+    """Counts the time without use, in seconds of the caller's clock, from the first answer on; `due`: look again."""
 
     def __init__(self, idle_s: float, now: float) -> None:
         self._idle_s = idle_s
-        self._last_use = now
+        self._last_use: float | None = None
         self.due = now + _LOOK_EVERY_S
 
     def is_due(self, now: float) -> bool:
@@ -22,6 +22,6 @@ class IdleClock:
 
     def used(self, count: int, now: float) -> bool:
         """Take in how many use it now; True once nobody has for so long."""
-        if count:
+        if count or self._last_use is None:
             self._last_use = now
         return now - self._last_use >= self._idle_s

@@ -15,9 +15,11 @@ from typing import BinaryIO
 import msgspec
 
 from .errors import UnknownProcess
-from .process_output import READ_BYTES, LineSplitter
+from .process_output import LINE_BYTES_MAX, READ_BYTES, LineSplitter
 
 _SUFFIX = ".log"
+#: A line and the time before it.
+_ENTRY_BYTES_MAX = LINE_BYTES_MAX + 64
 
 
 class LogLine(msgspec.Struct, frozen=True, order=True):
@@ -35,7 +37,7 @@ class _Followed:
     name: str
     path: Path
     file: BinaryIO
-    splitter: LineSplitter = field(default_factory=LineSplitter)
+    splitter: LineSplitter = field(default_factory=lambda: LineSplitter(_ENTRY_BYTES_MAX))
 
 
 class LogFolder:

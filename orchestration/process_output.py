@@ -22,18 +22,19 @@ _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines without their end; holds at most one unfinished line."""
+    """Cuts a stream of bytes into lines without their end; holds at most one unfinished line of bytes_max."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = LINE_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the lines that chunk completes; a line beyond the bound comes in pieces."""
         *whole, self._rest = (self._rest + chunk).split(b"\n")
-        lines = [piece for line in whole for piece in _pieces(line.removesuffix(b"\r"))]
-        while len(self._rest) > LINE_BYTES_MAX:
-            lines.append(self._rest[:LINE_BYTES_MAX])
-            self._rest = self._rest[LINE_BYTES_MAX:]
+        lines = [piece for line in whole for piece in self._pieces(line.removesuffix(b"\r"))]
+        while len(self._rest) > self._bytes_max:
+            lines.append(self._rest[: self._bytes_max])
+            self._rest = self._rest[self._bytes_max :]
         return lines
 
     def rest(self) -> list[bytes]:
@@ -41,11 +42,10 @@ class LineSplitter:
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
 
-
-def _pieces(line: bytes) -> list[bytes]:
-    if len(line) <= LINE_BYTES_MAX:
-        return [line]
-    return [line[start : start + LINE_BYTES_MAX] for start in range(0, len(line), LINE_BYTES_MAX)]
+    def _pieces(self, line: bytes) -> list[bytes]:
+        if len(line) <= self._bytes_max:
+            return [line]
+        return [line[start : start + self._bytes_max] for start in range(0, len(line), self._bytes_max)]
 
 
 class LogFile:

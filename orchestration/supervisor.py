@@ -208,8 +208,8 @@ class Supervisor:
             self.table.exited(exit.key, exit.status, now, {"rss_bytes": exit.rss_bytes})
             if entry.spec.rank == RANK_BUS and exit.status in _HOPELESS_BUS_EXITS:
                 self.table.give_up(exit.key, now)
-            again = f", again in {self.table.entries[exit.key].spec.restart.delay(entry.attempts):g} s"
-            self.say(f"{exit.key} ended ({describe_exit(exit.status)}){again if entry.state == 'backoff' else ''}")
+            again = f", again in {entry.spec.restart.delay(entry.attempts):g} s" if entry.state == "backoff" else ""
+            self.say(f"{exit.key} ended ({describe_exit(exit.status)}){again}")
         self._on_births(lost)
         self.family.sweep(self._instances)
         for instance in self.family.gone():

@@ -21,6 +21,7 @@ from twelvefold.eventstore.event import Event
 from twelvefold.eventstore.reader import LogReader
 
 SCRIPTS = Path(sys.executable).parent
+COMMAND = str(SCRIPTS / "twelvefold")
 ECHO = '''
 import os
 import twelvefold as tf
@@ -62,7 +63,7 @@ class Project:
     def run(self, *arguments: str, status: int = 0, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which must have this status."""
         done = subprocess.run(
-            ["twelvefold", *arguments],
+            [COMMAND, *arguments],
             cwd=self.folder,
             env=self.environ,
             capture_output=True,
@@ -78,7 +79,7 @@ class Project:
         """Start a command in a session of its own, its output in `out.txt` and `err.txt` of the project."""
         with (self.folder / "out.txt").open("ab") as out, (self.folder / "err.txt").open("ab") as err:
             process = subprocess.Popen(
-                ["twelvefold", *arguments],
+                [COMMAND, *arguments],
                 cwd=self.folder,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
@@ -92,7 +93,7 @@ class Project:
     def ps(self) -> dict[str, dict[str, Any]]:
         """What `ps --json` says, by name; nothing while there is no answer."""
         done = subprocess.run(
-            ["twelvefold", "ps", "--json"],
+            [COMMAND, "ps", "--json"],
             cwd=self.folder,
             env=self.environ,
             capture_output=True,
@@ -123,7 +124,7 @@ class Project:
     def said(self, name: str) -> list[str]:
         """The lines that a process has printed so far."""
         done = subprocess.run(
-            ["twelvefold", "logs", name, "--jsonl"], cwd=self.folder, env=self.environ, capture_output=True, check=False
+            [COMMAND, "logs", name, "--jsonl"], cwd=self.folder, env=self.environ, capture_output=True, check=False
         )
         return [json.loads(line)["text"] for line in done.stdout.splitlines()]
 
