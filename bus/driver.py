@@ -55,6 +55,7 @@ class Driver:
         self._poller.register(self._dealer, zmq.POLLIN)
         self._poller.register(self._wake, zmq.POLLIN)
         self._blocked = False
+        self._closing = False
         self._paused_until = 0.0
 
     def wake(self) -> None:
@@ -81,7 +82,7 @@ class Driver:
                     self.wake()
                 fresh = False
                 left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                if self._closing or (left is not None and left <= 0):
                     return False
                 self._waiters += 1
                 self._changed.wait(left)
@@ -103,7 +104,7 @@ class Driver:
             with self.state:
                 if done():
                     return True
-                if deadline is not None and now >= deadline:
+                if self._closing or (deadline is not None and now >= deadline):
                     return False
                 self._unpause(now)
                 if done():
@@ -125,7 +126,7 @@ class Driver:
     def turn(self) -> None:
         """Send and receive what can be at once, without waiting, unless another thread is driving."""
         with self.state:
-            if self._driver:
+            if self._driver or self._closing:
                 if self._polling:
                     self.wake()
                 return
@@ -207,8 +208,14 @@ class Driver:
             self._sub.set(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, prefix)
 
     def close(self, linger_s: float) -> None:
-        """Send what is ready and close the sockets; only when nobody drives any more."""
+        """Send what is ready and close the sockets, once the thread that drives has left; whoever waits gets False."""
         with self.state:
+            self._closing = True
+            while self._driver not in (0, threading.get_ident()):
+                self.wake()
+                self._waiters += 1
+                self._changed.wait(1.0)
+                self._waiters -= 1
             self._pump()
             self._dealer.close(linger=int(linger_s * 1000))
             if self._sub is not None:

@@ -80,6 +80,8 @@ class Serving:
             return ticket.value
         with self._state:
             machine.give_up(ticket)
+        if self._closed:
+            raise ClientClosed
         if machine.failure is not None:
             raise machine.failure
         assert not done

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from twelvefold.bus.errors import BusNotRunning, GroupConflict, ReservedFamily
+from twelvefold.bus.errors import BusNotRunning, ClientClosed, GroupConflict, ReservedFamily
 from twelvefold.eventstore.errors import VersionConflict
 from twelvefold.eventstore.event import new_event
 
@@ -111,3 +111,23 @@ def test_no_bus_is_an_error_with_help(bus_home_stopped: Any) -> None:
     with pytest.raises(BusNotRunning) as caught:
         client.emit("demo.happened")
     assert "twelvefold up" in (caught.value.help() or "")
+
+
+def test_closing_wakes_every_thread_that_waits(bus_home_stopped: Any) -> None:
+    """A client closed by one thread ends the waits of others with ClientClosed, and leaves nothing hanging."""
+    client = bus_home_stopped.client(timeout_s=60)
+    errors: list[BaseException] = []
+
+    def emit() -> None:
+        try:
+            client.emit("demo.happened")
+        except ClientClosed as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=emit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    client.close()
+    for thread in threads:
+        thread.join(30)
+    assert len(errors) == 3
