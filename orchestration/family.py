@@ -49,13 +49,17 @@ class Birth:
 
 @dataclass
 class Family:
-    """All children of this process. `open_output` makes the pipe that a place's new process prints into."""
+    """All children of this process. `open_output` makes the pipe that a place's new process prints into.
+
+    `forget_zygote` is called before the zygote's descriptor is closed, as its number may be another's at once.
+    """
 
     environ: Mapping[str, str]
     cwd: str
     agent_entry: str
     open_output: Callable[[str], OutputPipe]
     say: Callable[[str], None]
+    forget_zygote: Callable[[], None]
     zygote: ZygoteClient | None = None
     pids: dict[int, str] = field(default_factory=dict)
     _forking: dict[str, str] = field(default_factory=dict)
@@ -176,6 +180,7 @@ class Family:
         """Take leave of a dead zygote: hand out what it had answered, and the rest as lost."""
         assert self.zygote is not None
         answered = self.births()
+        self.forget_zygote()
         self.zygote.close()
         self.zygote = None
         if self._may_fork:

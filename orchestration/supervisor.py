@@ -50,7 +50,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._console = console
         self.pump = OutputPump(self._selector, Path(plan.home) / "logs", console)
-        self.family = Family(environ, plan.cwd, plan.agent_entry, self.pump.open, self.say)
+        self.family = Family(environ, plan.cwd, plan.agent_entry, self.pump.open, self.say, self._forget_zygote)
         self._instances: dict[str, str] = {}
         self._bus_stream = ""
         self._zygote_fd = -1
@@ -240,16 +240,18 @@ class Supervisor:
     def _watch_zygote(self) -> None:
         """Poll the zygote's socket, whichever it is now, for what it is wanted for now."""
         zygote = self.family.zygote
-        fd = zygote.fileno() if zygote is not None else -1
-        if self._zygote_fd not in (-1, fd):
-            self._selector.unregister(self._zygote_fd)
-            self._zygote_fd = -1
         if zygote is None:
             return
+        fd = zygote.fileno()
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if zygote.wants_to_write else 0)
         change: Callable[..., Any] = self._selector.modify if self._zygote_fd == fd else self._selector.register
         change(fd, events, self._on_zygote)
         self._zygote_fd = fd
+
+    def _forget_zygote(self) -> None:
+        if self._zygote_fd != -1:
+            self._selector.unregister(self._zygote_fd)
+            self._zygote_fd = -1
 
     def _on_zygote(self) -> None:
         if self.family.zygote is not None:
