@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from .stragglers import kill_adopted
 from .zygote_client import ZygoteClient
 
 _ZYGOTE_TRIES_MAX = 3
+_ZYGOTE_READY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,16 @@ class Exit:
 
 @dataclass
 class Birth:
-    """An answer of the zygote: the pid of a place's new agent, or why there is none; `instance` as it was asked for."""
+    """An answer of the zygote: the pid of a place's new agent, or why there is none; `instance` as it was asked for.
+
+    `lost` says that there will be no answer, as the zygote has died.
+    """
 
     key: str
     instance: str
     pid: int = 0
     error: str = ""
+    lost: bool = False
 
 
 @dataclass
@@ -66,6 +72,7 @@ class Family:
     _unclaimed: dict[int, tuple[int, int]] = field(default_factory=dict)
     _ending: dict[int, str] = field(default_factory=dict)
     _zygote_tries: int = 0
+    _zygote_due: float | None = None
 
     def __post_init__(self) -> None:
         # Whoever called us by `exec` may have had children; they are not ours to end.
@@ -84,9 +91,22 @@ class Family:
             if self._zygote_tries > _ZYGOTE_TRIES_MAX:
                 self._do_without_zygote("it died at its start again and again")
                 return
+            self._zygote_due = time.monotonic() + _ZYGOTE_READY_S
             pipe = self.open_output("zygote")
             self.zygote = ZygoteClient(self.agent_entry, self.environ, self.cwd, pipe.writer)
             pipe.give_away()
+
+    def zygote_due(self) -> float | None:
+        """Return by when (monotonic) the zygote must be ready, None where it is or there is none."""
+        return None if self.zygote is None or self.zygote.ready else self._zygote_due
+
+    def check_zygote(self) -> None:
+        """Do without a zygote that doesn't get ready: what is imported into it hangs."""
+        due = self.zygote_due()
+        if due is not None and due <= time.monotonic() and self._may_fork:
+            self._do_without_zygote(f"it was not ready within {_ZYGOTE_READY_S:g} s")
+            self._zygote_due = None
+            self.end_zygote()
 
     def begin(self, spec: ProcessSpec, instance: str) -> int | None:
         """Start a place's process; return its pid, or None where the zygote will tell it (see `births`)."""
@@ -185,7 +205,7 @@ class Family:
         self.zygote = None
         if self._may_fork:
             self.say(f"zygote ended ({describe_exit(status)}); agents are unhurt, it starts again when needed")
-        lost = [Birth(key, instance, error="the zygote died") for key, instance in self._forking.items()]
+        lost = [Birth(key, instance, lost=True) for key, instance in self._forking.items()]
         self._forking.clear()
         return answered + lost
 

@@ -182,6 +182,16 @@ class ProcessTable:
         if entry.state == "stopping":
             self._ask_to_stop(entry, now)
 
+    def unborn(self, key: str, now: float) -> None:
+        """Take note that a Spawn came to nothing through no fault of its own: it is repeated, if still wished."""
+        entry = self.entries[key]
+        entry.spawning = False
+        if entry.state == "stopping" or self.shutting_down:
+            self._to_stop.pop(key, None)
+            self._stopped(entry, now)
+        else:
+            self._enqueue(entry, now)
+
     def ready(self, key: str, now: float) -> None:
         """Take note that a process says, by its first sign of life, that it works."""
         entry = self.entries[key]

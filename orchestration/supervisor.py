@@ -121,11 +121,12 @@ class Supervisor:
     def _timeout(self) -> float | None:
         """Return for how long nothing needs to be done unless something happens."""
         idle_due = self._idle.due if self._idle is not None else None
-        dues = [due for due in (self.table.due(), idle_due) if due is not None]
+        dues = [due for due in (self.table.due(), idle_due, self.family.zygote_due()) if due is not None]
         return max(0.0, min(dues) - time.monotonic()) if dues else None
 
     def _step(self) -> None:
         """Let the table decide, and carry it out, until it wants nothing more for now."""
+        self.family.check_zygote()
         if self._idle is not None and self._idle.is_due(time.monotonic()):
             self._link.ask_usage()
         while commands := self.table.step(time.monotonic()):
@@ -167,9 +168,9 @@ class Supervisor:
         for birth in births:
             if birth.pid:
                 self._born(birth.key, birth.instance, birth.pid)
-            elif birth.error == "the zygote died":
+            elif birth.lost:
                 self._instances.pop(birth.instance, None)
-                self._spawn(birth.key)
+                self.table.unborn(birth.key, time.monotonic())
             else:
                 self._stillborn(birth)
 
@@ -231,7 +232,7 @@ class Supervisor:
                     elif not self.family.is_ending(instance):
                         self._link.gone(instance)
                 case bus_link.Usage(count):
-                    if self._idle is not None and self._idle.used(count, now):
+                    if self._idle is not None and self._idle.used(count, now) and not self.table.shutting_down:
                         self.say("no run is open and no client here: ending")
                         self.shut_down(0)
                 case bus_link.Trouble(text):
@@ -277,6 +278,7 @@ class Supervisor:
                     self.shut_down(128 + number)
                 else:
                     self.say("killing everything")
+                    self.family.end_zygote()
                     self.table.kill_all(time.monotonic())
         self._reap()
 

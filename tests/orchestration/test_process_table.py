@@ -193,6 +193,22 @@ def test_a_stop_before_the_process_is_born_reaches_it() -> None:
     assert Signal("bus.1", "SIGTERM") in table.step(0.1)
 
 
+def test_a_birth_that_came_to_nothing_is_repeated_or_forgotten() -> None:
+    """When the zygote dies over a request, the place is spawned again; in a shutdown it counts as stopped."""
+    table = ProcessTable()
+    table.add(BUS, 0.0)
+    table.start("bus.1", 0.0)
+    assert table.step(0.0) == [Spawn("bus.1")]
+    table.unborn("bus.1", 0.1)
+    assert table.step(0.1) == [Spawn("bus.1")]
+    table.shut_down(0.2)
+    assert table.step(0.2) == []
+    assert not table.settled()
+    table.unborn("bus.1", 0.3)
+    assert table.step(0.3) == []
+    assert table.settled()
+
+
 INPUTS = st.lists(
     st.tuples(
         st.sampled_from(["start", "stop", "restart", "remove", "ready", "exit", "kill", "wait", "down", "kill_all"]),
