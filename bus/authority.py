@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
+from ..eventstore.names import NAME_LENGTH_MAX
 from .errors import ReservedFamily
 
 ROLES = ("client", "agent", "orchestrator", "supervisor")
@@ -29,6 +30,9 @@ class _TaskPath(msgspec.Struct):
     path: str
 
 
+#: Types and streams that were found free, so that most events need no splitting; bounded.
+_free: set[str] = {""}
+_FREE_MAX = 20_000
 _RUN_STREAM = re.compile(r"run\.[0-9a-f]{32}")
 _decode_path = msgspec.json.Decoder(_TaskPath).decode
 
@@ -44,14 +48,32 @@ def task_stream(event: Event) -> str | None:
     return f"task.{event.run}.{path}"
 
 
+def is_free(events: Sequence[NewEvent]) -> bool:
+    """Tell whether all of these events are free: anybody may append them."""
+    for event in events:
+        if (event.type not in _free and not _is_free_name(event.type)) or (
+            event.stream not in _free and not _is_free_name(event.stream)
+        ):
+            return False
+    return True
+
+
+def _is_free_name(name: str) -> bool:
+    if name.partition(".")[0] in RESERVED:
+        return False
+    if len(name) <= NAME_LENGTH_MAX:
+        if len(_free) >= _FREE_MAX:
+            _free.clear()
+        _free.add(name)
+    return True
+
+
 def judge(role: str, events: Sequence[NewEvent], holds: Mapping[Any, str | None]) -> ReservedFamily | None:
     """Return why a sender may not append these events, or None where it may.
 
     The values of `holds` are the task streams that the sender's deliveries open to it.
     """
-    types = {event.type.partition(".")[0] for event in events}
-    streams = {event.stream.partition(".")[0] for event in events}
-    if RESERVED.isdisjoint(types) and RESERVED.isdisjoint(streams):
+    if is_free(events):
         return None
     task_streams = {stream for stream in holds.values() if stream is not None}
     for event in events:

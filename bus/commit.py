@@ -28,6 +28,8 @@ class Commit:
         self._types: set[str] = set()
         self._appends: list[Append] = []
         self._dones: list[Done] = []
+        #: The transaction that is being gathered, counted from 1.
+        self.turn = 1
         self.commits = 0
         self.events = 0
         self.batch_max = 0
@@ -42,24 +44,13 @@ class Commit:
         self._appends.append(append)
         self._dones.append(done)
 
-    def propose_whole(self, append: Append, done: Done) -> None:
-        """Like `propose`, but the marks are committed even where all events stood in the log before."""
-
-        def judged(result: Appended | TwelvefoldError) -> None:
-            if isinstance(result, TwelvefoldError) or result.fresh or not append.events or not append.marks:
-                done(result)
-                return
-            marks = Append(marks=append.marks, source=append.source)
-            self.propose(marks, lambda kept: done(kept if isinstance(kept, TwelvefoldError) else result))
-
-        self.propose(append, judged)
-
     def flush(self) -> list[Event]:
         """Commit what was proposed, and what `done`s propose in turn; return the new events in the log's order."""
         fresh: list[Event] = []
         while self._appends:
             appends, dones = self._appends, self._dones
             self._appends, self._dones = [], []
+            self.turn += 1
             self._learn(self._types)
             self._types.clear()
             try:

@@ -1,8 +1,9 @@
 """What a group has settled, in a form that costs one small mark a settle and can be read again after a crash. Pure.
 
-A settle writes one *slot* mark (position and fence) in its own append, so that a refused settle leaves no trace and
-no settle depends on another. Slots are a ring: now and then a *baseline* mark says everything up to a position is
-settled but the positions listed, and older slots may be overwritten. Names of marks: `<key>`, `<key>/<slot>`.
+A settle writes its position and fence into the *slot* of its transaction, which it shares with the others that stand:
+a refused settle leaves no trace, and a transaction costs one small mark. Slots are a ring: now and then a *baseline*
+mark says everything up to a position is settled but the positions listed, and older slots may be overwritten. Names
+of marks: `<key>`, `<key>/<slot>`.
 
 Invariant: a position is settled exactly if the baseline covers it or a slot names it.
 """
@@ -13,11 +14,15 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from ..eventstore.log import JOINT
 from .wire import Fence
 
-SLOTS = 4096
-#: A baseline is due after this many settles; the rest of the ring is room for what one commit holds.
-BASELINE_EVERY = 1024
+SLOTS = 1024
+#: A baseline is due after so many settles, or so many slots (half of the ring).
+BASELINE_SETTLES = 2048
+BASELINE_SLOTS = SLOTS // 2
+#: So many settles are remembered by their fence, so that a resent one is answered as the first was.
+RECENT_MAX = 8192
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -50,15 +55,25 @@ class Progress:
         #: … and settled positions above it, to be skipped when they are loaded.
         self.skip: set[int] = set()
         self.settled_max = after
-        self.since_baseline = 0
+        #: A baseline is wanted before the next slot: after a start it is not known how many were used.
+        self.is_long = False
+        self._settles = 0
+        self._baseline_at = 0
         self._serial = 0
+        self._turn = 0
+        self._slot = ""
         self._recent: dict[int, Fence] = {}
 
-    def slot_mark(self, position: int, fence: Fence) -> tuple[str, str]:
-        """Return the mark that settles a position, to be committed with its results."""
-        serial = self._serial = self._serial + 1
-        self.since_baseline += 1
-        return f"{self.prefix}/{serial % SLOTS:04d}", f"{serial} {position} {fence[0]} {fence[1]}"
+    def slot_text(self, turn: int, position: int, fence: Fence) -> tuple[str, str]:
+        """Return the mark and what to join to it that settles a position; `turn` is new for each transaction."""
+        if turn != self._turn:
+            self._turn = turn
+            self._serial += 1
+            self._slot = f"{self.prefix}/{self._serial % SLOTS:04d}"
+        self._settles += 1
+        if self._settles >= BASELINE_SETTLES or self._serial - self._baseline_at >= BASELINE_SLOTS:
+            self.is_long = True
+        return self._slot, f"{self._serial} {position} {fence[0]} {fence[1]}"
 
     def continue_after(self, serial: int) -> None:
         """Have the next slot follow this one."""
@@ -67,7 +82,7 @@ class Progress:
     def settled(self, position: int, fence: Fence) -> None:
         """Note that a settle has been committed."""
         recent = self._recent
-        if len(recent) >= SLOTS:
+        if len(recent) >= RECENT_MAX:
             del recent[next(iter(recent))]
         recent[position] = fence
         if position > self.settled_max:
@@ -83,7 +98,9 @@ class Progress:
         `unsettled` are the known positions whose settle has not been committed, `loaded` is how far they are known.
         """
         upto = min(self.settled_max, loaded)
-        self.since_baseline = 0
+        self.is_long = False
+        self._settles = 0
+        self._baseline_at = self._serial
         open = sorted(position for position in unsettled if position <= upto)
         text = _encode(Baseline(self.pattern, self.after, upto, open, sorted(self.skip)))
         return self.prefix, text.decode()
@@ -96,8 +113,9 @@ def restore(prefix: str, marks: Mapping[str, str]) -> Progress:
     progress.upto = progress.settled_max = baseline.upto
     still_open = set(baseline.open)
     progress.skip.update(baseline.done)
-    slots = sorted(tuple(map(int, text.split(" "))) for name, text in marks.items() if name != prefix)
-    for serial, position, incarnation, counter in slots:
+    texts = [text.split(JOINT) for name, text in marks.items() if name != prefix]
+    settles = sorted(tuple(map(int, text.split(" "))) for slot in texts for text in slot)
+    for serial, position, incarnation, counter in settles:
         # The ring goes on where it stopped: the latest settles are the ones whose acks may have got lost.
         progress.continue_after(serial)
         progress.settled(position, (incarnation, counter))
@@ -106,6 +124,5 @@ def restore(prefix: str, marks: Mapping[str, str]) -> Progress:
         else:
             still_open.discard(position)
     progress.open = sorted(still_open)
-    # A new baseline comes before the next slot: how many were used since the last one is not known.
-    progress.since_baseline = SLOTS
+    progress.is_long = True
     return progress

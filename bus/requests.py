@@ -141,23 +141,24 @@ class Requests:
     # --- appends ------------------------------------------------------------------------------------------------------
 
     def _post(self, session: Session, post: Post) -> None:
+        settle = self._broker.settling.settle
         for request in post.requests:
-            fault = self._request_fault(session, request)
+            is_free = authority.is_free(request.events)
+            fault = self._request_fault(session, request, is_free)
             if fault is not None:
                 self._refuse(session, request.seq, fault)
                 continue
             expected = request.expected
-            first = authority.first_of_run(request.events) if session.role != "orchestrator" else None
-            if first:
-                expected = {**expected, **first}
+            if not is_free and session.role != "orchestrator":
+                expected = {**expected, **authority.first_of_run(request.events)}
             append = Append(
                 events=request.events, expected_version=expected, source=session.instance, marks=request.marks
             )
             done = partial(self._appended, session, request)
             if request.settle is not None:
-                if not self._broker.settling.settle(session, request.settle, append, done):
+                if not settle(session, request.settle, append, done):
                     self._broker.finish()
-                    self._broker.settling.settle(session, request.settle, append, done)
+                    settle(session, request.settle, append, done)
             elif request.withdraw:
                 # Settles that came before it in this turn are decided first.
                 self._broker.finish()
@@ -165,13 +166,13 @@ class Requests:
             else:
                 self._broker.commit.propose(append, done)
 
-    def _request_fault(self, session: Session, request: Request) -> TwelvefoldError | None:
-        role, events = session.role, request.events
+    def _request_fault(self, session: Session, request: Request, is_free: bool) -> TwelvefoldError | None:
+        role, events, settle = session.role, request.events, request.settle
         # A settle of what isn't held any more appends nothing: `settling` says whether it is repeated or stale.
-        ended = request.settle is not None and (request.settle.key, request.settle.position) not in session.holds
-        fault: TwelvefoldError | None = None if ended else authority.judge(role, events, session.holds)
-        if fault is not None:
-            return fault
+        if not is_free and (settle is None or (settle.key, settle.position) in session.holds):
+            fault = authority.judge(role, events, session.holds)
+            if fault is not None:
+                return fault
         if request.withdraw and role != "orchestrator":
             return BadRequest("only the orchestrator withdraws deliveries")
         for name in request.marks:
@@ -292,8 +293,8 @@ class Requests:
         marks: dict[str, str | None] = {}
         if keep.name:
             marks[_watch_mark(keep.name)] = f"{keep.position} {keep.pattern}"
-        append = Append(events=keep.events, marks=marks, source=session.instance)
-        self._broker.commit.propose_whole(append, partial(self._value_kept, session, keep.seq, keep.position))
+        append = Append(events=keep.events, marks=marks, source=session.instance, keeps_marks=True)
+        self._broker.commit.propose(append, partial(self._value_kept, session, keep.seq, keep.position))
 
     def _value_kept(self, session: Session, seq: int, value: int, result: Appended | TwelvefoldError) -> None:
         self._answer(session, seq, result if isinstance(result, TwelvefoldError) else value)

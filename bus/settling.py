@@ -7,19 +7,19 @@ here unless the caller knows that the first one has let go or is dead (`liveness
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent
 from ..eventstore.ids import derived_id
-from ..eventstore.log import Append, Appended, EventLog
+from ..eventstore.log import JOINT, Append, Appended, EventLog
 from .authority import task_stream
 from .commit import Commit, Done
 from .desk import Desk, history_mark
 from .errors import StaleDelivery
 from .groups import Group, Holding
-from .progress import BASELINE_EVERY
 from .sessions import Session, Sessions
 from .wire import Fence, Held, Withdrawn
 
@@ -67,17 +67,20 @@ class Settling:
             return False
         holding.settling = True
         marks = dict(append.marks)
-        marks.update(self._settling_marks(group, held.position, held.fence))
-
-        def settled(result: Appended | TwelvefoldError) -> None:
-            holding.settling = False
-            if not isinstance(result, TwelvefoldError):
-                self._end(group, held.position, held.fence)
-                self.settled += 1
-            done(result)
-
-        self._commit.propose_whole(msgspec.structs.replace(append, marks=marks), settled)
+        slot, text = self._slot_text(group, held.position, held.fence, marks)
+        settling = Append(
+            events=append.events, expected_version=append.expected_version, source=append.source, marks=marks,
+            joined={slot: text}, keeps_marks=True,
+        )  # fmt: skip
+        self._commit.propose(settling, partial(self._settled, group, holding, done))
         return True
+
+    def _settled(self, group: Group, holding: Holding, done: Done, result: Appended | TwelvefoldError) -> None:
+        holding.settling = False
+        if not isinstance(result, TwelvefoldError):
+            self._end(group, holding.event.position, holding.fence)
+            self.settled += 1
+        done(result)
 
     def _settled_before(self, held: Held, append: Append, done: Done) -> None:
         """Answer a settle that was resent because its ack got lost: its results are in the log."""
@@ -88,15 +91,15 @@ class Settling:
         else:
             done(StaleDelivery(held.key[2:], held.position))
 
-    def _settling_marks(self, group: Group, position: int, fence: Fence) -> dict[str, str | None]:
+    def _slot_text(self, group: Group, position: int, fence: Fence, marks: dict[str, str | None]) -> tuple[str, str]:
+        """Return what settles a position in the transaction that is being gathered; `marks` gets what else changes."""
         progress = group.progress
-        if progress.since_baseline >= BASELINE_EVERY:
+        if progress.is_long:
             mark = progress.baseline_mark(group.unsettled(), group.loaded)
             self._commit.propose(Append(marks=dict([mark])), _in_slots_still)
-        marks: dict[str, str | None] = dict([progress.slot_mark(position, fence)])
         if position in group.history:
             marks[history_mark(group.key, position)] = None
-        return marks
+        return progress.slot_text(self._commit.turn, position, fence)
 
     def _end(self, group: Group, position: int, fence: Fence) -> None:
         holding = group.held.get(position)
@@ -176,8 +179,10 @@ class Settling:
             self.parked += 1
             done(result)
 
-        marks = self._settling_marks(group, event.position, holding.fence)
-        self._commit.propose(Append(events=[parked], marks=marks, source="bus"), done_parking)
+        marks: dict[str, str | None] = {}
+        slot, text = self._slot_text(group, event.position, holding.fence, marks)
+        parking = Append(events=[parked], marks=marks, joined={slot: text}, source="bus", keeps_marks=True)
+        self._commit.propose(parking, done_parking)
 
     def _let_go(self, group: Group, holding: Holding) -> None:
         session = self._sessions.by_identity.get(holding.member.session)
@@ -189,6 +194,7 @@ class Settling:
     def append_withdrawing(self, append: Append, ids: list[bytes], done: Done) -> None:
         """Append, and with the same commit end the deliveries of the events with these ids, held or not."""
         marks = dict(append.marks)
+        joined: dict[str, str] = {}
         targets: list[tuple[Group, int]] = []
         for id in ids:
             event = self._log.event_of(id)
@@ -197,7 +203,8 @@ class Settling:
             group = self._desk.queue(event.to)
             position = event.position
             if position in group.held or position in group.pending or position > group.loaded:
-                marks.update(self._settling_marks(group, position, _WITHDRAWN))
+                slot, text = self._slot_text(group, position, _WITHDRAWN, marks)
+                joined[slot] = f"{joined[slot]}{JOINT}{text}" if slot in joined else text
                 targets.append((group, position))
 
         def withdrawn(result: Appended | TwelvefoldError) -> None:
@@ -209,7 +216,8 @@ class Settling:
                         self.released(group.key, position, attempts)
             done(result)
 
-        self._commit.propose_whole(msgspec.structs.replace(append, marks=marks), withdrawn)
+        whole = msgspec.structs.replace(append, marks=marks, joined=joined, keeps_marks=True)
+        self._commit.propose(whole, withdrawn)
 
     def _withdraw(self, group: Group, position: int) -> bool:
         """Drop a delivery whose withdrawal has been committed, and tell its holder; False where it has none."""

@@ -55,6 +55,7 @@ class Group:
         self.rows: list[Row] = []
         self.versions: dict[str, int] = {}
         self.marks: dict[str, str | None] = {}
+        self.joined: dict[str, list[str]] = {}
         self.blobs: list[tuple[str, int]] = []
         self.head = head
         self.hash = hash
@@ -71,7 +72,7 @@ class Group:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not self.rows and not self.marks
+        return not self.rows and not self.marks and not self.joined
 
     def judge(self, requests: Sequence[Append], known: Known | None) -> None:
         """Judge requests in turn; `known` holds the group's ids that the log has, or None to be optimistic."""
@@ -112,13 +113,16 @@ class Group:
 
     def _judge_one(self, request: Append, known: Known | None) -> Before | None:
         """Add one request's rows and return None, or add nothing and return its refusal or what was there before."""
-        if known is not None or request.expected_version or request.marks or len(request.events) != 1:
+        marks, joined = request.marks, request.joined
+        if known is not None or request.expected_version or marks or joined or len(request.events) != 1:
             fault = self._fault_of(request)
             if fault is not None:
                 return fault
         if known is not None:
             before = self._known_before(request, known)
             if before is not None:
+                if request.keeps_marks and isinstance(before, list):
+                    self._mark(marks, joined)
                 return before
         for stream, expected in request.expected_version.items():
             actual = self.version(stream)
@@ -127,13 +131,23 @@ class Group:
                     raise LooksKnown
                 return VersionConflict(stream, expected, actual)
         fault = self._add(request)
-        if fault is None:
-            self.marks.update(request.marks)
+        if fault is None and (marks or joined):
+            self._mark(marks, joined)
         return fault
+
+    def _mark(self, marks: Mapping[str, str | None], joined: Mapping[str, str]) -> None:
+        self.marks.update(marks)
+        for name, text in joined.items():
+            texts = self.joined.get(name)
+            if texts is None:
+                self.joined[name] = [text]
+            else:
+                texts.append(text)
 
     def _fault_of(self, request: Append) -> TwelvefoldError | None:
         """Judge the form of an append as a whole; its events' own form is judged where rows are made of them."""
-        fault = append_fault(request.source, request.marks)
+        marks = {**request.marks, **request.joined} if request.marks and request.joined else None
+        fault = append_fault(request.source, marks or request.marks or request.joined)
         if fault is None and len(request.events) > 1:
             ids = {event.id for event in request.events}
             if len(ids) < len(request.events):

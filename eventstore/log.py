@@ -16,6 +16,9 @@ import msgspec
 from .errors import TwelvefoldError
 from .event import Event, NewEvent
 
+#: Stands between the texts of a joined mark.
+JOINT = ";"
+
 
 class Append(msgspec.Struct, frozen=True, kw_only=True):
     """One atomic append: all of its events and marks are committed, or none is.
@@ -23,12 +26,18 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     Judged in this order: all ids known with equal content: their positions, nothing else is checked or written;
     some known, or content differs: DuplicateConflict; then `expected_version` (stream -> version before this append,
     0 for a stream that must not exist): VersionConflict. A mark of None is removed.
+
+    `joined` are texts that become one mark together with those that other appends of the same transaction give for that
+    name, in their order and with `JOINT` between them. With `keeps_marks`, marks and joined texts are committed also
+    where all events stood in the log before.
     """
 
     events: Sequence[NewEvent] = ()
     expected_version: Mapping[str, int] = {}
     source: str = ""
     marks: Mapping[str, str | None] = {}
+    joined: Mapping[str, str] = {}
+    keeps_marks: bool = False
 
 
 class Appended(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from . import chain
 from .check import append_fault, fault_of
 from .errors import DuplicateConflict, InvalidEvent, TwelvefoldError, VersionConflict
 from .event import Event, NewEvent
-from .log import Append, Appended
+from .log import JOINT, Append, Appended
 from .names import matches, prefixes
 
 
@@ -47,10 +47,13 @@ class MemoryLog:
     def append_many(self, requests: Sequence[Append]) -> list[Appended | TwelvefoldError]:
         """Judge each request in turn and keep all that stand; a refused one is returned as its error."""
         now = max(self._events[-1].time if self._events else 0, self._clock())
-        return [self._append(request, now) for request in requests]
+        joined: dict[str, list[str]] = {}
+        results = [self._append(request, now, joined) for request in requests]
+        self._marks.update((name, JOINT.join(texts)) for name, texts in joined.items())
+        return results
 
-    def _append(self, request: Append, now: int) -> Appended | TwelvefoldError:
-        fault = append_fault(request.source, request.marks)
+    def _append(self, request: Append, now: int, joined: dict[str, list[str]]) -> Appended | TwelvefoldError:
+        fault = append_fault(request.source, {**request.marks, **request.joined})
         ids = [event.id for event in request.events]
         if len(set(ids)) < len(ids):
             second = next(index for index, id in enumerate(ids) if id in ids[:index])
@@ -65,6 +68,8 @@ class MemoryLog:
             for new, old in zip(request.events, found, strict=True):
                 if not same_content(new, old):
                     return DuplicateConflict(new.id.hex(), old.position)
+            if request.keeps_marks:
+                self._mark(request, joined)
             return Appended(found, fresh=False)
         for some in known:
             if some is not None:
@@ -72,12 +77,17 @@ class MemoryLog:
         for stream, expected in request.expected_version.items():
             if self.version(stream) != expected:
                 return VersionConflict(stream, expected, self.version(stream))
+        self._mark(request, joined)
+        return Appended([self._add(event, request.source, now) for event in request.events], fresh=True)
+
+    def _mark(self, request: Append, joined: dict[str, list[str]]) -> None:
         for name, value in request.marks.items():
             if value is None:
                 self._marks.pop(name, None)
             else:
                 self._marks[name] = value
-        return Appended([self._add(event, request.source, now) for event in request.events], fresh=True)
+        for name, text in request.joined.items():
+            joined.setdefault(name, []).append(text)
 
     def _add(self, new: NewEvent, source: str, now: int) -> Event:
         stream = new.stream or new.type.partition(".")[0]

@@ -20,7 +20,7 @@ from .checkpoint import Checkpointer
 from .errors import TwelvefoldError
 from .event import Event
 from .lock import FileLock
-from .log import Append, Appended
+from .log import JOINT, Append, Appended
 from .storage_errors import CorruptLog, LogCutShort, LogNotAccessible, StorageFailed
 
 Question = TypeVar("Question")
@@ -201,6 +201,8 @@ class SqliteLog:
             many(_HEADS, group.type_heads().items())
         if group.blobs:
             many("INSERT OR IGNORE INTO blob_names VALUES (?,?)", group.blobs)
+        if group.joined:
+            many(_MARK, [(name, JOINT.join(texts)) for name, texts in group.joined.items()])
         if group.marks:
             many(_MARK, [(name, value) for name, value in group.marks.items() if value is not None])
             many("DELETE FROM marks WHERE name = ?", [(name,) for name, value in group.marks.items() if value is None])

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from twelvefold.bus.groups import Group
-from twelvefold.bus.progress import BASELINE_EVERY, Progress, restore
+from twelvefold.bus.progress import Progress, restore
 from twelvefold.bus.wire import Fence
 from twelvefold.eventstore.event import Event
+from twelvefold.eventstore.log import JOINT
 
 
 def event(position: int) -> Event:
@@ -19,9 +20,12 @@ def event(position: int) -> Event:
 class GroupMachine(RuleBasedStateMachine):
     """Adds, hands out, settles, fails, withdraws and crashes at random; only the marks are durable."""
 
-    @initialize(every=st.sampled_from([1, 3, BASELINE_EVERY]))
+    @initialize(every=st.sampled_from([1, 3, 10_000]))
     def start(self, every: int) -> None:
         self.every = every
+        self.settles = 0
+        self.turn = 1
+        self.slots: dict[str, str] = {}
         self.marks: dict[str, str] = {}
         self.log: list[Event] = []
         self.done: set[int] = set()
@@ -35,11 +39,20 @@ class GroupMachine(RuleBasedStateMachine):
 
     def _settle(self, position: int, fence: Fence) -> None:
         progress = self.group.progress
-        if progress.since_baseline >= self.every:
+        self.settles += 1
+        if progress.is_long or self.settles % self.every == 0:
             self.marks.update([progress.baseline_mark(self.group.unsettled(), self.group.loaded)])
-        self.marks.update([progress.slot_mark(position, fence)])
+        slot, text = progress.slot_text(self.turn, position, fence)
+        self.slots[slot] = self.slots[slot] + JOINT + text if slot in self.slots else text
+        self.marks.update(self.slots)
         progress.settled(position, fence)
         self.done.add(position)
+
+    @rule()
+    def commit(self) -> None:
+        """What is settled from here on is in another transaction."""
+        self.turn += 1
+        self.slots.clear()
 
     @rule(gap=st.integers(1, 3))
     def append(self, gap: int) -> None:
@@ -105,6 +118,7 @@ class GroupMachine(RuleBasedStateMachine):
         head = self.log[-1].position if self.log else 0
         progress = restore("q/work", self.marks)
         self.incarnation += 1
+        self.commit()
         self.group = Group("q/work", "work", progress, frozen_upto=head, loaded=0)
         for found in self.log:
             if found.position in progress.open or found.position > progress.upto:

@@ -15,7 +15,7 @@ from twelvefold.eventstore.errors import (
     VersionConflict,
 )
 from twelvefold.eventstore.event import NewEvent
-from twelvefold.eventstore.log import Append, EventLog
+from twelvefold.eventstore.log import JOINT, Append, EventLog
 from twelvefold.eventstore.memory_log import MemoryLog
 
 RUN = "0" * 31 + "1"
@@ -268,6 +268,29 @@ def test_marks_change_with_their_append_or_not_at_all(log: EventLog, fact: Any) 
     assert log.marks("run/") == {"run/b": "1", "run/c": "ü"}
     assert list(log.marks()) == ["rum", "run/b", "run/c"]
     assert log.head == 1
+
+
+def test_joined_texts_of_one_transaction_become_one_mark(log: EventLog, fact: Any) -> None:
+    """The texts of the appends that stand are joined in their order; a later transaction writes the mark anew."""
+    log.append_many([
+        Append(events=[fact()], joined={"slot": "1"}),
+        Append(events=[fact()], joined={"slot": "no"}, expected_version={"demo": 9}),
+        Append(joined={"slot": "2", "other": "ü"}, marks={"m": "1"}),
+    ])  # fmt: skip
+    assert log.marks() == {"slot": f"1{JOINT}2", "other": "ü", "m": "1"}
+    log.append(Append(events=[fact()], joined={"slot": "3"}))
+    assert log.marks("slot") == {"slot": "3"}
+
+
+def test_marks_may_be_kept_although_the_events_stood_before(log: EventLog, fact: Any) -> None:
+    """A resent append changes marks only where it says so, and not where it is refused."""
+    known = [fact(), fact()]
+    log.append(Append(events=known))
+    again = log.append(Append(events=known, marks={"m": "1"}, joined={"slot": "1"}, keeps_marks=True))
+    assert (again.fresh, log.marks()) == (False, {"m": "1", "slot": "1"})
+    log.append(Append(events=known, marks={"m": "2"}, joined={"slot": "2"}))
+    log.append_many([Append(events=[known[0], fact()], marks={"m": "3"}, joined={"slot": "3"}, keeps_marks=True)])
+    assert (log.head, log.marks()) == (2, {"m": "1", "slot": "1"})
 
 
 def test_an_append_of_nothing_is_nothing(log: EventLog) -> None:
