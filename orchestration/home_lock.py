@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -34,12 +35,17 @@ class HomeLock:
     def acquire(cls, home: Path, holder: Holder) -> HomeLock:
         """Take the lock of a home; raises AlreadyUp with the pid of who has it."""
         fd = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            other = holder_of(home)
-            raise AlreadyUp(str(home), other.pid if other else 0) from None
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                other = holder_of(home)
+                if other is not None:
+                    os.close(fd)
+                    raise AlreadyUp(str(home), other.pid) from None
+                # Somebody is only looking who has it, which takes a moment of the lock.
+                time.sleep(0.001)
         os.ftruncate(fd, 0)
         os.pwrite(fd, msgspec.json.encode(holder), 0)
         return cls(fd)
