@@ -8,7 +8,6 @@ events they belong to (progress of groups and watches, open runs, the bus's inca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -96,9 +95,6 @@ class EventLog(Protocol):
 
     def stats(self) -> Mapping[str, int | str]:
         """Return figures about the storage (head, sizes), for health and metrics."""
-
-    def backup(self, target: Path) -> None:
-        """Write a consistent copy to a new file while the log stays in use."""
 
     def close(self) -> None:
         """Release the file and its lock."""

@@ -1,7 +1,7 @@
 """The log in memory: the contract in its plainest form.
 
 For tests, dry runs and as the model that the SQLite log is compared with. Keeps every promise of `log.EventLog` but
-durability; `backup` is refused, as there is no file.
+durability.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -153,10 +152,6 @@ class MemoryLog:
     def stats(self) -> dict[str, int]:
         """Return the head; there is no file to tell of."""
         return {"head": self.head}
-
-    def backup(self, target: Path) -> None:
-        """Refuse: what lives in memory only has nothing to copy a file from."""
-        raise NotImplementedError(f"a log in memory cannot be backed up to {target}")
 
     def close(self) -> None:
         """Do nothing: memory is all there is to release."""
