@@ -19,7 +19,7 @@ from .context import TaskContext
 from .edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, unsafe_path
 from .git import Git, check_commit
 from .issue import Issue, parse_issue
-from .issue_pairs import Problem
+from .issue_statement import Problem
 from .response import Evidence, ToolResponse
 from .store import Stores, find_repository
 from .workspace import Workspace, Workspaces

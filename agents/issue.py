@@ -14,10 +14,13 @@ from collections.abc import Collection
 import msgspec
 
 from .edits import Edit
+from .issue_asides import without_asides
 from .issue_blocks import Block, read
 from .issue_diff import find_diffs, is_diff
-from .issue_pairs import Pair, Problem, find_pairs
+from .issue_files import find_files
+from .issue_pairs import find_pairs
 from .issue_paths import Scope, choose, listed_files
+from .issue_statement import Pair, Problem
 
 #: What a status may say of an issue that is over; such an issue asks for nothing any more.
 _OVER = re.compile(
@@ -62,14 +65,18 @@ def parse_issue(text: str, name: str = "") -> Issue:
     """Read an issue's Markdown; any text is a valid issue. `name` (a file's) serves where it has no title."""
     document = read(text)
     blocks = document.blocks
-    diffs, wrong_diffs = find_diffs(blocks)
-    words = [block for block in blocks if not is_diff(block)]
-    pairs, wrong_pairs = find_pairs(words)
+    told = without_asides(blocks)
+    diffs, wrong_diffs = find_diffs(told)
+    words = [block for block in told if not is_diff(block)]
+    pairs, wrong_pairs, taken = find_pairs(words)
+    taken |= {block.line for block in told if is_diff(block)}
+    edited = {path for pair in [*diffs, *pairs] for scope in pair.scopes[:1] for path in scope.paths}
+    files, wrong_files = find_files(told, taken, edited)
     return Issue(
         title=document.fields.get("title") or _title(blocks) or _from_name(name) or "Untitled issue",
         over=_over(document.fields.get("status") or document.fields.get("state") or "", blocks),
-        pairs=sorted([*diffs, *pairs], key=lambda pair: pair.line),
-        problems=[*wrong_diffs, *wrong_pairs],
+        pairs=sorted([*diffs, *pairs, *files], key=lambda pair: pair.line),
+        problems=[*wrong_diffs, *wrong_pairs, *wrong_files],
         listed=listed_files(blocks),
     )
 

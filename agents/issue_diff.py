@@ -13,12 +13,15 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from .issue_blocks import Block
-from .issue_pairs import Pair, Problem, stated_count
-from .issue_paths import Scope, of_info, scopes
+from .issue_paths import Scope, looks_like_path, normal, of_info, scopes
+from .issue_statement import Pair, Problem, stated_count
 
 _LANGUAGES = ("diff", "patch", "udiff")
 _HEADER = re.compile(r"^(?:---|\+\+\+) ?(\S.*)?$|^(?:diff --git|index |new file mode|deleted file mode)", re.MULTILINE)
 _REAL_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
+_SEARCH = re.compile(
+    r"^<{5,} ?(?:SEARCH|ORIGINAL|OLD)\n(.*?)^={5,}\n(.*?)^>{5,} ?(?:REPLACE|UPDATED|NEW)[ \t]*$\n?", re.M | re.S
+)
 #: What `git format-patch` puts at the end.
 _SIGNATURE = re.compile(r"\n-- ?\n\d[\w.-]*\n*\Z")
 _UNSUPPORTED = re.compile(r"^(?:rename from|copy from|GIT binary patch|Binary files|old mode|new mode)", re.MULTILINE)
@@ -30,7 +33,26 @@ def is_diff(block: Block) -> bool:
         return False
     language = re.split(r"[\s:{]", block.info.strip("{. "), maxsplit=1)[0].lower()
     headed = re.match(r"(?:diff --git .*\n(?:.*\n){0,4}?)?--- .*\n\+\+\+ ", block.text)
-    return language in _LANGUAGES or headed is not None
+    if language in _LANGUAGES or headed is not None or _SEARCH.search(block.text):
+        return True
+    lines = block.text.split("\n")
+    marked = all(line[:1] in ("", "-", "+", " ", "@") for line in lines)
+    return language == "" and marked and {"-", "+"} <= {line[:1] for line in lines}
+
+
+def _searched(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
+    """Read blocks of SEARCH and REPLACE; a line between them may name the file."""
+    found: list[Pair | Problem] = []
+    done = 0
+    for match in _SEARCH.finditer(block.text):
+        between = [line.strip() for line in block.text[done : match.start()].split("\n") if line.strip()]
+        place = [Scope([normal(between[-1])], block.line)] if between and looks_like_path(between[-1]) else []
+        line = block.line + 1 + block.text.count("\n", 0, match.start())
+        old, new = match[1], match[2]
+        made = Pair(old, new, True, line, [*place, *offered]) if old.strip() else None
+        found.append(made or Problem(line, "searches for nothing, so nothing says where the new text goes"))
+        done = match.end()
+    return found
 
 
 def find_diffs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
@@ -44,7 +66,11 @@ def find_diffs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
             problems.append(Problem(block.line, "is a diff that renames, changes a mode or holds binary data"))
             continue
         offered = [Scope(of_info(block.info), block.line), *scopes(blocks, at)]
-        found = _real(block, offered) or _typed(block, offered, blocks[at - 1 : at] if at else [])
+        found = (
+            _searched(block, offered)
+            or _real(block, offered)
+            or _typed(block, offered, blocks[at - 1 : at] if at else [])
+        )
         pairs += [item for item in found if isinstance(item, Pair)]
         problems += [item for item in found if isinstance(item, Problem)]
         if not found:

@@ -26,9 +26,14 @@ _EXTENSIONS = frozenset(_EXTENSION_WORDS.split())
 _NAMES = frozenset(_NAME_WORDS.split())
 _SHAPE = re.compile(r"[\w.@+~\-][\w.@+~/\-\[\] ()]*|/[\w.@+~/\-]+")
 _WORD = re.compile(r"[\w.@+~/\-]+")
-_LEAD = r"(?:(?:in|file|files?|path|module|edit|open|update|modify|at|for|changes? (?:in|to))\b(?: the file)?\s*:?\s*)?"
+_LEAD = (
+    r"(?:(?:in|files?|path|module|edit|open|update|modify|at|for|changes? (?:in|to))\b"
+    r"(?: (?:the )?(?:file|module))?\s*:?\s*)?"
+)
 #: A line that does nothing but name a file: "In `a.py`:", "**a.py**", "File: a.py, class `X`".
-_STATEMENT = re.compile(rf"(?:\d+[.)]\s*)?{_LEAD}({CODE}|[\w.@+~/\-]+)\s*(?:[,:;(]|\Z)", re.IGNORECASE)
+_STATEMENT = re.compile(rf"(?:\d+[.)]\s*)?{_LEAD}[\"'“]?({CODE}|[\w.@+~/\-]+)[\"'”]?\s*(?:[,:;(]|\Z)", re.IGNORECASE)
+#: A path without backticks in the middle of a sentence.
+_PLAIN = re.compile(r"(?i)(?<=\b(?:in|of|at) )(?:(?:the )?file )?[\"'“]?([\w.@+~/\-]*\w)[\"'”]?(?=[\s,:;.)]|\Z)")
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -72,6 +77,17 @@ def stated(block: Block) -> list[str]:
         if match[1] == CODE or looks_like_path(token):
             found.append(normal(token))
     return found
+
+
+def with_paths_as_code(block: Block) -> Block:
+    """Return a block in which paths behind "in" are inline code, though nobody marked them as such."""
+    text = block.text
+    codes = list(block.codes)
+    for found in reversed(list(_PLAIN.finditer(text))):
+        if looks_like_path(found[1]):
+            codes.insert(text.count(CODE, 0, found.start()), found[1])
+            text = text[: found.start()] + CODE + text[found.end() :]
+    return msgspec.structs.replace(block, text=text, codes=codes)
 
 
 def of_heading(block: Block) -> list[str]:

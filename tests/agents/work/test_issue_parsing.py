@@ -43,6 +43,7 @@ def block(text: str, info: str = "") -> str:
     return f"```{info}\n{text}\n```\n"
 
 
+SEARCH = "<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE"
 PAIRS = {
     "current": f"### 1. `src/b.py`: title\nCurrent:\n{block('x')}\nShould be:\n{block('y')}",
     "bold": f"### `src/b.py`\n**Current**\n\n{block('x')}\n**Should be**\n\n{block('y')}",
@@ -77,6 +78,18 @@ PAIRS = {
         "diff --git a/src/b.py b/src/b.py\nindex 1..2 100644\n--- a/src/b.py\n+++ b/src/b.py\n@@ -3 +3 @@\n-x\n+y"
     ),
     "wrong counts": block("--- a/src/b.py\n+++ b/src/b.py\n@@ -3,9 +3,7 @@\n-x\n+y", "diff"),
+    "from and to": f"## `src/b.py`\nChange from:\n{block('x')}\nto:\n{block('y')}",
+    "is": f"## `src/b.py`\nIs:\n{block('x')}\nShould be:\n{block('y')}",
+    "proposed fix": f"## `src/b.py`\nCurrent implementation:\n{block('x')}\nProposed fix:\n{block('y')}",
+    "suggested": f"## `src/b.py`\nCurrent:\n{block('x')}\nSuggested:\n{block('y')}",
+    "marks": f"## `src/b.py`\n❌ Before:\n{block('x')}\n✅ After:\n{block('y')}",
+    "sentence": f"The current code in `src/b.py` is:\n\n{block('x')}\nIt should be changed to:\n\n{block('y')}",
+    "change this": f"In `src/b.py` change this:\n{block('x')}\nto this:\n{block('y')}",
+    "function": f"In `src/b.py`, function `f`, replace\n{block('x')}\nwith\n{block('y')}",
+    "line before": f"### `src/b.py`\nLines 12-14, current:\n{block('x')}\nshould be:\n{block('y')}",
+    "quotes": f'In file "src/b.py":\n\nCurrent:\n{block("x")}\nShould be:\n{block("y")}',
+    "search": f"`src/b.py`\n{block(SEARCH)}",
+    "unmarked diff": f"In `src/b.py`:\n{block('-x' + chr(10) + '+y')}",
     "crlf": f"### `src/b.py`\r\nCurrent:\r\n{block('x')}\r\nShould be:\r\n{block('y')}".replace("\r\n", "\n").replace(
         "\n", "\r\n"
     ),
@@ -102,6 +115,9 @@ INLINE = {
     "bold labels": "### `src/b.py`\n- **Old:** `x`\n- **New:** `y`\n",
     "table": "### `src/b.py`\n\n| old | new |\n|---|---|\n| `x` | `y` |\n",
     "table with file": "| File | Before | After |\n|---|---|---|\n| `src/b.py` | `x` | `y` |\n",
+    "plain path": "Replace `x` with `y` in src/b.py.",
+    "plain path first": "In src/b.py, replace `x` with `y`.",
+    "line": "In `src/b.py` (line 12), replace `x` with `y`.",
     "second sentence": "This is wrong. Replace `x` with `y` in `src/b.py`.",
 }
 
@@ -118,6 +134,12 @@ def test_arrow() -> None:
     text = "number in `src/b.py`\n\n`version = '1.0'` -> `version = '1.1'`"
     assert short(text) == [("src/b.py", "version = '1.0'", "version = '1.1'")]
     nothing("see `src/b.py`\n\n`slugify('a b')` -> `a-b-c-d`\n\n`f(1)` → `2`")
+
+
+def test_should_be() -> None:
+    """Of two like texts one may be said to become the other; a result that should be another is no edit."""
+    assert short("In `src/b.py` (line 3), `x = 1` should be `x = 2`.") == [("src/b.py", "x = 1", "x = 2")]
+    nothing("In `src/b.py`, `slugify('a b')` should be `a-b-c-d`.")
 
 
 def test_block_content_is_exact() -> None:
@@ -212,7 +234,7 @@ def test_typed_diff_with_gaps() -> None:
         (f"### `a.py`\nCurrent:\n{block('x')}", 2, "no new one"),
         (f"### `a.py`\nFind:\n{block('x')}\nand add behind it\n{block('y')}", 2, "no new one"),
         (f"### `a.py`\nAdd this after line 12:\n{block('x')}", 2, "something else"),
-        (f"### `a.py`\nThen remove the block:\n\n{block('x')}", 2, "something else"),
+        (f"### `a.py`\nThen insert the block:\n\n{block('x')}", 2, "something else"),
         (f"### `a.py`\n{block('+x', 'diff')}", 3, "does not say where"),
         (f"### `a.py`\n{block('-x' + chr(10) + 'y', 'diff')}", 4, "starts with none"),
         (f"### `a.py`\n{block('rename from a' + chr(10) + '-x' + chr(10) + '+y', 'diff')}", 2, "renames"),

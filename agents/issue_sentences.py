@@ -1,0 +1,124 @@
+"""Old and new texts within a line of an issue: sentences (``Replace `a` with `b` ``), arrows, and tables.
+
+Pure. Leaves labelled blocks to `issue_pairs`. Takes only an order that nothing negates.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from .issue_blocks import CODE, Block
+from .issue_paths import Scope, mentioned, scopes, stated, with_paths_as_code
+from .issue_statement import Pair, stated_count
+
+_NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
+_DETERMINERS = (
+    r"(?:(?:the|this|that|these|all|every|each|both|any|of|old|text|word|line|string|name|value|calls?|code|number"
+    r"|version|constant|identifier|variable|function|method|class|key|option|setting|default|import|occurrences?"
+    r"|instances?|uses?|places?|\d+|two|three|four|five) )*"
+)
+_LINES = r"(?:,? ?\(?(?:on |at |in )?(?:the )?lines? \d+(?:[-–]\d+)?\)?)?"
+_WHERE = rf"(?P<where> (?:in|inside|of|at|within) (?:the |file |module )*{CODE})?"
+_LEAD = rf"(?P<lead>in (?:the |file |module )*{CODE}{_LINES},? )?(?:please |also |simply |just )*"
+_SENTENCES = (
+    re.compile(
+        rf"{_LEAD}(?:replace|change|rename|substitute|swap) {_DETERMINERS}{CODE}"
+        rf"(?P<mid> (?:in|inside|of) {CODE}| everywhere)? (?:with|by|to|into) {_DETERMINERS}{CODE}{_WHERE}",
+        re.I,
+    ),
+    re.compile(
+        rf"{_LEAD}(?:change|update|raise|increase|decrease|lower|reduce|bump|set|switch|rename) "
+        rf"[^{CODE}.;!?\n]{{0,60}}?(?P<place>(?:in|inside|of) {CODE} )?from {CODE} to {CODE}{_WHERE}",
+        re.I,
+    ),
+)
+#: Both may speak of behaviour, so the two texts must be alike: an arrow, and "`a` should be `b`".
+_SHOULD_BE = re.compile(
+    rf"{_LEAD}{_DETERMINERS}{CODE} (?:should|must|has to|needs to) (?:be|become|read|say)"
+    rf"(?: changed to| replaced (?:with|by))? (?:instead )?{_DETERMINERS}{CODE}{_WHERE}",
+    re.I,
+)
+_ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
+#: How alike such two texts must be: `f(1)` -> `2` shows what a call gives.
+_LIKENESS_MIN = 0.5
+
+
+def find_sentences(blocks: Sequence[Block], at: int) -> list[Pair]:
+    """Read ``Replace `a` with `b` in `c` `` and `` `a` -> `b` `` from a paragraph."""
+    block = with_paths_as_code(blocks[at])
+    found: list[Pair] = []
+    flat = block.text.replace("\n", " ")
+    done = 0
+    for start in _sentence_starts(flat):
+        if start < done:
+            continue
+        before = flat[:start].count(CODE)
+        for pattern in (*_SENTENCES, _SHOULD_BE, _ARROW):
+            match = pattern.match(flat, start)
+            if match is None:
+                continue
+            codes = block.codes[before : before + match[0].count(CODE)]
+            groups = match.groupdict()
+            where = [codes.pop(0)] if groups.get("lead") else []
+            where += [codes.pop(0)] if groups.get("place") else []
+            where += [codes.pop()] if groups.get("where") else []
+            where += [codes.pop(1)] if CODE in (groups.get("mid") or "") else []
+            if pattern in (_SHOULD_BE, _ARROW) and _likeness(codes[0], codes[1]) < _LIKENESS_MIN:
+                continue
+            done = match.end()
+            end = flat.find(". ", match.end())
+            count = stated_count(flat[start : end if end >= 0 else None])
+            near = [Scope(mentioned(msgspec.structs.replace(block, codes=where)), block.line)] if where else []
+            offered = [*near, *without(scopes(blocks, at + 1), codes)]
+            found.append(Pair(codes[0], codes[1], False, block.line, offered, 1 if count is None else count))
+            break
+    return found
+
+
+def _likeness(old: str, new: str) -> float:
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio()
+
+
+def without(offered: Sequence[Scope], codes: Sequence[str]) -> list[Scope]:
+    """A text to be replaced isn't the path of its own file."""
+    kept = [Scope([path for path in scope.paths if path not in codes], scope.line) for scope in offered]
+    return [scope for scope in kept if scope.paths]
+
+
+def _sentence_starts(text: str) -> list[int]:
+    """Return where a sentence or an order within one begins that nothing before it negates."""
+    starts = [0, *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text))]
+    kept = []
+    for start in starts:
+        sentence = max(text.rfind(mark, 0, start) for mark in ".;!?")
+        if not _NOT.search(text[sentence + 1 : start]):
+            kept.append(start)
+    return kept
+
+
+def find_in_table(blocks: Sequence[Block], at: int) -> list[Pair]:
+    """Read a table with a column of old and one of new texts, each cell a single piece of code."""
+    rows = blocks[at].rows
+    head = [cell.text.strip().lower() for cell in rows[0]] if rows else []
+    olds = [n for n, text in enumerate(head) if text in ("old", "before", "current", "from", "find", "replace")]
+    news = [n for n, text in enumerate(head) if text in ("new", "after", "should be", "to", "replace with", "with")]
+    wheres = [n for n, text in enumerate(head) if text in ("file", "path", "where", "in")]
+    if len(olds) != 1 or len(news) != 1:
+        return []
+    found = []
+    for row in rows[1:]:
+        cells = [row[n] if n < len(row) else None for n in (olds[0], news[0])]
+        codes = [cell.codes[0] for cell in cells if cell and cell.text.strip() == CODE]
+        if len(codes) != 2:
+            continue
+        line = cells[0].line if cells[0] and cells[0].line else blocks[at].line
+        where = row[wheres[0]] if wheres and wheres[0] < len(row) else None
+        near = [Scope(mentioned(where) or stated(where), line)] if where else []
+        count = next((n for n in (stated_count(b.text) for b in blocks[max(0, at - 1) : at + 2]) if n is not None), 1)
+        offered = [scope for scope in near if scope.paths] + scopes(blocks, at)
+        found.append(Pair(codes[0], codes[1], False, line, offered, count))
+    return found

@@ -1,0 +1,62 @@
+"""What a part of an issue states: an old text and a new one, a number of occurrences, or what keeps it from being that.
+
+Pure. Leaves finding them to `issue_pairs`, `issue_sentences`, `issue_files` and `issue_diff`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from .edits import EVERY
+from .issue_paths import Scope
+
+_NUMBER = {"once": 1, "twice": 2, "both": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
+_NUMBER |= {"eight": 8, "nine": 9, "ten": 10}
+_N = r"(\d{1,4}|two|three|four|five|six|seven|eight|nine|ten)"
+_PLACE = r"(?:occurrences|places|instances|times|copies|spots|matches|lines)"
+_OCCURS = r"(?:occurs?|occurring|appears?|stands|is there|found|exists?)"
+COUNTS = (
+    re.compile(
+        rf"\b(?:occurs?|occurring|appears?|stands|is there|found|exists?)(?: exactly)? (?:in )?{_N} {_PLACE}", re.I
+    ),
+    re.compile(r"\b(?:occurs?|occurring|appears?|stands|found|exists?)(?: exactly)? (once|twice)\b", re.I),
+    re.compile(rf"\b(?:all|these|each of the|in|at|has|there are|exactly)(?: of)?(?: the)? {_N} {_PLACE}\b", re.I),
+    re.compile(rf"\({_N} {_PLACE}\)|(?<!\w){_N} ?(?:x|×)(?!\w)|\b{_N} (?:occurrences|instances)\b", re.I),
+    re.compile(rf"\b(both) {_PLACE}", re.I),
+)
+EVERY_WORDS = re.compile(
+    r"\b(?:everywhere|throughout|(?:all|every|each) (?:of the )?(?:occurrences?|instances?|uses?))\b", re.I
+)
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """An old text, the new one, and what the issue says about their place and number.
+
+    None as old or new text stands for a file to be made or removed; `at_line` is a diff's line.
+    """
+
+    old: str | None
+    new: str | None
+    lines: bool
+    line: int
+    scopes: list[Scope]
+    count: int = 1
+    at_line: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What keeps a part of the issue from being an edit, and the line of it."""
+
+    line: int
+    text: str
+
+
+def stated_count(text: str) -> int | None:
+    """Return how often an old text is said to occur, EVERY for "everywhere", None where nothing is said."""
+    for pattern in COUNTS:
+        if found := pattern.search(text):
+            word = next(group for group in found.groups() if group).lower()
+            return _NUMBER.get(word) or int(word)
+    return EVERY if EVERY_WORDS.search(text) else None
