@@ -18,7 +18,7 @@ from .aio_driver import AioDriver
 from .aio_watch import AioWatch
 from .endpoints import Endpoints
 from .errors import BusNotRunning, BusTimeout, ClientClosed
-from .fresh_ids import fresh_ids
+from .fresh_ids import FreshIds
 from .keys import read_key
 from .machine import Machine
 from .ticket import Ticket
@@ -46,7 +46,7 @@ class AsyncBusClient:
         self._endpoints = endpoints
         self._machine = Machine(
             instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],
-            fresh_ids=fresh_ids, now=time.monotonic(),
+            fresh_ids=FreshIds(), now=time.monotonic(),
         )  # fmt: skip
         self._driver = AioDriver(
             endpoints,

@@ -205,12 +205,12 @@ class Broker:
         """Commit what has been proposed and send all that follows from it."""
         while True:
             events = self.commit.flush()
-            self.sessions.flush()
             if events:
-                self.publisher.publish(events)
                 self.desk.feed(events)
             self.desk.hand_out()
             self.sessions.flush()
+            if events:
+                self.publisher.publish(events)
             if not len(self.commit):
                 break
 

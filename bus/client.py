@@ -207,11 +207,13 @@ class BusClient(Serving):
         self._start_keeper()
         holding = self._machine.holding
         try:
-            while self._driver.wait(lambda: self._stopped or holding.has_delivery(key), None) and not self._stopped:
+            while not self._stopped:
                 with self._state:
                     delivery = holding.next_delivery(key)
                 if delivery is not None:
                     yield delivery
+                elif not self._driver.wait(lambda: self._stopped or holding.has_delivery(key), None):
+                    return
         finally:
             if not self._closed and not self._stopped:
                 self.leave(group_or_queue, pattern)

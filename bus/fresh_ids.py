@@ -1,4 +1,4 @@
-"""New event ids for emitters, many at a time: UUIDv7 with a counter after a random start (RFC 9562, section 6.2)."""
+"""New event ids for emitters: UUIDv7 with a counter after a random start (RFC 9562, section 6.2)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,24 @@ _pack = struct.Struct(">Q").pack
 _VARIANT = 1 << 63
 
 
-def fresh_ids(count: int) -> list[bytes]:
-    """Return so many new ids, in ascending order."""
-    noise = int.from_bytes(os.urandom(10), "big")
-    head = ((time.time_ns() // 1_000_000) << 16 | 0x7000 | noise >> 68).to_bytes(8, "big")
-    # 61 random bits: with room above them, counting never reaches the variant's bits.
-    start = _VARIANT | noise & (1 << 61) - 1
-    return [head + _pack(value) for value in range(start, start + count)]
+class FreshIds:
+    """Gives new ids; made anew for each client, and called by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._millisecond = -1
+        self._head = b""
+        self._next = 0
+
+    def __call__(self, count: int) -> list[bytes]:
+        """Return so many new ids, in ascending order; within a millisecond they go on counting."""
+        millisecond = time.time_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            noise = int.from_bytes(os.urandom(10), "big")
+            self._head = (millisecond << 16 | 0x7000 | noise >> 68).to_bytes(8, "big")
+            # 61 random bits: with room above them, counting never reaches the variant's bits.
+            self._next = _VARIANT | noise & (1 << 61) - 1
+        start = self._next
+        self._next = end = start + count
+        head = self._head
+        return [head + _pack(value) for value in range(start, end)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .errors import StaleDelivery
 from .ticket import Ticket
-from .wire import Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Withdrawn
+from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Withdrawn
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -49,22 +49,22 @@ class Holding:
 
     def has_delivery(self, key: str) -> bool:
         """Tell whether a delivery of this group is there to be taken."""
-        return any(delivery.held.key == key for delivery in self.deliveries)
+        return any(delivery.key == key for delivery in self.deliveries)
 
     def next_delivery(self, key: str) -> Delivery | None:
         """Take the next delivery of one group."""
         for index, delivery in enumerate(self.deliveries):
-            if delivery.held.key == key:
+            if delivery.key == key:
                 del self.deliveries[index]
                 return delivery
         return None
 
-    def receive(self, message: Deliver) -> None:
+    def receive(self, message: Deliver | Acks) -> None:
         """Take in deliveries."""
+        held = self._held
         for delivery in message.deliveries:
-            held = delivery.held
-            self._held[held.key, held.position] = delivery
-            self.deliveries.append(delivery)
+            held[delivery.key, delivery.event.position] = delivery
+        self.deliveries.extend(message.deliveries)
 
     def withdraw(self, message: Withdrawn) -> None:
         """Take in that a delivery is no longer ours: dropped at once, or once its handler has returned."""
@@ -82,6 +82,8 @@ class Holding:
 
     def let_go(self, delivery: Delivery) -> None:
         """Note that the handler of a delivery has returned; raises StaleDelivery where it was withdrawn meanwhile."""
+        if not self._stopping:
+            return
         held = delivery.held
         name = (held.key, held.position, held.fence)
         if name in self._stopping:
@@ -92,7 +94,7 @@ class Holding:
     def settle_answered(self, delivery: Delivery, then: Callable[[Ticket], None] | None, ticket: Ticket) -> None:
         """Take in the answer to a settle, and pass it on."""
         if ticket.error is None or isinstance(ticket.error, StaleDelivery):
-            self._forget(delivery)
+            self.forget(delivery)
         if then is not None:
             then(ticket)
 
@@ -100,14 +102,14 @@ class Holding:
         """Say that a handler failed. Raises StaleDelivery where the delivery was withdrawn meanwhile."""
         self.let_go(delivery)
         held = delivery.held
-        return self._machine.call(lambda seq: Fail(seq, held, error, retry_in_s), lambda ticket: self._forget(delivery))
+        return self._machine.call(lambda seq: Fail(seq, held, error, retry_in_s), lambda ticket: self.forget(delivery))
 
-    def _forget(self, delivery: Delivery) -> None:
+    def forget(self, delivery: Delivery) -> None:
         """Forget a delivery that has ended; one withdrawn while its settle was under way has returned too."""
-        held = delivery.held
-        found = self._held.get((held.key, held.position))
-        if found is not None and found.fence == held.fence:
-            del self._held[held.key, held.position]
-        elif (held.key, held.position, held.fence) in self._stopping:
-            self._stopping.discard((held.key, held.position, held.fence))
-            self._machine.tell(Freed(held))
+        key, position, fence = delivery.key, delivery.event.position, delivery.fence
+        found = self._held.get((key, position))
+        if found is not None and found.fence == fence:
+            del self._held[key, position]
+        elif (key, position, fence) in self._stopping:
+            self._stopping.discard((key, position, fence))
+            self._machine.tell(Freed(delivery.held))

@@ -113,7 +113,9 @@ class Machine(Outgoing):
             held = settle.held
             self.holding.let_go(settle)
             ticket.on_done = partial(self.holding.settle_answered, settle, on_done)
-        request = Request(0, self.with_ids(events), brief, expected or {}, marks or {}, list(withdraw), held)
+        request = Request(
+            self.next_seq(), self.with_ids(events), brief, expected or {}, marks or {}, list(withdraw), held
+        )
         return self.send(request, ticket)
 
     def hinted(self, frames: Sequence[bytes], now: float) -> None:
@@ -123,14 +125,17 @@ class Machine(Outgoing):
 
     def settle_soft(self, delivery: Delivery, events: Sequence[NewEvent]) -> None:
         """Settle without anyone waiting; an error comes up in `soft_errors`. Raises StaleDelivery if withdrawn."""
-
-        def answered(ticket: Ticket) -> None:
-            self._soft_batches -= 1
-            if ticket.error is not None:
-                self.soft_errors.append(ticket.error)
-
-        self.post(events, what="settle", brief=True, settle=delivery, on_done=answered)
+        self.holding.let_go(delivery)
+        request = Request(self.next_seq(), self.with_ids(events), True, {}, {}, [], delivery.held)
+        self.send(request, Ticket("settle", partial(self._soft_settled, delivery)))
         self._soft_batches += 1
+
+    def _soft_settled(self, delivery: Delivery, ticket: Ticket) -> None:
+        self._soft_batches -= 1
+        if ticket.error is not None:
+            self.soft_errors.append(ticket.error)
+        if ticket.error is None or isinstance(ticket.error, StaleDelivery):
+            self.holding.forget(delivery)
 
     def fill(self) -> None:
         """Turn what waits into frames in `out`; nothing is sent before the greeting."""
@@ -185,6 +190,8 @@ class Machine(Outgoing):
             if ticket is not None:
                 self.see_head(ack.last)
                 ticket.resolve(ack)
+        if acks.deliveries:
+            self.holding.receive(acks)
 
     def _answer(self, answer: Answer) -> None:
         ticket = self._drop(answer.seq)

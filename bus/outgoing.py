@@ -70,6 +70,11 @@ class Outgoing:
             result[index] = replace(result[index], id=id)
         return result
 
+    def next_seq(self) -> int:
+        """Return the number of a new request."""
+        self._seq = seq = self._seq + 1
+        return seq
+
     def send(self, request: Request, ticket: Ticket) -> Ticket:
         """Send one append after all that was given to `soft`. Raises BatchTooLarge."""
         if self._soft:
@@ -82,12 +87,12 @@ class Outgoing:
             actual = len(encode(request))
             if actual > FRAME_BYTES_MAX - 1024:
                 raise BatchTooLarge(actual, FRAME_BYTES_MAX - 1024)
-        self._seq = seq = self._seq + 1
+        seq = request.seq
         self._sizes[seq] = (events, size)
         self._events_under_way += events
         self._bytes_under_way += size
         self._tickets[seq] = ticket
-        self._queue.append((seq, msgspec.structs.replace(request, seq=seq)))
+        self._queue.append((seq, request))
         return ticket
 
     def soft(self, event: NewEvent) -> bool:
@@ -120,7 +125,7 @@ class Outgoing:
                 for event in events:
                     self._send_soft([event])
 
-        self.send(Request(0, events, True), Ticket("emit", answered))
+        self.send(Request(self.next_seq(), events, True), Ticket("emit", answered))
 
     @property
     def soft_waiting(self) -> bool:
@@ -134,7 +139,7 @@ class Outgoing:
 
     def call(self, make: Callable[[int], ClientMessage], on_done: Callable[[Ticket], None] | None = None) -> Ticket:
         """Send any other request; `make` gets its number. The ticket's value is the answer."""
-        self._seq = seq = self._seq + 1
+        seq = self.next_seq()
         message = make(seq)
         ticket = self._tickets[seq] = Ticket(type(message).__name__.lower(), on_done)
         self._queue.append((seq, message))

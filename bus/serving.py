@@ -15,7 +15,7 @@ from ..eventstore.event import Event, NewEvent
 from .driver import Driver
 from .endpoints import Endpoints
 from .errors import BusNotRunning, BusTimeout, ClientClosed
-from .fresh_ids import fresh_ids
+from .fresh_ids import FreshIds
 from .keys import read_key
 from .machine import Machine
 from .subscription import Watch
@@ -50,7 +50,7 @@ class Serving:
         self._endpoints = endpoints
         self._machine = Machine(
             instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],
-            fresh_ids=fresh_ids, now=time.monotonic(),
+            fresh_ids=FreshIds(), now=time.monotonic(),
         )  # fmt: skip
         self._driver = Driver(
             endpoints,

@@ -14,6 +14,9 @@ import zmq
 
 from .wire import Ack, Acks, BusMessage, Deliver, Delivery, Present, encode
 
+#: Characters of payload after which deliveries go on in another message.
+PART_BYTES_MAX = 1024 * 1024
+
 
 @dataclass(slots=True, eq=False)
 class Session:
@@ -96,19 +99,37 @@ class Sessions:
         self._with_output[supervisor.identity] = supervisor
 
     def flush(self) -> None:
-        """Send what was gathered: for each peer one message of acks and one of deliveries."""
+        """Send what was gathered: for each peer one message, more only where payloads are large."""
         if not self._with_output:
             return
         waiting, self._with_output = self._with_output, {}
         for identity, session in waiting.items():
             if session.lapsed:
                 continue
-            if session.acks:
-                acks, session.acks = session.acks, []
-                self.send(identity, Acks(acks))
+            acks, session.acks = session.acks, []
+            deliveries, session.deliveries = session.deliveries, []
+            parts = _parts(deliveries) if deliveries else []
+            if acks:
+                self.send(identity, Acks(acks, parts.pop(0) if parts and _is_brief(acks) else []))
             if session.present and not session.lapsed:
                 present, session.present = session.present, []
                 self.send(identity, Present(present))
-            if session.deliveries and not session.lapsed:
-                deliveries, session.deliveries = session.deliveries, []
-                self.send(identity, Deliver(deliveries))
+            for part in parts:
+                if not session.lapsed:
+                    self.send(identity, Deliver(part))
+
+
+def _is_brief(acks: list[Ack]) -> bool:
+    """Tell whether acks carry no events, so that deliveries may travel with them."""
+    return not any(ack.events for ack in acks)
+
+
+def _parts(deliveries: list[Delivery]) -> list[list[Delivery]]:
+    """Cut a list of deliveries so that no message is longer than a frame may be: a payload has at most 1 MiB."""
+    parts, start, size = [], 0, 0
+    for index, delivery in enumerate(deliveries, 1):
+        size += len(delivery.event.payload or "")
+        if size >= PART_BYTES_MAX or index == len(deliveries):
+            parts.append(deliveries[start:index])
+            start, size = index, 0
+    return parts

@@ -50,9 +50,14 @@ class Delivery(_Message, frozen=True):
     queue: bool = False
 
     @property
+    def key(self) -> str:
+        """The key of its group."""
+        return queue_key(self.group) if self.queue else group_key(self.group)
+
+    @property
     def held(self) -> Held:
         """The name of this delivery on the wire."""
-        return Held(queue_key(self.group) if self.queue else group_key(self.group), self.event.position, self.fence)
+        return Held(self.key, self.event.position, self.fence)
 
 
 def queue_key(name: str) -> str:
@@ -242,9 +247,10 @@ class Ack(_Message, frozen=True):
 
 
 class Acks(_Message, frozen=True, tag=33):
-    """Answers to requests, sent after the sync that covers them."""
+    """Answers to requests, sent after the sync that covers them; deliveries that follow from them travel along."""
 
     acks: list[Ack]
+    deliveries: list[Delivery] = []
 
 
 class Page(_Message, frozen=True, tag=34):
