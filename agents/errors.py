@@ -207,3 +207,18 @@ class InvalidTool(TwelvefoldError):
     def help(self) -> str:
         """Show a tool of the right shape."""
         return "annotate each parameter, as in `def add(self, a: int, b: int = 0) -> int`, and name each tool once"
+
+
+@dataclass(eq=False)
+class RehearsalFailed(TwelvefoldError):
+    """The agent that is run before any is forked, so that forks share memory, did not come to a good end.
+
+    Agents start all the same and need more memory each; the zygote's log says so.
+    """
+
+    code = "E413"
+    status: int
+
+    def message(self) -> str:
+        """Tell how it ended."""
+        return f"the rehearsed agent ended with exit status {self.status}"

@@ -31,11 +31,10 @@ from ..eventstore.event import NewEvent, new_event
 from .base import BaseAgent, queue_name
 from .bus_journal import BusJournal
 from .context import TaskContext
-from .errors import AgentUsage, NotATask
+from .errors import AgentUsage, NotATask, RehearsalFailed
 from .faults import whole
 from .journal import AgentPlaces, TaskRequest, request_of
 from .loading import load_agent
-from .response import ToolResponse
 from .telemetry import SAMPLE_INTERVAL_S
 from .turn import perform
 
@@ -322,25 +321,16 @@ def _parsed(arguments: list[str]) -> tuple[str, str]:
 
 
 def warm_up() -> None:
-    """Go once through what an agent does until it is ready and for its first task, so that forks share the memory."""
+    """Go through whole lives of agents before any is forked, so that forks share the memory that this touches."""
     import asyncio  # noqa: F401
 
-    import zmq
+    from .rehearsal import rehearse
 
     _log_to_stderr()
+    try:
+        rehearse(main)
+    except (RehearsalFailed, OSError) as error:
+        log.warning("agents will need more memory than usual, as they could not be rehearsed: %s", whole(error))
+    _endpoints_of.cache_clear()
     if home := os.environ.get("TWELVEFOLD_HOME"):
         _endpoints_of(home, os.environ.get("TWELVEFOLD_RUNTIME_DIR"))
-
-    from .trial import run_task
-
-    class Warm(BaseAgent):
-        """Does nothing."""
-
-        def execute_task(self, task: object, context: TaskContext) -> ToolResponse:
-            """Go through one effect."""
-            return ToolResponse(True, data=context.effect("process", "warm", {}, lambda: None))
-
-    run_task(Warm())
-    context = zmq.Context()
-    context.socket(zmq.DEALER).close()
-    context.term()

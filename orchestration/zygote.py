@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from .errors import ZygoteUnfit
+from .memory_layout import close_holes
 from .prctl import die_with
 from .spawning import SHARED_FD, attach_output
 
@@ -62,6 +63,7 @@ def main(arguments: list[str]) -> int:
         channel.send(reply(ForkReply(0, error=str(error) or type(error).__name__)))
         return 1
     gc.collect()
+    close_holes()
     gc.freeze()
     channel.send(reply(ForkReply(0, pid=os.getpid())))
     agent = serve(channel, supervisor)
