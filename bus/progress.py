@@ -21,8 +21,8 @@ SLOTS = 1024
 #: A baseline is due after so many settles, or so many slots (half of the ring).
 BASELINE_SETTLES = 2048
 BASELINE_SLOTS = SLOTS // 2
-#: So many settles are remembered by their fence, so that a resent one is answered as the first was.
-RECENT_MAX = 8192
+#: At least so many settles are remembered by their fence, so that a resent one is answered as the first was.
+RECENT_MIN = 4096
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -62,7 +62,9 @@ class Progress:
         self._serial = 0
         self._turn = 0
         self._slot = ""
+        #: Two generations: the older one is dropped whole.
         self._recent: dict[int, Fence] = {}
+        self._less_recent: dict[int, Fence] = {}
 
     def slot_text(self, turn: int, position: int, fence: Fence) -> tuple[str, str]:
         """Return the mark and what to join to it that settles a position; `turn` is new for each transaction."""
@@ -81,16 +83,15 @@ class Progress:
 
     def settled(self, position: int, fence: Fence) -> None:
         """Note that a settle has been committed."""
-        recent = self._recent
-        if len(recent) >= RECENT_MAX:
-            del recent[next(iter(recent))]
-        recent[position] = fence
+        if len(self._recent) >= RECENT_MIN:
+            self._less_recent, self._recent = self._recent, {}
+        self._recent[position] = fence
         if position > self.settled_max:
             self.settled_max = position
 
     def settled_under(self, position: int) -> Fence | None:
         """Return the fence under which a position was settled lately, or None."""
-        return self._recent.get(position)
+        return self._recent.get(position) or self._less_recent.get(position)
 
     def baseline_mark(self, unsettled: Iterable[int], loaded: int) -> tuple[str, str]:
         """Return a new baseline, which covers all settles noted so far.
