@@ -9,14 +9,14 @@ import twelvefold as tf
 
 
 class Ping(tf.BaseAgent):
-    """Answers its first task at once and is busy for a while with the second, so that every instance gets one."""
+    """Answers its first task at once and holds its second until a file appears, so that every instance gets one."""
 
     answered = False
 
     def execute_task(self, task: str) -> tf.ToolResponse:
         """Answer with what it was asked."""
-        if self.answered:
-            time.sleep(5)
+        while self.answered and not Path(task).exists():
+            time.sleep(0.1)
         self.answered = True
         return tf.ToolResponse.succeeded(task)
 

@@ -72,6 +72,10 @@ class Fleet:
                     found.append(process)
         return found
 
+    def cpu_s(self) -> float:
+        """Seconds of CPU that those of its processes that live have used: steadier than time on a busy machine."""
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes())
+
 
 @contextlib.contextmanager
 def fleet(procfile: str, formation: str) -> Iterator[Fleet]:
@@ -85,27 +89,29 @@ def fleet(procfile: str, formation: str) -> Iterator[Fleet]:
             running.command("down")
 
 
-def _answers(count: int, running: Fleet) -> tuple[float, int]:
-    """Scale to count agents with tasks waiting for all; seconds from the first fork until each answered, and lost."""
+def _answers(count: int, running: Fleet) -> tuple[float, float, int]:
+    """Scale to count agents with tasks waiting for all; seconds from the first fork until each answered, CPU, lost."""
+    done = running.folder / "done"
     with running.client() as client:
-        runs = [submit(client, Task(agent="ping", input=str(n))) for n in range(2 * count)]
+        runs = [submit(client, Task(agent="ping", input=str(done))) for _ in range(2 * count)]
         deadline = time.monotonic() + 120
         while client.stats()["groups"].get("q/ping", {}).get("waiting", 0) < 2 * count:
             if time.monotonic() > deadline:
                 raise SystemExit(f"the tasks were not requested: {client.stats()['groups']}")
             time.sleep(0.05)
-        head = client.head()
+        head, before = client.head(), running.cpu_s()
         running.command("scale", f"ping={count}")
         sources: dict[str, int] = {}
         for event in client.watch("task.succeeded", after=head):
             sources.setdefault(event.source, event.time)
             if len(sources) == count:
                 break
+        spent = running.cpu_s() - before
         (first,) = client.read(after=head, type="process.started", limit=1)
         requested = {event.id for event in client.read(type="task.requested")}
         answered = [event.cause for event in client.read(type="task.succeeded")]
         twice = len(answered) - len(set(answered))
-        return (max(sources.values()) - first.time) / 1e9, twice + len(runs) - len(requested)
+        return (max(sources.values()) - first.time) / 1e9, spent, twice + len(runs) - len(requested)
 
 
 def agents(_: int) -> Figures:
@@ -120,9 +126,10 @@ def thousand_agents(_: int) -> Figures:
 
 def _fleet_of(count: int) -> Figures:
     with fleet("ping: twelvefold agent bench_agents:Ping\n", "ping=0") as running:
-        seconds, lost = _answers(count, running)
+        seconds, cpu_s, lost = _answers(count, running)
         pss = sum(process.memory_full_info().pss for process in running.processes())
-    return {"agents": count, "answered_s": seconds, "lost": lost, "pss_mb": pss / 1e6}
+        (running.folder / "done").touch()
+    return {"agents": count, "answered_s": seconds, "cpu_s": cpu_s, "lost": lost, "pss_mb": pss / 1e6}
 
 
 def idle(_: int) -> Figures:
