@@ -65,6 +65,7 @@ class Requests:
         now = time.monotonic()
         match request.op:
             case "ps":
+                self._supervisor.notice_changes()
                 self.server.answer(address, self._statuses(self._chosen(request.names)))
             case "down":
                 self._supervisor.shut_down(0)

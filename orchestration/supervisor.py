@@ -21,6 +21,7 @@ from ..bus.endpoints import endpoints
 from . import bus_link
 from .control import ControlServer
 from .family import Birth, Family, describe_exit
+from .framework_files import FrameworkFiles
 from .idle_clock import IdleClock
 from .output_pump import OutputPump
 from .process_output import Console
@@ -60,6 +61,7 @@ class Supervisor:
         self._inbox = bus_link.Inbox()
         self._link = bus_link.BusLink(self.where, Path(plan.home), f"supervisor.{incarnation[-8:]}", self._inbox)
         self._idle = None if plan.idle_s is None else IdleClock(plan.idle_s, time.monotonic())
+        self._files = FrameworkFiles(time.monotonic())
 
     def run(self) -> int:
         """Start everything and return the exit status once everything has ended."""
@@ -80,6 +82,11 @@ class Supervisor:
     def say(self, text: str) -> None:
         """Tell what the supervisor does, in its log file and on the terminal."""
         self.pump.say(text)
+
+    def notice_changes(self) -> None:
+        """Say so if Twelvefold's own files have changed, as what runs is then older than what is there."""
+        if name := self._files.changed(time.monotonic()):
+            self.say(f"Twelvefold's own {name} has changed: a restart is due (`twelvefold down`, then `twelvefold up`)")
 
     def place(self, spec: Any, now: float) -> None:
         """Take a place in and start it."""
@@ -140,6 +147,7 @@ class Supervisor:
                         self._record(command)
 
     def _spawn(self, key: str) -> None:
+        self.notice_changes()
         spec = self.table.entries[key].spec
         instance = f"{spec.name.lower()}.{spec.number}.{os.urandom(4).hex()}"
         self._instances[instance] = key
