@@ -34,7 +34,7 @@ class TaskContext:
     """One task as its agent sees it.
 
     `run`, `path`, `attempt`, `undo`, `requires`: as requested. `input`: JSON-like, what `execute_task` is given too.
-    `values`: what `record` has noted so far. `places`: folders under the home. `log`: a standard logger, to stderr.
+    `values`: what `record` has noted so far. `places`: folders under the home.
     """
 
     def __init__(self, agent: BaseAgent, request: TaskRequest, journal: Journal, places: AgentPlaces) -> None:
@@ -49,10 +49,14 @@ class TaskContext:
         self.requires = request.requires
         self.places = places
         self.values: dict[str, Any] = {}
-        self.log = logging.getLogger(f"twelvefold.agent.{request.agent}")
         self.journal = journal
         self.ledger = EffectLedger(request, journal)
         self._progressed: tuple[float, str | None] = (float("-inf"), None)
+
+    @property
+    def log(self) -> logging.Logger:
+        """A standard logger, to standard error; made when it is asked for, as most tasks say nothing."""
+        return logging.getLogger(f"twelvefold.agent.{self.request.agent}")
 
     @property
     def cancelled(self) -> bool:

@@ -54,22 +54,22 @@ class Rehearsed(tf.BaseAgent):
 '''
 
 
-def rehearse(main: Callable[[list[str], dict[str, str]], int]) -> None:
+def rehearse(main: Callable[[list[str]], int]) -> None:
     """Run an agent's `main` for several lives. Raises RehearsalFailed, or OSError where there is no stage for it."""
     with tempfile.TemporaryDirectory(prefix="twelvefold-") as name:
         folder = Path(name)
         (folder / f"{_MODULE}.py").write_text(_SOURCE)
-        environ = {
+        own = {
             "TWELVEFOLD_HOME": name,
             "TWELVEFOLD_RUNTIME_DIR": name,
             "TWELVEFOLD_INSTANCE": "rehearsal",
             "TWELVEFOLD_TIMEOUT_S": str(BUDGET_S),
         }
-        with _bus(folder), _stage(folder):
-            _live(main, environ)
+        with _bus(folder), _stage(folder, own):
+            _live(main)
 
 
-def _live(main: Callable[[list[str], dict[str, str]], int], environ: dict[str, str]) -> None:
+def _live(main: Callable[[list[str]], int]) -> None:
     """Run the lives, and lay out the memory of the code that they run before most of them."""
     recorder = Recorder()
     deadline = time.monotonic() + BUDGET_S
@@ -77,7 +77,7 @@ def _live(main: Callable[[list[str], dict[str, str]], int], environ: dict[str, s
         if time.monotonic() > deadline:
             return
         with recorder.recording() if number == _NOTED_LIFE else contextlib.nullcontext():
-            status = main([f"{_MODULE}:Rehearsed", "--name", _QUEUE], environ)
+            status = main([f"{_MODULE}:Rehearsed", "--name", _QUEUE])
         sys.modules.pop(_MODULE, None)
         if status != 0:
             raise RehearsalFailed(status)
@@ -87,12 +87,14 @@ def _live(main: Callable[[list[str], dict[str, str]], int], environ: dict[str, s
 
 
 @contextlib.contextmanager
-def _stage(folder: Path) -> Iterator[None]:
-    """Let the agent's module be found and its messages go nowhere, and have all as it was afterwards."""
+def _stage(folder: Path, own: dict[str, str]) -> Iterator[None]:
+    """Set the agent's variables, let its module be found and its messages go nowhere; all is as before afterwards."""
+    before = {name: os.environ.get(name) for name in own}
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     errors = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     sys.path.insert(0, str(folder))
+    os.environ.update(own)
     os.dup2(nowhere, 2)
     try:
         yield
@@ -102,6 +104,11 @@ def _stage(folder: Path) -> Iterator[None]:
         os.close(nowhere)
         sys.path.remove(str(folder))
         sys.path_importer_cache.pop(str(folder), None)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

@@ -6,6 +6,7 @@ turn ends in exactly one outcome, an exception is never swallowed, success is ne
 
 from __future__ import annotations
 
+import builtins
 import inspect
 from typing import Any
 
@@ -112,7 +113,8 @@ def _typed(agent: BaseAgent, expected: Any, scope: dict[str, Any], task: Any) ->
     """Convert a task's input to the type that the handler declares for it, where msgspec knows that type."""
     if isinstance(expected, str):
         try:
-            expected = eval(expected, scope)  # the author's own annotation
+            # The author's own annotation. Compiling costs an agent memory, and most are one name.
+            expected = _named(expected, scope) if expected.isidentifier() else eval(expected, scope)
         except NameError:  # a name imported for type checkers only
             return task
     if expected in (None, inspect.Parameter.empty) or not _checkable(expected):
@@ -121,6 +123,15 @@ def _typed(agent: BaseAgent, expected: Any, scope: dict[str, Any], task: Any) ->
         return msgspec.convert(task, expected)
     except msgspec.ValidationError as error:
         raise InvalidTask(type(agent).__name__, str(error)) from error
+
+
+def _named(name: str, scope: dict[str, Any]) -> Any:
+    if name in scope:
+        return scope[name]
+    try:
+        return getattr(builtins, name)
+    except AttributeError:
+        raise NameError(name) from None
 
 
 def _checkable(expected: Any) -> bool:

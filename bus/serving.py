@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -44,7 +43,7 @@ class Serving:
         living: Callable[[], list[str]] | None = None,
         keeper: bool = True,
     ) -> None:
-        identity = b"\1" + secrets.token_bytes(15)
+        identity = b"\1" + os.urandom(15)
         self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
         self.timeout_s = timeout_s
         self._endpoints = endpoints

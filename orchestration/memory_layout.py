@@ -12,8 +12,6 @@ import contextlib
 import gc
 import os
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from types import CodeType, FrameType, FunctionType
 from typing import Any
@@ -37,6 +35,9 @@ class Recorder:
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """Record while within."""
+        # Imported here, not above: a zygote takes care of what such modules register to run at forks.
+        import threading
+
         threading.setprofile(self._note)
         sys.setprofile(self._note)
         try:
@@ -81,17 +82,17 @@ def close_holes() -> None:
 def _free_blocks() -> dict[int, int]:
     """Return the count of free blocks by size, as CPython prints them for debugging ({} where it prints otherwise)."""
     told = getattr(sys, "_debugmallocstats", None)
-    if told is None:
+    if told is None or sys.platform != "linux":
         return {}
-    with tempfile.TemporaryFile() as file:
-        errors = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            told()
-        finally:
-            os.dup2(errors, 2)
-            os.close(errors)
-        file.seek(0)
-        rows = [line.split() for line in file.read().decode().splitlines()]
+    reader, errors = os.memfd_create("free blocks"), os.dup(2)
+    os.dup2(reader, 2)
+    try:
+        told()
+    finally:
+        os.dup2(errors, 2)
+        os.close(errors)
+        os.lseek(reader, 0, os.SEEK_SET)
+    with os.fdopen(reader, encoding="ascii") as file:
+        rows = [line.split() for line in file]
     # class, size, pools, blocks in use, free blocks
     return {int(row[1]): int(row[4]) for row in rows if len(row) == 5 and all(map(str.isdigit, row))}

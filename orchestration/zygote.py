@@ -28,6 +28,9 @@ from .spawning import SHARED_FD, attach_output
 MESSAGE_BYTES_MAX = 128 * 1024
 #: Room for a process title: setproctitle writes over the arguments (and, told so, leaves the environment alone).
 TITLE_ROOM = "." * 120
+TITLE = "twelvefold zygote"
+#: CPython 3.11 specialises code at its eighth run.
+_REHEARSALS = 12
 
 
 class ForkRequest(msgspec.Struct, frozen=True):
@@ -58,6 +61,7 @@ def main(arguments: list[str]) -> int:
     try:
         with hooks:
             function = preload(entry)
+        _rehearse(supervisor)
         refuse_unfit()
     except Exception as error:  # noqa: BLE001  any module may fail in any way; the supervisor does without a zygote then
         channel.send(reply(ForkReply(0, error=str(error) or type(error).__name__)))
@@ -106,7 +110,7 @@ def preload(entry: str) -> Callable[[list[str]], Any]:
 
     import setproctitle
 
-    setproctitle.setproctitle("twelvefold zygote")
+    setproctitle.setproctitle(TITLE)
     # It has told setproctitle to spare the environment, by which orphans are found, and has no other use.
     del os.environ["SPT_NOENV"]
     module_name, _, function_name = entry.partition(":")
@@ -173,9 +177,22 @@ def serve(channel: socket.socket, supervisor: int) -> ForkRequest | None:
 
 def _become_agent(request: ForkRequest, output: int, supervisor: int) -> None:
     """Make the forked process what `spawn` would have made of it."""
+    os.setsid()
+    _settle_in(request, output, supervisor)
+
+
+def _rehearse(supervisor: int) -> None:
+    """Settle in where this process is already, so often that CPython has nothing left to note about it in each fork."""
+    own = ForkRequest(0, [], {"PATH": os.environ.get("PATH", os.defpath)}, str(Path.cwd()), TITLE)
+    encoded, decoder = msgspec.json.encode(own), msgspec.json.Decoder(ForkRequest)
+    for _ in range(_REHEARSALS):
+        _settle_in(decoder.decode(encoded), os.dup(2), supervisor)
+
+
+def _settle_in(request: ForkRequest, output: int, supervisor: int) -> None:
+    """Take on what a new child of the supervisor gets: output, environment, arguments, folder and title."""
     import setproctitle
 
-    os.setsid()
     attach_output(output)
     os.close(output)
     _await_adoption(supervisor)

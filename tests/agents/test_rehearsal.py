@@ -26,6 +26,7 @@ def look():
         "path": sys.path,
         "handlers": [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)],
         "errors": os.fstat(2).st_ino,
+        "variables": dict(os.environ),
     }
 
 before = look()
@@ -46,7 +47,7 @@ def test_rehearsal_leaves_the_process_fit_for_a_fork() -> None:
 def test_rehearsal_tells_of_an_agent_that_fails() -> None:
     """A life that ends badly ends the rehearsal with its status."""
     with pytest.raises(RehearsalFailed) as raised:
-        rehearse(lambda arguments, environ: 7)
+        rehearse(lambda arguments: 7)
     assert raised.value.status == 7
 
 
