@@ -35,14 +35,16 @@ def main(
     options: Options | None = None,
     *,
     ready: Callable[[], None] | None = None,
+    page_count_max: int | None = None,
 ) -> int:
     """Serve the bus of a home until a signal ends it, and return the exit status (0).
 
-    `ready` is called once clients can connect. Call it from the main thread. Raises LogLocked where another bus has
-    the home, and any error of opening the log or making the sockets.
+    `ready` is called once clients can connect; `page_count_max` limits the log's file, in pages of 4 KiB. Call it from
+    the main thread. Raises LogLocked where another bus has the home, and any error of opening the log or making the
+    sockets.
     """
     raise_file_limit(FILES_MIN)
-    log = SqliteLog(home / "log.db", durability=durability)
+    log = SqliteLog(home / "log.db", durability=durability, page_count_max=page_count_max)
     try:
         blobs = BlobStore(home / "blobs")
         blobs.collect(log.blob_names(), time.time())
