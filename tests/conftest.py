@@ -136,3 +136,11 @@ def stopped(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    """A folder for sockets whose path is short enough for them, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="tf-"))
+    yield folder
+    shutil.rmtree(folder)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,14 +25,6 @@ def folder(tmp_path: Path) -> Path:
     for name, text in blocks().items():
         (tmp_path / name).write_text(text)
     return tmp_path
-
-
-@pytest.fixture
-def runtime_dir() -> Iterator[Path]:
-    """A folder for sockets, whose paths must be short."""
-    path = Path(tempfile.mkdtemp(prefix="tf-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
 
 
 def succeed(command: list[str], folder: Path, **environ: str) -> str:

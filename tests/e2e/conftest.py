@@ -165,11 +165,3 @@ def shared_home() -> Iterator[JobHome]:
 def own_home() -> Iterator[JobHome]:
     """A home for one test, which may kill what runs on it."""
     yield from _job_home()
-
-
-@pytest.fixture
-def runtime_dir() -> Iterator[Path]:
-    """A folder for sockets whose path is short enough for them, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="tf-"))
-    yield folder
-    shutil.rmtree(folder)

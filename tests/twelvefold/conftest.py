@@ -6,10 +6,8 @@ import json
 import os
 import pty
 import select
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,14 +107,6 @@ class CommandLine:
             timeout=DEADLINE_S,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture
-def runtime_dir() -> Iterator[Path]:
-    """A folder for sockets whose path is short enough for them, unlike pytest's own."""
-    folder = Path(tempfile.mkdtemp(prefix="tf-"))
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
