@@ -61,8 +61,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     flaky: tuple[str, ...] = ()
 
 
-def compare(before: Tested, after: Tested) -> Comparison:
-    """Judge a change by one run without and one with it."""
+def compare(before: Tested, after: Tested, changed: Collection[str] = ()) -> Comparison:
+    """Judge a change, which touches the files `changed`, by one run without and one with it."""
     doubt = before.doubt or after.doubt
     if doubt:
         return Comparison(status="unusable", reason=doubt)
@@ -82,6 +82,10 @@ def compare(before: Tested, after: Tested) -> Comparison:
         return Comparison(
             status="failed", reason=reason, newly_failing=failing, newly_passing=passing, disappeared=gone
         )
+    if lost := _lost(before.results, after.results, changed):
+        reason = f"tests that passed before did not run after the change: all of {', '.join(lost[:5])}"
+        named = tuple(name for name in gone if _module(name) in lost)
+        return Comparison(status="failed", reason=reason, newly_failing=named, newly_passing=passing, disappeared=gone)
     if before.results.failed and after.results.failed and not (before.results.failures and after.results.failures):
         reason = f"{after.results.failed} fail, as many or more did before, and nothing tells whether the same"
         return Comparison(status="unusable", reason=reason)
@@ -138,6 +142,33 @@ def _disappeared(before: Results, after: Results) -> tuple[str, ...]:
     if not before.tests or not after.tests:
         return ()
     return _named(name for name in _passed(before) if after.tests.get(name, "skipped") == "skipped")
+
+
+def _lost(before: Results, after: Results, changed: Collection[str]) -> list[str]:
+    """Name the test modules that passed before, ran nothing after, and weren't changed themselves.
+
+    A module that skips itself where it can't import what it tests would otherwise make a broken change pass.
+    """
+    if before.source != "recorder" or after.source != "recorder":
+        return []
+    ran = {_module(name) for name, outcome in after.tests.items() if outcome != "skipped"}
+    lost = {_module(name) for name in _passed(before)} - ran - {""}
+    touched = {path.removesuffix(".py").replace("/", ".") for path in changed}
+    files = {module: _dotted(module) for module in lost}
+    return sorted(
+        module for module, file in files.items() if not any(f".{path}".endswith(f".{file}") for path in touched)
+    )
+
+
+def _module(name: str) -> str:
+    """Return the module of a recorded test: pytest's file, or all of unittest's name but class and method; or ""."""
+    if "::" in name:
+        return name.split("::", 1)[0]
+    return name.rsplit(".", 2)[0] if name.count(".") > 1 else ""
+
+
+def _dotted(module: str) -> str:
+    return module.rpartition(": ")[2].removesuffix(".py").replace("/", ".")
 
 
 def _named(names: Iterable[str]) -> tuple[str, ...]:

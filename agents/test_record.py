@@ -30,11 +30,14 @@ class Fact(msgspec.Struct, frozen=True):
     prefix: str = ""
     runner: str = ""
     exit: int = 0
+    pid: int = 0
     error: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The facts of one run. `loads` maps each file loaded to the module names of interest it was loaded as."""
+    """The facts of one run. `loads` maps each file loaded to the module names of interest it was loaded as;
+    `unended`: a pytest began and never came to its end.
+    """
 
     loads: dict[str, set[str]] = {}
     node_loads: set[str] = set()
@@ -45,6 +48,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tests: dict[str, str] = {}
     broken: list[str] = []
     trouble: list[str] = []
+    unended: bool = False
 
 
 _ORDER = ("passed", "xpassed", "xfailed", "skipped", "failed", "error")
@@ -86,7 +90,8 @@ def parse_record(data: bytes) -> Record:
             facts.append(msgspec.json.decode(line, type=Fact))
         except msgspec.DecodeError:
             continue  # cut short by the end of its process
-    record = Record()
+    began = {fact.pid for fact in facts if fact.k == "runner" and fact.runner == "pytest"}
+    record = Record(unended=bool(began - {fact.pid for fact in facts if fact.k == "end"}))
     tested = {fact.prefix for fact in facts if fact.k == "test"}
     for fact in facts:
         label = f"{Path(fact.prefix).name}: {fact.id}" if len(tested) > 1 else fact.id

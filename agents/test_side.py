@@ -53,6 +53,7 @@ class SideReport(msgspec.Struct, frozen=True, kw_only=True):
     results: Results
     proof: Proof
     missing: str = ""
+    unended: bool = False
 
     def tested(self) -> Tested:
         """Return the run as the comparison sees it."""
@@ -79,6 +80,8 @@ class SideReport(msgspec.Struct, frozen=True, kw_only=True):
             return f"the run of the tests was {execution.stopped}"
         if execution.exit_code is not None and execution.exit_code < 0:
             return f"the tests were ended by signal {-execution.exit_code}"
+        if self.unended and not execution.exit_code:
+            return "pytest ended in the middle of the tests"  # by os._exit(0), say, which looks like success
         if self.kind == "pytest" and execution.exit_code in _PYTEST_STOPS:
             broken = f": {self.results.broken[0]} could not be loaded" if self.results.broken else ""
             return _PYTEST_STOPS[execution.exit_code] + broken
@@ -159,7 +162,7 @@ def _run(
     )
     proof = judge(command.kind, changed, seen, lambda file, path: _same(Path(file), folder / path))
     results = read_results(command.kind, record, _reports(scratch), _output(scratch))
-    return SideReport(execution=execution, results=results, proof=proof, **known)
+    return SideReport(execution=execution, results=results, proof=proof, unended=record.unended, **known)
 
 
 def _arguments(command: TestCommand, scratch: Path) -> list[str]:

@@ -8,6 +8,7 @@ or where there are none, or where the caller said that untested is enough; and t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +31,8 @@ from .workspace import Workspaces
 #: Newly failing tests are looked at again only where a run takes at most this long.
 AGAIN_ELAPSED_S_MAX = 300.0
 OUTPUT_LENGTH_MAX = 4000
+#: How Python, pytest and argparse end what they say of an error.
+_CAUSE = re.compile(r"^(?:E +)?((?:[\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception)|error): .+)$", re.MULTILINE)
 
 
 class TestingTask(msgspec.Struct, kw_only=True):
@@ -80,7 +83,7 @@ class TestingAgent(BaseAgent):
             return self._untested(bench, context)
         before = self._side(bench, context, "before", task.base)
         after = self._side(bench, context, "after", task.commit)
-        compared = compare(before.tested(), after.tested())
+        compared = compare(before.tested(), after.tested(), bench.changed)
         if self._worth_again(compared, before, after):
             compared = self._again(bench, context, compared)
         self.current_stage = "compare"
@@ -199,8 +202,9 @@ def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comp
         error = f"{compared.reason}: {names}" if names else compared.reason
         return ToolResponse(False, data=value, error=error, reason="newly_failing", evidence=evidence)
     if compared.status == "unusable" and not bench.task.allow_untested:
+        cause = _cause(after) or _cause(before) if before.tested().broke and after.tested().broke else ""
         question = (
-            f"The tests (`{after.command}`) prove nothing about this change: {compared.reason}. "
+            f"The tests (`{after.command}`) prove nothing about this change: {compared.reason}{cause}. "
             "Name a command that works with --test-command, or accept an untested change with --allow-untested"
         )
         return ToolResponse(
@@ -209,6 +213,12 @@ def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comp
     counted = after.results.passed if after.results.source != "none" else None
     message = f"{counted} tests passed" if compared.status == "passed" and counted is not None else compared.reason
     return ToolResponse.succeeded(value, evidence, message)
+
+
+def _cause(report: SideReport) -> str:
+    """Return the line by which Python or a tool said why nothing ran, in brackets; empty where there is none."""
+    said = _CAUSE.findall(report.execution.tail)
+    return f" ({said[-1].strip()[:200].rstrip('.')})" if said else ""
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

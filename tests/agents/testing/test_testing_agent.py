@@ -272,6 +272,33 @@ def test_import_error_after(project: Any) -> None:
     assert outcome.value["newly_failing"] == ["test_calc.py"]
 
 
+def test_module_that_skips_itself_after(project: Any) -> None:
+    """A change that can't be imported doesn't pass by `importorskip`."""
+    skipping = (
+        "import pytest\n\ncalc = pytest.importorskip('calc')\n\ndef test_add():\n    assert calc.add(2, 2) == 4\n"
+    )
+    project.commit({"calc.py": ADD, "test_calc.py": skipping, "test_more.py": "def test_more(): pass\n"})
+    outcome = project.test({"calc.py": "import nowhere_to_be_found\n" + ADD})
+    assert outcome.reason == "newly_failing"
+    assert outcome.value["newly_failing"] == ["test_calc.py::test_add"]
+
+
+def test_exit_in_the_middle(project: Any) -> None:
+    """A change that ends the interpreter with exit code 0 in the middle of the tests fails."""
+    project.commit({"calc.py": ADD, "test_calc.py": TEST, "test_a.py": "def test_a(): pass\n"})
+    outcome = project.test({"calc.py": "import os\n\ndef add(a, b):\n    os._exit(0)\n"})
+    assert outcome.reason == "newly_failing"
+    assert "in the middle" in outcome.value["reason"]
+
+
+def test_why_nothing_ran_is_said(project: Any) -> None:
+    """Where the tests can't be loaded, the question says what Python said."""
+    project.commit({"calc.py": ADD, "conftest.py": "import nowhere_to_be_found\n", "test_calc.py": TEST})
+    outcome = project.test({"calc.py": WRONG})
+    assert outcome.outcome == "needs_human"
+    assert "No module named 'nowhere_to_be_found'" in str(outcome)
+
+
 def test_command_not_found(project: Any) -> None:
     """A command that isn't there is said to be missing; nothing passes by it."""
     project.commit({"calc.py": ADD, "test_calc.py": TEST})

@@ -119,6 +119,17 @@ def test_disappeared() -> None:
     assert (compared.status, compared.disappeared) == ("passed", ("b", "c"))
 
 
+@pytest.mark.parametrize("name", ["tests/test_a.py::{}", "tests.test_a.Case.{}"])
+def test_a_module_that_runs_no_more(name: str) -> None:
+    """A test module that passed before and skips itself after fails the change, unless the change is to the module."""
+    before = ran({name.format("test_x"): "passed", "tests/test_b.py::test_y": "passed"})
+    after = ran({name.format("test_x"): "skipped", "tests/test_b.py::test_y": "passed"})
+    compared = compare(before, after, ["pkg/a.py"])
+    assert (compared.status, compared.newly_failing) == ("failed", (name.format("test_x"),))
+    assert "did not run" in (compared.reason or "")
+    assert compare(before, after, ["tests/test_a.py"]).status == "passed"
+
+
 def test_unsteady_and_flaky() -> None:
     """Only what is seen to fail without the change as well is forgiven."""
     compared = compare(ran(dict.fromkeys("abc", "passed")), ran(dict.fromkeys("abc", "failed")))
