@@ -151,13 +151,16 @@ def _python(paths: Sequence[str], contents: Mapping[str, str]) -> list[TestComma
     found: list[TestCommand] = []
     pytest = _pytest_reason(paths, contents, tools, texts)
     if pytest:
-        found.append(TestCommand(kind="pytest", argv=("{python}", "-m", "pytest"), reason=pytest))
+        argv = ("{python}", "-m", "pytest", *_named_otherwise(contents, tools, tests))
+        found.append(TestCommand(kind="pytest", argv=argv, reason=pytest))
     cases = [path for path, text in texts.items() if "unittest" in text and "TestCase" in text]
     if cases:
         # TestCase classes run under both; unittest needs nothing installed, so it stands in where pytest isn't there.
         argv = ("{python}", "-m", "unittest", *_discovery(paths, cases))
         found.append(TestCommand(kind="unittest", argv=argv, reason=f"{cases[0]} has unittest cases"))
-    if "tox.ini" in paths or "tox" in tools or "[tox:tox]" in contents.get("setup.cfg", ""):
+    # Source distributions often leave out the tests that their tox.ini speaks of.
+    tested = any("test" in part.lower() for path in paths for part in PurePosixPath(path).parts)
+    if tested and ("tox.ini" in paths or "tox" in tools or "[tox:tox]" in contents.get("setup.cfg", "")):
         where = "tox.ini" if "tox.ini" in paths else "pyproject.toml" if "tox" in tools else "setup.cfg"
         argv = ("tox", "--skip-missing-interpreters", "true")
         found.append(TestCommand(kind="tox", argv=argv, reason=f"{where} configures tox"))
@@ -191,6 +194,15 @@ def _pytest_reason(
         if methods or re.search(r"^(?:async )?def test_\w*\(", text, re.MULTILINE):
             return f"{path} has test functions"
     return ""
+
+
+def _named_otherwise(contents: Mapping[str, str], tools: Mapping[str, Any], tests: Sequence[str]) -> tuple[str, ...]:
+    """Return the test files to name to pytest, as it looks for none that are called `tests.py`; nothing otherwise."""
+    settings = "".join(contents.get(name, "") for name in ("pytest.ini", ".pytest.ini", "tox.ini", "setup.cfg"))
+    if "python_files" in settings or "testpaths" in settings or "pytest" in tools:
+        return ()
+    usual = any(PurePosixPath(path).name not in ("test.py", "tests.py") for path in tests)
+    return () if usual else tuple(tests)
 
 
 def _discovery(paths: Sequence[str], cases: Sequence[str]) -> tuple[str, ...]:

@@ -33,6 +33,8 @@ def found(files: dict[str, str], changed: list[str] | None = None) -> list[str]:
         ({"tests/test_a.py": CASES}, "python -m unittest discover -s tests"),
         ({"tests/test_a.py": CASES, "tests/__init__.py": ""}, "python -m unittest"),
         ({"test_a.py": CASES}, "python -m unittest"),
+        ({"tests.py": f"import pytest\n{FUNCTION}"}, "python -m pytest tests.py"),
+        ({"tests.py": FUNCTION, "test_b.py": FUNCTION}, "python -m pytest"),
         ({"tox.ini": "[tox]\n", "tests/test_a.py": ""}, "tox --skip-missing-interpreters true"),
         ({"noxfile.py": "def lint(session): ...\ndef tests(session): ...\n"}, "nox -s tests"),
         ({"package.json": '{"scripts": {"test": "jest"}}'}, "npm test"),
@@ -51,6 +53,7 @@ def test_found(files: dict[str, str], first: str) -> None:
     "files",
     [
         {"README.md": "pytest npm test"},
+        {"tox.ini": "[tox]\n[testenv]\ncommands = python -m unittest\n", "a.py": ""},
         {"package.json": '{"scripts": {"test": "echo \\"Error: no test specified\\" && exit 1"}}'},
         {"package.json": "not JSON"},
         {"go.mod": "module x\n", "main.go": ""},
