@@ -42,7 +42,7 @@ def job_report(run_id: str, events: Iterable[Event]) -> dict[str, Any]:
         "files_changed": fix.get("files_changed"),
         "tests": _tests(test),
         "review": None,
-        "notes": _notes(run),
+        "notes": [*_notes(run), *_remarks(test)],
         "evidence": _evidence(run, report),
         "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
         "cost": _cost(known),
@@ -62,6 +62,18 @@ def _notes(run: Run) -> list[str]:
     """What the caller found worth saying when it started the run, such as changes that were left out."""
     given = run.input.get("notes") if isinstance(run.input, dict) else None
     return [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
+
+
+def _remarks(test: Mapping[str, Any]) -> list[str]:
+    """What is worth knowing of tests that passed: that some fail as before, didn't run any more, or are unsteady."""
+    if test.get("status") != "passed":
+        return []
+    told = [f"tests: {test['reason']}"] if test.get("reason") else []
+    flaky = list(test.get("flaky") or ())
+    if flaky:
+        more = f" and {len(flaky) - 5} more" if len(flaky) > 5 else ""
+        told.append(f"tests: unsteady, failing at times without the change as well: {', '.join(flaky[:5])}{more}")
+    return told
 
 
 def _steps(run: Run) -> dict[str, str]:

@@ -208,6 +208,15 @@ def test_a_job_that_succeeds(user: UserRepo, job: Job) -> None:
     assert document["elapsed_s"] > 0
 
 
+def test_what_is_worth_knowing_of_passing_tests(user: UserRepo, job: Job) -> None:
+    """Tests that fail as before, didn't run any more or are unsteady are no secret of the log."""
+    user.commit({"calc.py": SOURCE})
+    document = run_job(job, verdict_of(reason="2 fail as before", flaky=["test_x"]))
+    assert (document["outcome"], document["reason"]) == ("succeeded", None)
+    assert document["notes"][1] == "tests: 2 fail as before"
+    assert "test_x" in document["notes"][2]
+
+
 def test_a_job_whose_tests_fail(user: UserRepo, job: Job) -> None:
     """A change that breaks tests is undone: no branch, no patch, no workspace; the document names the tests."""
     user.commit({"calc.py": SOURCE})
