@@ -211,3 +211,13 @@ def test_an_explicit_test_command_is_used(shared_home: JobHome, tmp_path: Path) 
     ended = shared_home.job(repo, RIGHT, "--test-command", command)
     assert ended.status == 0, ended.out
     assert ended.json["tests"]["command"] == command
+
+
+@pytest.mark.parametrize("command", ["  ", "python -m pytest 'x"])
+def test_a_command_that_is_none_is_refused_at_once(own_home: JobHome, tmp_path: Path, command: str) -> None:
+    """A test command that no shell could read is an error of usage, and starts nothing."""
+    repo = make_repo(tmp_path / "refused", CALC)
+    ended = own_home.job(repo, RIGHT, "--test-command", command)
+    assert ended.status == 2
+    assert "--test-command" in ended.err
+    assert not own_home.home.exists()

@@ -47,12 +47,18 @@ def run(
     """
     from ..agents.job import resolve_request
     from ..agents.job_report import refusal_report
+    from ..agents.test_runner import given_command
     from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
     from ..errors import UsageInvalid
     from ..jobs import Job
 
     if engine != "patch":
         raise UsageInvalid(f"there is no engine {engine!r}, only `patch`", "twelvefold run")
+    if test_command is not None:
+        try:
+            given_command(test_command)
+        except ValueError as error:
+            raise UsageInvalid(f"--test-command: {str(error).lower()}", "twelvefold run") from error
     name, text = _issue(target)
     try:
         request = resolve_request(repo, base)
