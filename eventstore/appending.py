@@ -188,13 +188,15 @@ class Group:
             type, payload, stream, id, schema, to, run, cause, trace, seen = _fields_of(new)
             if not stream:
                 stream = type.partition(".")[0]
+            is_plain = not (to or run or cause or trace or seen)
             try:
                 text = payload.encode()
                 skip_json(text)
                 well_formed = (
-                    type in good_names and stream in good_names and len(id) == 16 and run in good_runs
-                    and (not to or to in good_names) and (not cause or len(cause) == 16)
-                    and (not trace or is_good_trace(trace)) and 1 <= schema < _INTEGER_END and 0 <= seen < _INTEGER_END
+                    type in good_names and stream in good_names and len(id) == 16 and 1 <= schema < _INTEGER_END
+                    and (is_plain or (
+                        run in good_runs and (not to or to in good_names) and (not cause or len(cause) == 16)
+                        and (not trace or is_good_trace(trace)) and 0 <= seen < _INTEGER_END))
                     and (len(text) <= SHALLOW_SIZE_MAX or (len(text) <= PAYLOAD_SIZE_MAX and not is_too_deep(payload)))
                 )  # fmt: skip
             except (UnicodeEncodeError, msgspec.DecodeError, RecursionError):
@@ -202,7 +204,7 @@ class Group:
             if not well_formed and (fault := fault_of(new, position - self.head)) is not None:
                 self._take_back(start, blobs)
                 return fault
-            if to or run or cause or trace or seen:
+            if not is_plain:
                 self.is_plain = False
             position += 1
             version = versions.get(stream)
