@@ -33,7 +33,7 @@ TARGETS: dict[str, dict[str, Callable[[Figures], bool]]] = {
     "latency": {"p50 at most 1.5 x floor": lambda f: f["ratio"] <= 1.5},
     "groups": {"at least 20,000/s": lambda f: f["per_s"] >= 20_000},
     "read": {"at least 500,000/s": lambda f: f["per_s"] >= 500_000},
-    "restart": {"under 1 s": lambda f: f["ready_s"] < 1.0},
+    "restart": {"under 1 s": lambda f: max(f["ready_s"], f["ready_after_kill_s"]) < 1.0},
 }
 
 
@@ -182,16 +182,23 @@ def read(events: int) -> Figures:
 
 
 def restart(events: int) -> Figures:
-    """Seconds from starting the bus on a full log until it answers a client."""
+    """Seconds from starting the bus on a full log until it answers a client: after kill -9, and after a proper end."""
+    found = []
     with stage() as (folder, _):
-        with bus(folder) as home, connect(home, "setter") as client:
-            _fill(client, events)
-        begun = time.perf_counter()
+        home = folder / "home"
+        home.mkdir()
         process = start_bus(home)
-        ready = time.perf_counter() - begun
-        process.terminate()
+        with connect(home, "setter") as client:
+            _fill(client, events)
+        process.kill()
+        for _ in range(2):
+            process.wait(60)
+            begun = time.perf_counter()
+            process = start_bus(home)
+            found.append(time.perf_counter() - begun)
+            process.terminate()
         process.wait(60)
-    return {"ready_s": ready}
+    return {"ready_s": found[1], "ready_after_kill_s": found[0]}
 
 
 def _fill(client: object, events: int) -> None:
