@@ -135,7 +135,7 @@ def _run(
     chosen, missing = ready_command(commands, build(command=commands[0], **surround))
     command = chosen or commands[0]
     environment = build(command=command, **surround)
-    known = {"commit": commit, "kind": command.kind, "command": command.text()}
+    known: dict[str, Any] = {"commit": commit, "kind": command.kind, "command": command.text()}
     if chosen is None:
         nothing = Proof(status="unproved", reason=missing)
         return SideReport(

@@ -34,6 +34,8 @@ from .settings import Settings
 IDLE_S = 10.0
 #: How long a starting `up` has for its agents to say hello.
 HELLO_WITHIN_S = 10.0
+#: The same for the agents that a job starts for itself, on a machine that may be very busy: nobody has to act for them.
+START_WITHIN_S = 300.0
 #: The agents of the job: name of the line, class, and how many work side by side.
 JOB_AGENTS = (
     ("fixer", "twelvefold.agents.fixer:IssueFixerAgent", 2),
@@ -94,18 +96,24 @@ def connect(settings: Settings, timeout_s: float | None = None) -> BusClient:
     return BusClient(places, timeout_s=settings.timeout_s if timeout_s is None else timeout_s)
 
 
-def require_agents(client: BusClient, home: Path) -> None:
-    """Wait a moment until each queue of the job has a member; raises AgentsMissing, as the run would wait for ever."""
-    deadline = time.monotonic() + HELLO_WITHIN_S
+def require_agents(client: BusClient, home: Path, *, owned: bool) -> None:
+    """Wait until each queue of the job has a member; raises AgentsMissing, as the run would wait for ever.
+
+    An `up` gets a moment for that. What belongs to nobody (`owned`, as `ground` says) has these agents for certain, so
+    it gets the time that it needs.
+    """
+    begun = time.monotonic()
     while True:
         groups = client.stats()["groups"].values()
         served = {group["name"] for group in groups if group["queue"] and group["members"]}
         missing = tuple(queue for queue in JOB_QUEUES if queue not in served)
         if not missing:
             return
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if waited_s > (START_WITHIN_S if owned else HELLO_WITHIN_S):
             raise AgentsMissing(missing, str(home))
-        time.sleep(0.1)
+        # Those who wait for long leave the processor to what they wait for.
+        time.sleep(0.1 if waited_s < 3 else 0.5)
 
 
 def start(client: BusClient, job: Job, trace: str = "") -> str:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from twelvefold import jobs
+from twelvefold.settings import load_settings
+
 from .conftest import BREAKING, CALC, RIGHT, JobHome, git, issue, make_repo, snapshot
 
 pytestmark = pytest.mark.e2e
@@ -221,3 +224,15 @@ def test_a_command_that_is_none_is_refused_at_once(own_home: JobHome, tmp_path: 
     assert ended.status == 2
     assert "--test-command" in ended.err
     assert not own_home.home.exists()
+
+
+def test_what_a_job_starts_for_itself_is_waited_for(own_home: JobHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the agents come late: a command that started them itself doesn't tell its user to act."""
+    monkeypatch.setattr(jobs, "HELLO_WITHIN_S", 0.0)
+    settings = load_settings(own_home.environment, own_home.folder)
+    owned = jobs.ground(settings, own_home.environment)
+    assert owned
+    with jobs.connect(settings) as client:
+        jobs.require_agents(client, settings.home, owned=owned)
+        served = {group["name"] for group in client.stats()["groups"].values() if group["members"]}
+    assert served >= set(jobs.JOB_QUEUES)

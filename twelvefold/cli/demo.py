@@ -53,10 +53,10 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
 
     examples = lay_out(folder)
     note(f"two repositories in {folder}, an issue for each; starting a bus, an orchestrator and the agents …")
-    jobs.ground(settings, os.environ)
+    owned = jobs.ground(settings, os.environ)
     documents, good = [], True
     with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings.home)
+        jobs.require_agents(client, settings.home, owned=owned)
         runs = [
             jobs.start(
                 client,

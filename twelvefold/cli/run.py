@@ -123,7 +123,7 @@ def _do(job: Job, *, detach: bool, as_json: bool) -> int:
     settings = load_settings()
     owned = jobs.ground(settings, os.environ)
     with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings.home)
+        jobs.require_agents(client, settings.home, owned=owned)
         run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
         if detach:
             write_json({"run": run}) if as_json else write(run)
