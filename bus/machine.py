@@ -237,7 +237,11 @@ class Machine(Outgoing):
 
     def due(self) -> float:
         """Return when `tick` is next needed."""
-        due = self._sent + self.lease_s * BEAT if self.greeted else self._hello_at + HELLO_AGAIN_S
+        if self.greeted:
+            due = self._sent + self.lease_s * BEAT
+        else:
+            # Before a bus has asked who we are, there is nothing to do again: a moment in the past would be a spin.
+            due = (self._hello_at if self._hello_nonce else self._now) + HELLO_AGAIN_S
         return min(due, self._now + 1.0) if self.watching else due
 
     def say_goodbye(self, bye: Bye) -> None:
