@@ -127,7 +127,7 @@ class Driver:
         """Send and receive what can be at once, without waiting, unless another thread is driving."""
         with self.state:
             if self._driver or self._closing:
-                if self._polling:
+                if self._polling and self.machine.has_unsent:
                     self.wake()
                 return
             self._pump()

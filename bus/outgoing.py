@@ -133,6 +133,11 @@ class Outgoing:
         return bool(self._soft) or self._soft_batches > 0
 
     @property
+    def has_unsent(self) -> bool:
+        """Tell whether something waits to be turned into frames."""
+        return bool(self._queue or self._soft or self._control)
+
+    @property
     def is_full(self) -> bool:
         """Tell whether emitting should wait: as much as may be is under way."""
         return self._events_under_way >= FLYING_EVENTS_MAX or self._bytes_under_way >= FLYING_BYTES_MAX
