@@ -9,23 +9,17 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from .edits import AlreadyThere, Applied, apply_edits
+from .edits import Applied, apply_edits
+from .fixer import FixResult, IssueText, incomplete, not_made, read_issue_text, unsafe_edits
 from .git import Git
-from .issue import parse_issue
 from .job import Request
-
-_REGULAR = ("100644", "100755")
 
 
 def preview(issue_name: str, issue_text: str, request: Request) -> dict[str, Any]:
     """Return `{outcome, message, files_changed, diff}` of applying the issue's edits to the base commit."""
-    issue = parse_issue(issue_text, issue_name)
-    if issue.over:
-        return _told("nothing_to_do", f"the issue's status says: {issue.over}")
-    if not issue_text.strip():
-        return _told("failed", "the issue is empty")
-    if not issue.pairs and not issue.problems:
-        return _told("needs_human", "the issue states no explicit edits")
+    issue, refusal = read_issue_text(IssueText(issue_name, issue_text))
+    if issue is None:
+        return _told(refusal)
     git, top = Git(), Path(request.repo)
     rows = git.run("ls-tree", "-r", "-z", "--full-tree", request.base, at=top).out.split(b"\0")
     modes = {}
@@ -35,29 +29,38 @@ def preview(issue_name: str, issue_text: str, request: Request) -> dict[str, Any
             modes[name.decode("utf-8", "surrogateescape")] = head.split()[0].decode()
     edits, problems = issue.edits(modes)
     if problems:
-        return _told("needs_human", "; ".join(f"line {problem.line} {problem.text}" for problem in problems))
+        return _told(incomplete(issue, edits, problems))
+    if unsafe := unsafe_edits(edits, modes):
+        return _told(not_made(unsafe, modes))
     before: dict[str, bytes | None] = {
         path: git.run("cat-file", "blob", f"{request.base}:{path}", at=top).out
         for path in dict.fromkeys(edit.path for edit in edits)
-        if modes.get(path) in _REGULAR
+        if path in modes
     }
     made = apply_edits(edits, before)
-    if isinstance(made, AlreadyThere):
-        return _told("nothing_to_do", "every new text is there already")
     if not isinstance(made, Applied):
-        return _told("failed", "; ".join(failure.message for failure in made))
+        return _told(not_made(made, modes))
     changed = sorted(path for path, new in made.contents.items() if new != before.get(path))
     diff = "".join(_diff(path, before.get(path), made.contents[path]) for path in changed)
     return {
         "outcome": "succeeded",
-        "message": f"{len(edits)} edits apply in {len(changed)} files; tests were not run",
+        "message": f"{_count(len(edits), 'edit')} in {_count(len(changed), 'file')}; tests were not run",
         "files_changed": changed,
         "diff": diff,
     }
 
 
-def _told(outcome: str, message: str) -> dict[str, Any]:
-    return {"outcome": outcome, "message": message, "files_changed": [], "diff": ""}
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _told(result: FixResult) -> dict[str, Any]:
+    return {
+        "outcome": result.outcome,
+        "message": f"{result.reason}: {result.message}",
+        "files_changed": [],
+        "diff": "",
+    }
 
 
 def _diff(path: str, old: bytes | None, new: bytes | None) -> str:

@@ -76,16 +76,9 @@ class IssueFixerAgent(BaseAgent):
         text = task.issue.text
         if task.engine != "patch":
             return ToolResponse.failed("unknown_engine", f"there is no engine {task.engine!r}, only `patch`")
-        if not text.strip("\ufeff \t\r\n"):
-            return ToolResponse.failed("empty_issue", f"the issue {task.issue.name} is empty")
-        if len(text) > ISSUE_LENGTH_MAX:
-            return ToolResponse.failed("issue_too_long", f"the issue has more than {ISSUE_LENGTH_MAX} characters")
-        issue = parse_issue(text, task.issue.name)
-        if issue.over:
-            return ToolResponse.nothing_to_do("issue_closed", f"the issue's status says: {issue.over}")
-        if not issue.pairs and not issue.problems:
-            question = f"The issue “{issue.title}” states no explicit edits, and the engine `patch` makes no others."
-            return ToolResponse.needs_human("no_explicit_edits", f"{question} {_SHAPES}.")
+        issue, refusal = read_issue_text(task.issue)
+        if issue is None:
+            return _answer(refusal, task)
         self.current_stage = "edit"
         time_s = context.record("time_s", lambda: int(time.time()))
         parameters = {
@@ -117,16 +110,10 @@ class IssueFixerAgent(BaseAgent):
             files = workspace.files()
             edits, problems = issue.edits(files)
             if problems:
-                return _incomplete(issue, edits, problems)
+                return incomplete(issue, edits, problems)
             made = edit_files(workspace, edits, files)
-            if isinstance(made, AlreadyThere):
-                places = ", ".join(made.places[:10])
-                message = f"every new text is there already ({places}), and no old one is left"
-                return FixResult(outcome="nothing_to_do", reason="already_applied", message=message)
-            if isinstance(made, list):
-                facts = [msgspec.to_builtins(failure) for failure in made]
-                message = "; ".join(failure.message + _namesakes(failure, files) for failure in made[:10])
-                return FixResult(outcome="failed", reason=made[0].reason, message=message, failures=facts)
+            if not isinstance(made, Applied):
+                return not_made(made, files)
             message = commit_message(issue, task.issue.name, context.run, edits)
             commit = workspace.record(
                 message, time_s, also=[name for name, new in made.contents.items() if new is not None]
@@ -146,6 +133,35 @@ class IssueFixerAgent(BaseAgent):
         return ToolResponse.succeeded({"removed": removed}, message=f"{len(removed)} workspaces removed")
 
 
+def read_issue_text(text: IssueText) -> tuple[Issue | None, FixResult]:
+    """Return an issue that asks for edits; or None, and how its text alone ends the work."""
+    if not text.text.strip("\ufeff \t\r\n"):
+        return None, FixResult(outcome="failed", reason="empty_issue", message=f"the issue {text.name} is empty")
+    if len(text.text) > ISSUE_LENGTH_MAX:
+        message = f"the issue has more than {ISSUE_LENGTH_MAX} characters"
+        return None, FixResult(outcome="failed", reason="issue_too_long", message=message)
+    issue = parse_issue(text.text, text.name)
+    if issue.over:
+        message = f"the issue's status says: {issue.over}"
+        return None, FixResult(outcome="nothing_to_do", reason="issue_closed", message=message)
+    if not issue.pairs and not issue.problems:
+        question = f"The issue “{issue.title}” states no explicit edits, and the engine `patch` makes no others."
+        message = f"{question} {_SHAPES}."
+        return None, FixResult(outcome="needs_human", reason="no_explicit_edits", message=message)
+    return issue, FixResult(outcome="")
+
+
+def not_made(made: AlreadyThere | list[EditFailure], files: dict[str, str]) -> FixResult:
+    """Return how edits end the work that had been made before, or can't be."""
+    if isinstance(made, AlreadyThere):
+        places = ", ".join(made.places[:10])
+        message = f"every new text is there already ({places}), and no old one is left"
+        return FixResult(outcome="nothing_to_do", reason="already_applied", message=message)
+    facts = [msgspec.to_builtins(failure) for failure in made]
+    message = "; ".join(failure.message + _namesakes(failure, files) for failure in made[:10])
+    return FixResult(outcome="failed", reason=made[0].reason, message=message, failures=facts)
+
+
 def edit_files(
     workspace: Workspace, edits: list[Edit], files: dict[str, str]
 ) -> Applied | AlreadyThere | list[EditFailure]:
@@ -153,8 +169,25 @@ def edit_files(
 
     `files` are the workspace's, with their modes. Links are not followed, and folders of a new file must be folders.
     """
+    if failures := unsafe_edits(edits, files):
+        return failures
+    contents: dict[str, bytes | None] = {
+        edit.path: (workspace.folder / edit.path).read_bytes() for edit in edits if edit.path in files
+    }
+    made = apply_edits(edits, contents)
+    for name, new in made.contents.items() if isinstance(made, Applied) else ():
+        target = workspace.folder / name
+        if new is None:
+            target.unlink()
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(new)
+    return made
+
+
+def unsafe_edits(edits: list[Edit], files: dict[str, str]) -> list[EditFailure]:
+    """Return what of the edits would write where nothing may be written; `files` are the tree's, with their modes."""
     failures = []
-    contents: dict[str, bytes | None] = {}
     for number, edit in enumerate(edits, 1):
         problem = unsafe_path(edit.path)
         if not problem and files.get(edit.path) in ("120000", "160000"):
@@ -166,19 +199,7 @@ def edit_files(
             message = f"{edit.path!r} {problem}"
             failure = EditFailure(reason="unsafe_path", edit=number, path=edit.path, line=edit.line, message=message)
             failures.append(failure)
-        elif edit.path in files:
-            contents[edit.path] = (workspace.folder / edit.path).read_bytes()
-    if failures:
-        return failures
-    made = apply_edits(edits, contents)
-    for name, new in made.contents.items() if isinstance(made, Applied) else ():
-        target = workspace.folder / name
-        if new is None:
-            target.unlink()
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(new)
-    return made
+    return failures
 
 
 def _namesakes(failure: EditFailure, files: dict[str, str]) -> str:
@@ -198,7 +219,8 @@ def commit_message(issue: Issue, name: str, run: str, edits: list[Edit]) -> str:
     return "\n".join([issue.title, "", count, *listed, "", *trailers])
 
 
-def _incomplete(issue: Issue, edits: list[Edit], problems: list[Problem]) -> FixResult:
+def incomplete(issue: Issue, edits: list[Edit], problems: list[Problem]) -> FixResult:
+    """Return how an issue ends the work that lacks something its edits need."""
     said = "; ".join(f"line {problem.line} {problem.text}" for problem in problems[:10])
     message = f"The issue “{issue.title}” does not say everything that its edits need: {said}. {_SHAPES}."
     facts = [{"line": problem.line, "message": problem.text} for problem in problems]

@@ -207,6 +207,18 @@ def test_a_dry_run_starts_nothing(own_home: JobHome, tmp_path: Path) -> None:
     assert snapshot(repo) == before
 
 
+def test_a_dry_run_says_what_a_run_would_say(shared_home: JobHome, tmp_path: Path) -> None:
+    """Where nothing can be done, both end alike and for the same reason."""
+    repo = make_repo(tmp_path / "same", CALC)
+    (repo / "link.py").symlink_to("calc.py")
+    git(repo, "add", "link.py")
+    git(repo, "commit", "--quiet", "-m", "Link")
+    for text in (issue("link.py", "    return n + 2", "    return n"), " \n", "# Wish\n\nFaster!\n"):
+        dry, real = shared_home.job(repo, text, "--dry-run"), shared_home.job(repo, text)
+        assert (dry.status, dry.json["outcome"]) == (real.status, real.json["outcome"])
+        assert dry.json["message"] == real.json["reason"]
+
+
 def test_an_explicit_test_command_is_used(shared_home: JobHome, tmp_path: Path) -> None:
     """--test-command replaces what would be found, and the document names it."""
     repo = make_repo(tmp_path / "command", CALC)
