@@ -136,6 +136,9 @@ class Supervisor:
         self.family.check_zygote()
         if self._idle is not None and self._idle.is_due(time.monotonic()):
             self._link.ask_usage()
+            if not Path(self.plan.home).exists():
+                # Nobody can reach it any more, so nobody could end it either.
+                self.shut_down(1)
         while commands := self.table.step(time.monotonic()):
             for command in commands:
                 match command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,3 +149,11 @@ def test_what_belongs_to_nobody_ends_by_itself(project: Any, eventually: Any) ->
     eventually(lambda: not Path(f"/proc/{pid}").exists() or project.of_this_home() == [])
     assert project.said("supervisor")[-1].startswith("bus.1 ended")
     assert any("ending" in line for line in project.said("supervisor"))
+
+
+def test_what_belongs_to_nobody_ends_with_its_home(project: Any, eventually: Any) -> None:
+    """A shared supervisor whose home was removed can't be reached by any command, so it ends by itself."""
+    pid = int(ephemeral(project, 600).communicate(timeout=60)[0].split()[0])
+    project.wait_ready("echo.1", "orchestrator.1")
+    shutil.rmtree(project.home)
+    eventually(lambda: not Path(f"/proc/{pid}").exists() and project.of_this_home() == [])
