@@ -104,7 +104,7 @@ def run_side(
     scratch = workspace.folder.with_name(workspace.folder.name + ".scratch")
     _clear(scratch)
     scratch.mkdir(mode=0o700)
-    temporary = Path(tempfile.mkdtemp(prefix=f"tf-{workspace.store.run[-8:]}-")).resolve()
+    temporary = _temporary(workspace)
     try:
         places = {"workspace": workspace.folder.resolve(), "repo": repo.resolve(), "scratch": scratch.resolve()}
         surround = {**places, "temporary": temporary, "caller": caller}
@@ -116,6 +116,15 @@ def run_side(
         # Tests that write beside their folder: every entry of ours begins with a task's path, a number.
         for stray in [entry for entry in scratch.parent.iterdir() if not entry.name[0].isdigit()]:
             _clear(stray)
+
+
+def _temporary(workspace: Workspace) -> Path:
+    """Make the folder for temporary files, and remove those of holders of the task who were killed."""
+    prefix = f"tf-{workspace.store.run[-8:]}-{workspace.path.rpartition('.')[0]}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        if left.lstat().st_uid == os.getuid():
+            _clear(left)
+    return Path(tempfile.mkdtemp(prefix=prefix)).resolve()
 
 
 def _run(

@@ -63,8 +63,11 @@ class Project:
         self.git("commit", "-q", "-m", "State")
         return self.git("rev-parse", "HEAD")
 
-    def test(self, changes: Mapping[str, str | None], **task: Any) -> TaskOutcome:
-        """Commit changes in a workspace as the fixer does, then have them tested; nothing may be left by that."""
+    def test(self, changes: Mapping[str, str | None], killed_before: bool = False, **task: Any) -> TaskOutcome:
+        """Commit changes in a workspace as the fixer does, then have them tested; nothing may be left by that.
+
+        `killed_before`: there is the temporary folder of an earlier holder of the task, who was killed.
+        """
         run = fresh_id().hex()
         base = self.git("rev-parse", "HEAD")
         stores = Stores(Git(), self.trial.places.stores)
@@ -76,6 +79,8 @@ class Project:
                 else:
                     self.write({name: text}, workspace.folder)
             commit = workspace.record("Change", 1) or base
+        if killed_before:
+            Path(tempfile.mkdtemp(prefix=f"tf-{run[-8:]}-0.1-")).joinpath("file").touch()
         before = picture(self.repo)
         agent = TestingAgent()
         given = {"repo": str(self.repo), "base": base, "commit": commit, **task}

@@ -299,6 +299,12 @@ def test_why_nothing_ran_is_said(project: Any) -> None:
     assert "No module named 'nowhere_to_be_found'" in str(outcome)
 
 
+def test_what_a_killed_holder_left_is_removed(project: Any) -> None:
+    """The temporary folder of a holder that was killed goes when the task is done again."""
+    project.commit({"calc.py": ADD, "test_calc.py": TEST})
+    assert project.test({"calc.py": ADD + "#\n"}, killed_before=True).outcome == "succeeded"
+
+
 def test_command_not_found(project: Any) -> None:
     """A command that isn't there is said to be missing; nothing passes by it."""
     project.commit({"calc.py": ADD, "test_calc.py": TEST})
