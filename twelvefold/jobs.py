@@ -1,4 +1,4 @@
-"""Doing the built-in job from the outside: finding or starting what it runs on, submitting it, following it.
+"""Doing the built-in job from the outside: finding or starting what it runs on, submitting it, reporting it.
 
 Owns the formation of a supervisor that belongs to nobody. What a job is, stands in `agents/job.py`; what the command
 line shows of it, in `cli/run.py`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from .agents.job_report import job_report
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
 from .errors import AgentsMissing
-from .eventstore.event import Event
 from .home import make_home
 from .orchestration import submit
 from .orchestration.home_lock import holder_of
@@ -141,11 +140,6 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
         trace=trace,
     )
-
-
-def follow(client: BusClient, run: str) -> Iterator[Event]:
-    """Yield the run's events until it has ended, or rests."""
-    yield from submit.follow(client, run)
 
 
 def report(client: BusClient, run: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
     from .. import jobs
     from ..agents.job import read_issue, resolve_request
     from ..demonstration import lay_out
+    from ..orchestration import submit
 
     examples = lay_out(folder)
     note(f"two repositories in {folder}, an issue for each; starting a bus, an orchestrator and the agents …")
@@ -71,7 +72,7 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
             for _, repository, issue in examples
         ]
         for (example, _, issue), run in zip(examples, runs, strict=True):
-            for _event in jobs.follow(client, run):
+            for _event in submit.follow(client, run):
                 pass
             document = jobs.report(client, run)
             documents.append(document)

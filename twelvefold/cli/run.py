@@ -117,6 +117,7 @@ def _show_plan(job: Job, as_json: bool) -> int:
 def _do(job: Job, *, detach: bool, as_json: bool) -> int:
     """Submit a job, follow it and show its end; return the exit status."""
     from .. import jobs
+    from ..orchestration import submit
     from ..settings import load_settings
     from .run_progress import progress
 
@@ -131,7 +132,7 @@ def _do(job: Job, *, detach: bool, as_json: bool) -> int:
             return 0
         try:
             with progress(run, quiet=as_json) as show:
-                for event in jobs.follow(client, run):
+                for event in submit.follow(client, run):
                     show(event)
         except KeyboardInterrupt:
             return _interrupted(client, run, owned)
