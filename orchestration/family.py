@@ -18,7 +18,7 @@ from pathlib import Path
 
 from . import prctl
 from .command_line import agent_arguments, own_environment, shell_arguments
-from .proc_files import children_of_self
+from .proc_files import children_of_self, parent_and_session
 from .process_output import OutputPipe
 from .process_table import ProcessSpec
 from .spawning import signal_group, spawn
@@ -27,6 +27,8 @@ from .zygote_client import ZygoteClient
 
 _ZYGOTE_TRIES_MAX = 3
 _ZYGOTE_READY_S = 20.0
+#: A zygote that owes births and has answered none for so long is stuck; on a busy machine one takes milliseconds.
+_BIRTH_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Family:
     _ending: dict[int, str] = field(default_factory=dict)
     _zygote_tries: int = 0
     _zygote_due: float | None = None
+    _newborn: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # Whoever called us by `exec` may have had children; they are not ours to end.
@@ -89,24 +92,45 @@ class Family:
         if self.zygote is None and self._may_fork:
             self._zygote_tries += 1
             if self._zygote_tries > _ZYGOTE_TRIES_MAX:
-                self._do_without_zygote("it died at its start again and again")
+                self._do_without_zygote("it ended again and again before it had borne an agent")
                 return
             self._zygote_due = time.monotonic() + _ZYGOTE_READY_S
             pipe = self.open_output("zygote")
-            self.zygote = ZygoteClient(self.agent_entry, self.environ, self.cwd, pipe.writer)
+            try:
+                self.zygote = ZygoteClient(self.agent_entry, self.environ, self.cwd, pipe.writer)
+            except OSError as error:
+                self._do_without_zygote(f"it could not be started: {error.strerror or error}")
             pipe.give_away()
 
     def zygote_due(self) -> float | None:
-        """Return by when (monotonic) the zygote must be ready, None where it is or there is none."""
-        return None if self.zygote is None or self.zygote.ready else self._zygote_due
+        """Return by when (monotonic) the zygote must have shown that it works, None where it owes nothing."""
+        return None if self.zygote is None else self._zygote_due
 
     def check_zygote(self) -> None:
-        """Do without a zygote that doesn't get ready: what is imported into it hangs."""
+        """End a zygote that is stuck: before it was ready for good, as what is imported hangs; later to get another."""
         due = self.zygote_due()
-        if due is not None and due <= time.monotonic() and self._may_fork:
+        if self.zygote is None or due is None or due > time.monotonic():
+            return
+        if not self.zygote.ready:
             self._do_without_zygote(f"it was not ready within {_ZYGOTE_READY_S:g} s")
-            self._zygote_due = None
             self.end_zygote()
+            return
+        self._zygote_due = None
+        if self._forking or self._unadopted():
+            self.say(f"the zygote has borne no agent for {_BIRTH_S:g} s: killed")
+            # Its whole group: what it forked to bear agents may be what is stuck. Agents are none of it.
+            signal_group(self.zygote.pid, signal.SIGKILL)
+        self._newborn.clear()
+
+    def _unadopted(self) -> bool:
+        """Tell whether an agent that was born still belongs to the process that bore it, and so cannot begin."""
+        parents = {parent_and_session(pid)[0] for pid in self._newborn if pid in self.pids}
+        return not parents <= {os.getpid(), 0}
+
+    def _expect_birth(self) -> None:
+        """Give the zygote its time for what it owes now; an agent that was born has yet to be adopted."""
+        if self.zygote is not None and self.zygote.ready and (self._forking or self._newborn):
+            self._zygote_due = time.monotonic() + _BIRTH_S
 
     def begin(self, spec: ProcessSpec, instance: str) -> int | None:
         """Start a place's process; return its pid, or None where the zygote will tell it (see `births`)."""
@@ -120,6 +144,8 @@ class Family:
             output, pipe.writer = pipe.writer, -1
             title = f"twelvefold agent {spec.key} {' '.join(arguments)}"
             self.zygote.request(spec.key, arguments, own, self.cwd, title, output)
+            if self._zygote_due is None:
+                self._expect_birth()
             return None
         pid = spawn(shell_arguments(spec.command), {**self.environ, **own}, self.cwd, pipe.writer)
         pipe.give_away()
@@ -128,18 +154,22 @@ class Family:
 
     def births(self) -> list[Birth]:
         """Return what the zygote has answered."""
-        if self.zygote is None:
+        if self.zygote is None or not (replies := self.zygote.replies()):
             return []
         found = []
-        for key, reply in self.zygote.replies():
+        for key, reply in replies:
             if not key:
+                self._zygote_due = None
                 if reply.error:
                     self._do_without_zygote(reply.error)
-                self._zygote_tries = 0
+                    self.end_zygote()
                 continue
             if reply.pid:
                 self.pids[reply.pid] = key
+                self._newborn.append(reply.pid)
+                self._zygote_tries = 0
             found.append(Birth(key, self._forking.pop(key), reply.pid, reply.error))
+        self._expect_birth()
         return found
 
     def reap(self) -> tuple[list[Exit], list[Birth]]:
@@ -189,6 +219,7 @@ class Family:
     def end_zygote(self) -> None:
         """Kill the zygote for good; agents live on."""
         self._may_fork = False
+        self._zygote_due = None
         if self.zygote is not None:
             signal_group(self.zygote.pid, signal.SIGKILL)
 
@@ -203,6 +234,7 @@ class Family:
         self.forget_zygote()
         self.zygote.close()
         self.zygote = None
+        self._newborn.clear()
         if self._may_fork:
             self.say(f"zygote ended ({describe_exit(status)}); agents are unhurt, it starts again when needed")
         lost = [Birth(key, instance, lost=True) for key, instance in self._forking.items()]

@@ -55,14 +55,21 @@ class ForkReply(msgspec.Struct, frozen=True):
 
 
 def main(arguments: list[str]) -> int:
-    """Run the zygote: `SUPERVISOR_PID ENTRY`; the socket is SHARED_FD. An agent ends within."""
+    """Run the zygote: `SUPERVISOR_PID ENTRY STAGE`; the socket is SHARED_FD. An agent ends within.
+
+    STAGE is the folder for temporary files until it is ready, which its supervisor removes, however it ends.
+    """
     supervisor, entry = int(arguments[0]), arguments[1]
     channel = socket.socket(fileno=SHARED_FD)
     channel.set_inheritable(False)
     hooks = ForkHooks()
     try:
         with hooks:
+            import tempfile
+
+            tempfile.tempdir = arguments[2]
             function = preload(entry)
+            tempfile.tempdir = None  # each agent finds its own, by its own TMPDIR
         _rehearse(supervisor)
         refuse_unfit()
     except Exception as error:  # noqa: BLE001  any module may fail in any way; the supervisor does without a zygote then
@@ -126,7 +133,8 @@ def preload(entry: str) -> Callable[[list[str]], Any]:
     if warm_up is not None:
         warm_up()
     # Agents import from the folder they start in: look there once, so that its finder is made and shared.
-    sys.path.insert(0, str(Path.cwd()))
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     importlib.util.find_spec("twelvefold_looks_around")
     function: Callable[[list[str]], Any] = getattr(module, function_name)
     return function
@@ -246,6 +254,19 @@ def _await_adoption(supervisor: int) -> None:
         time.sleep(0.0005)
 
 
+def _be_oneself() -> None:
+    """Give this agent what the zygote must not share with it: chance, and the number of its thread.
+
+    What else draws lots sees to a fork by itself: `tempfile` by the pid, OpenSSL and libuuid by the kernel, and
+    `secrets` and `uuid4` ask the kernel each time.
+    """
+    import random
+    import threading
+
+    random.seed()
+    threading.main_thread()._set_native_id()  # type: ignore[attr-defined]
+
+
 def _run(function: Callable[[list[str]], Any], request: ForkRequest) -> NoReturn:
     """Call the entry point and end with its return value as the exit status, as the interpreter would, but at once.
 
@@ -255,6 +276,7 @@ def _run(function: Callable[[list[str]], Any], request: ForkRequest) -> NoReturn
     import threading
 
     gc.enable()
+    _be_oneself()
     result = function(request.arguments)
     threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that aren't daemons
     atexit._run_exitfuncs()

@@ -6,8 +6,10 @@ Owns the socket between the two and what is in flight on it. Leaves to the super
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Mapping
 
@@ -21,10 +23,12 @@ class ZygoteClient:
     """One running zygote. `in_flight` maps the ids of unanswered requests to the places that they are for."""
 
     def __init__(self, entry: str, environ: Mapping[str, str], cwd: str, output: int) -> None:
+        self._stage = tempfile.mkdtemp(prefix="twelvefold-")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         # -P: modules beside the Procfile must not take the place of the framework's dependencies.
-        argv = [sys.executable, "-P", "-m", "twelvefold.orchestration.zygote", str(os.getpid()), entry, TITLE_ROOM]
+        argv = [sys.executable, "-P", "-m", "twelvefold.orchestration.zygote"]
+        argv += [str(os.getpid()), entry, self._stage, TITLE_ROOM]
         with theirs:
             self.pid = spawn(argv, {**environ, "SPT_NOENV": "1"}, cwd, output, share=theirs.fileno())
         self.in_flight: dict[int, str] = {}
@@ -79,6 +83,7 @@ class ZygoteClient:
             reply = msgspec.json.decode(message, type=ForkReply)
             if reply.id == 0:
                 self.ready = not reply.error
+                self._strike_stage()
             found.append((self.in_flight.pop(reply.id, ""), reply))
 
     def close(self) -> list[str]:
@@ -87,6 +92,11 @@ class ZygoteClient:
             os.close(output)
         self._unsent.clear()
         self._socket.close()
+        self._strike_stage()
         lost = list(self.in_flight.values())
         self.in_flight.clear()
         return lost
+
+    def _strike_stage(self) -> None:
+        """Remove what the zygote needed to get ready: one that was killed meanwhile cannot."""
+        shutil.rmtree(self._stage, ignore_errors=True)
