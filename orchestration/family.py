@@ -28,7 +28,7 @@ from .zygote_client import ZygoteClient
 _ZYGOTE_TRIES_MAX = 3
 _ZYGOTE_READY_S = 20.0
 #: A zygote that owes births and has answered none for so long is stuck; on a busy machine one takes milliseconds.
-_BIRTH_S = 10.0
+_BIRTH_S = 5.0
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -89,6 +90,84 @@ def test_a_zygote_that_dies_again_and_again_never_keeps_agents_from_starting(pro
     named = {pid for pid in project.of_this_home() if ENTRY in title(pid)}
     assert len(agents) == 25
     assert named == agents
+
+
+def test_a_stopped_zygote_is_replaced(project: Any) -> None:
+    """SIGSTOP of the zygote: `scale` ends with every agent ready, born by another one, and no old agent is hurt."""
+    project.write("Procfile", f"echo: twelvefold agent {ENTRY}\n")
+    project.run("up", "-d", "--wait")
+    old = project.ps()["echo.1"]["pid"]
+    [zygote] = zygotes(project)
+    os.kill(zygote, signal.SIGSTOP)
+    project.run("scale", "echo=3")
+    assert project.ps()["echo.1"]["pid"] == old
+    [new] = zygotes(project)
+    assert new != zygote
+    os.kill(new, signal.SIGSTOP)
+    project.run("down")
+    assert project.of_this_home() == []
+
+
+def test_a_process_that_is_stopped_while_it_bears_agents_is_replaced(project: Any, eventually: Any) -> None:
+    """SIGSTOP of the process between zygote and agents: every place ends up with one ready agent, adopted."""
+    project.write("Procfile", f"echo: twelvefold agent {ENTRY}\n")
+    project.run("up", "-d", "--wait")
+    [zygote] = zygotes(project)
+    scaling = project.start("scale", "echo=40")
+    children = Path(f"/proc/{zygote}/task/{zygote}/children")
+    stopped = 0
+    while scaling.poll() is None:
+        with contextlib.suppress(OSError):
+            for pid in children.read_text().split() if not stopped else ():
+                os.kill(int(pid), signal.SIGSTOP)
+                stopped += 1
+    assert scaling.wait() == 0
+    rows = project.wait_ready(*(f"echo.{number}" for number in range(1, 41)))
+    agents = {row["pid"] for name, row in rows.items() if name.startswith("echo")}
+    eventually(lambda: {pid for pid in project.of_this_home() if ENTRY in title(pid)} == agents)
+    assert {parent_and_session(pid)[0] for pid in agents} == {supervisor_of(project)}
+    assert stopped > 0
+
+
+def test_nothing_of_chance_is_shared_by_agents(project: Any) -> None:
+    """Agents of one zygote draw different lots, have nothing open but their output, and find TMPDIR by themselves."""
+    project.write(
+        "lots.py",
+        """
+import json, os, random, signal, ssl, tempfile, threading, uuid
+import twelvefold as tf
+print(json.dumps({
+    "lots": [random.random(), next(tempfile._get_candidate_names()), str(uuid.uuid1()), str(uuid.uuid4()),
+             ssl.RAND_bytes(8).hex()],
+    "tempdir": tempfile.tempdir,
+    "open": sorted(fd for fd in map(int, os.listdir("/proc/self/fd")) if os.path.exists(f"/proc/self/fd/{fd}")),
+    "blocked": len(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+    "wakeup": signal.set_wakeup_fd(-1),
+    "thread": threading.main_thread().native_id - os.getpid(),
+}), flush=True)
+class Lots(tf.BaseAgent):
+    def execute_task(self, task, context): return tf.ToolResponse(success=True)
+""",
+    )
+    project.write("Procfile", "lots: twelvefold agent lots:Lots\n")
+    project.run("up", "-d", "--wait", "-c", "lots=3")
+    said = [json.loads(line) for line in project.said("lots") if line.startswith("{")]
+    lots = [lot for one in said for lot in one.pop("lots")]
+    assert len(lots) == len(set(lots)) == 15
+    clean = {"tempdir": None, "open": [0, 1, 2], "blocked": 0, "wakeup": -1, "thread": 0}
+    assert said == [clean] * 3
+
+
+def test_a_zygote_killed_while_it_gets_ready_leaves_no_folder(project: Any, tmp_path: Path) -> None:
+    """`up` that is ended at once leaves nothing among the temporary files."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    project.environ["TMPDIR"] = str(temporary)
+    project.write("Procfile", f"echo: twelvefold agent {ENTRY}\n")
+    for _ in range(2):
+        project.run("up", "-d")
+        project.run("down")
+    assert list(temporary.iterdir()) == []
 
 
 def test_agents_run_the_code_that_is_there_when_they_start(project: Any, eventually: Any) -> None:
