@@ -178,6 +178,7 @@ def _bear(channel: socket.socket, request: ForkRequest, output: int, supervisor:
 
     Several at once, as its own fork costs as much as theirs; few, as they wait for its end. Returns in agents only.
     """
+    ended, alive = os.pipe()
     for left in reversed(range(_BIRTHS_MAX)):
         try:
             pid = os.fork()
@@ -185,8 +186,10 @@ def _bear(channel: socket.socket, request: ForkRequest, output: int, supervisor:
             _answer(channel, ForkReply(request.id, error=f"fork: {error.strerror}"))
             pid = -1
         if not pid:
+            os.close(alive)
             channel.close()
-            _become_agent(request, output, supervisor)
+            os.setsid()
+            _settle_in(request, output, ended, supervisor)
             return request
         if pid > 0:
             _answer(channel, ForkReply(request.id, pid=pid))
@@ -212,27 +215,26 @@ def _answer(channel: socket.socket, reply: ForkReply) -> None:
     channel.send(_encode(reply))
 
 
-def _become_agent(request: ForkRequest, output: int, supervisor: int) -> None:
-    """Make the forked process what `spawn` would have made of it."""
-    os.setsid()
-    _settle_in(request, output, supervisor)
-
-
 def _rehearse(supervisor: int) -> None:
     """Settle in where this process is already, so often that CPython has nothing left to note about it in each fork."""
     own = ForkRequest(0, [], {"PATH": os.environ.get("PATH", os.defpath)}, str(Path.cwd()), TITLE)
     encoded = _encode(own)
     for _ in range(_REHEARSALS):
-        _settle_in(_decode(encoded), os.dup(2), supervisor)
+        ended, alive = os.pipe()
+        os.close(alive)
+        _settle_in(_decode(encoded), os.dup(2), ended, supervisor)
 
 
-def _settle_in(request: ForkRequest, output: int, supervisor: int) -> None:
-    """Take on what a new child of the supervisor gets: output, environment, arguments, folder and title."""
+def _settle_in(request: ForkRequest, output: int, ended: int, supervisor: int) -> None:
+    """Take on what `spawn` would have given a new child: output, environment, arguments, folder and title.
+
+    `ended` is a pipe whose other end the process in between holds until it has ended.
+    """
     import setproctitle
 
     attach_output(output)
     os.close(output)
-    _await_adoption(supervisor)
+    _await_adoption(ended, supervisor)
     die_with(supervisor)
     for name, value in request.environ.items():
         os.environ[name] = value  # `update` would go through classes that nothing else here touches
@@ -246,9 +248,11 @@ def _settle_in(request: ForkRequest, output: int, supervisor: int) -> None:
     setproctitle.setproctitle(request.title)
 
 
-def _await_adoption(supervisor: int) -> None:
+def _await_adoption(ended: int, supervisor: int) -> None:
     """Wait until the process in between has ended: milliseconds, as it only forks a few more."""
-    while os.getppid() != supervisor:
+    os.read(ended, 1)
+    os.close(ended)
+    while os.getppid() != supervisor:  # for a moment, as its files are closed before its children are given away
         if not Path(f"/proc/{supervisor}").exists():
             os._exit(1)
         time.sleep(0.0005)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+import os
 
 import twelvefold as tf
 
 
 class Ping(tf.BaseAgent):
-    """Answers its first task at once and holds its second until a file appears, so that every instance gets one."""
+    """Answers its first task at once and holds its second, so that every instance gets one."""
 
     answered = False
 
     def execute_task(self, task: str) -> tf.ToolResponse:
         """Answer with what it was asked."""
-        while self.answered and not Path(task).exists():
-            time.sleep(0.1)
+        if self.answered:
+            wait(task)
         self.answered = True
         return tf.ToolResponse.succeeded(task)
 
 
 class Hold(tf.BaseAgent):
-    """Holds its task until a file appears."""
+    """Holds its task until it is told."""
 
     def execute_task(self, task: str) -> tf.ToolResponse:
-        """Wait for the file that the task names."""
-        while not Path(task).exists():
-            time.sleep(0.02)
+        """Wait at the pipe that the task names."""
+        wait(task)
         return tf.ToolResponse.succeeded(task)
+
+
+def wait(pipe: str) -> None:
+    """Sleep until somebody has the named pipe open for writing; a look now and then would be work of its own."""
+    os.close(os.open(pipe, os.O_RDONLY))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 from product import connect
-from roles import percentile, stage
+from roles import Role, percentile, stage
 
 from twelvefold.bus.client import BusClient
 from twelvefold.orchestration.plan import Task
@@ -46,6 +46,7 @@ class Fleet:
         (folder / "Procfile").write_text(procfile)
         (folder / "Procfile.options").write_text(options)
         self.folder = folder
+        self._gates: list[int] = []
         self.variables = {
             "TWELVEFOLD_HOME": str(self.home),
             "TWELVEFOLD_RUNTIME_DIR": str(folder / "r"),
@@ -59,6 +60,21 @@ class Fleet:
             [COMMAND, *arguments], cwd=self.folder, env=self.variables, check=True, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+    def gate(self, name: str) -> Path:
+        """A named pipe at which agents can be held, closed."""
+        path = self.folder / name
+        os.mkfifo(path)
+        return path
+
+    def open(self, gate: Path) -> None:
+        """Let everyone through a gate, now and later."""
+        self._gates.append(os.open(gate, os.O_RDWR))
+
+    def shut_gates(self) -> None:
+        """Give the descriptors of open gates back."""
+        while self._gates:
+            os.close(self._gates.pop())
 
     def client(self) -> BusClient:
         """A client of its bus."""
@@ -88,13 +104,13 @@ def fleet(procfile: str, formation: str, options: str = "") -> Iterator[Fleet]:
             yield running
         finally:
             running.command("down")
+            running.shut_gates()
 
 
-def _answers(count: int, running: Fleet) -> tuple[float, float, int]:
+def _answers(count: int, running: Fleet, gate: Path) -> tuple[float, float, int]:
     """Scale to count agents with tasks waiting for all; seconds from the first fork until each answered, CPU, lost."""
-    done = running.folder / "done"
     with running.client() as client:
-        runs = [submit(client, Task(agent="ping", input=str(done))) for _ in range(2 * count)]
+        runs = [submit(client, Task(agent="ping", input=str(gate))) for _ in range(2 * count)]
         deadline = time.monotonic() + 120
         while client.stats()["groups"].get("q/ping", {}).get("waiting", 0) < 2 * count:
             if time.monotonic() > deadline:
@@ -125,12 +141,21 @@ def thousand_agents(_: int) -> Figures:
     return _fleet_of(1000)
 
 
+def _floor(count: int) -> Figures:
+    """The same with the smallest program of the shape."""
+    with stage() as (folder, roles):
+        roles.append(Role(str(HERE / "floor_fleet.py"), str(folder), str(count)))
+        seconds, pss = roles[0].hear("fleet")
+    return {"floor_s": float(seconds), "floor_pss_mb": float(pss) / 1e6}
+
+
 def _fleet_of(count: int) -> Figures:
     with fleet("ping: twelvefold agent bench_agents:Ping\n", "ping=0") as running:
-        seconds, cpu_s, lost = _answers(count, running)
+        gate = running.gate("done")
+        seconds, cpu_s, lost = _answers(count, running, gate)
         pss = sum(process.memory_full_info().pss for process in running.processes())
-        (running.folder / "done").touch()
-    return {"agents": count, "answered_s": seconds, "cpu_s": cpu_s, "lost": lost, "pss_mb": pss / 1e6}
+        running.open(gate)
+    return {"agents": count, "answered_s": seconds, "cpu_s": cpu_s, "lost": lost, "pss_mb": pss / 1e6, **_floor(count)}
 
 
 def idle(_: int) -> Figures:
@@ -156,12 +181,12 @@ def redelivery(_: int) -> Figures:
     with fleet(line, "hold=4", options) as running, running.client() as client:
         watch = iter(client.watch("task.started", after=client.head()))
         for n in range(KILLS):
-            done = running.folder / f"done-{n}"
-            submit(client, Task(agent="hold", input=str(done)))
+            gate = running.gate(f"done-{n}")
+            submit(client, Task(agent="hold", input=str(gate)))
             event = next(watch)
             exited = _kill(client, event.source)
             waits.append((next(watch).time - exited) / 1e6)
-            done.touch()
+            running.open(gate)
     return {"p50_ms": percentile(waits, 0.5), "p99_ms": percentile(waits, 0.99), "kills": KILLS}
 
 
