@@ -176,10 +176,10 @@ class BusLink:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._client.stop()
+        # First of all: whoever waits for a bus that has ended waits in vain.
+        self._client.close()
         for thread in self._threads:
             thread.join(2 * _TRY_S)
-        self._client.close()
 
     def _alive(self) -> list[str]:
         """Return who lives; asked at each hello, as a bus that was away must learn who went meanwhile."""
