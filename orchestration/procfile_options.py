@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import signal
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -55,17 +55,18 @@ _KEYS = ProcessOptions.__struct_fields__
 
 
 def parse_options(
-    text: str, processes: Iterable[str], file: str = "Procfile.options", implied: Iterable[str] = ()
+    text: str, processes: Iterable[str], file: str = "Procfile.options", services: Sequence[str] = ()
 ) -> dict[str, ProcessOptions]:
     """Return the options of each process that has a table; raises ProcfileOptionsInvalid.
 
-    `processes` are the Procfile's names, `implied` those that run without a line; tables and `after` may name both.
+    `processes` are the Procfile's names; `services` are the names of the bus (the first one) and the orchestrator, with
+    a line or without: tables and `after` may name them too, but there is always one of each.
     """
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _toml_error(text, file, str(error)) from None
-    names = {name.lower(): name for name in (*implied, *processes)}
+    names = {name.lower(): name for name in (*services, *processes)}
     options: dict[str, ProcessOptions] = {}
     for table, values in tables.items():
         where = _Place(text, file, table)
@@ -74,7 +75,12 @@ def parse_options(
         if table.lower() not in names:
             known = ", ".join(names.values())
             raise where.invalid(None, f"there is no process {table!r} in the Procfile", f"it has: {known}")
-        options[names[table.lower()]] = _parse_table(values, names, where)
+        name = names[table.lower()]
+        if name in options:
+            raise where.invalid(None, f"process {name!r} has two tables", "make one of them")
+        options[name] = _parse_table(values, names, where)
+        if name in services:
+            _refuse_for_service(options[name], name == services[0], where)
     _refuse_cycles(options, text, file)
     return options
 
@@ -127,6 +133,16 @@ def _parse_table(values: Mapping[str, Any], names: Mapping[str, str], where: _Pl
     )
 
 
+def _refuse_for_service(options: ProcessOptions, is_bus: bool, where: _Place) -> None:
+    """Raise where the bus or the orchestrator is given what it cannot have."""
+    if options.quantity not in (None, 1):
+        raise where.invalid("quantity", f"there is always exactly one {where.table}", "take `quantity` away")
+    if options.kind == "task":
+        raise where.invalid("kind", f"{where.table} is kept running: it is no task", "take `kind` away")
+    if is_bus and options.after:
+        raise where.invalid("after", f"all other processes come after {where.table}", "take `after` away")
+
+
 def _restart(value: Any, kind: str, where: _Place) -> Restart:
     """Read `restart`: a policy's name, or a table with the fields of Restart. A task isn't restarted by default."""
     default: dict[str, Any] = {"policy": "never" if kind == "task" else "always"}
@@ -136,8 +152,11 @@ def _restart(value: Any, kind: str, where: _Place) -> Restart:
     try:
         restart = msgspec.convert({**default, **table} if isinstance(table, dict) else table, Restart, strict=True)
     except msgspec.ValidationError as error:
+        found = re.search(r"\$\.(\w+)|unknown field `(\w+)`", str(error))
+        key = (found.group(1) or found.group(2)) if found else ""
+        problem = "restart: " + str(error).split(" - at ")[0] + (f" for {key!r}" if found and found.group(1) else "")
         remedy = f"write 'always', 'on-failure', 'never', or a table with {', '.join(Restart.__struct_fields__)}"
-        raise where.invalid("restart", f"restart: {error}", remedy) from None
+        raise where.invalid(key if isinstance(value, dict) and key in value else "restart", problem, remedy) from None
     times = (restart.delay_s, restart.delay_max_s, restart.steady_s)
     if restart.attempts_max < 0 or not all(0 <= value < 1e7 for value in times):
         raise where.invalid("restart", "restart: numbers must not be negative")

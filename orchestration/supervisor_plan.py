@@ -6,6 +6,8 @@ implied.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from .command_line import is_service_line
@@ -44,11 +46,11 @@ class SupervisorPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 def places(plan: SupervisorPlan) -> list[ProcessSpec]:
     """Return the places to fill, in the order in which they start."""
-    named = {service_of(line): line.name for line in plan.lines if service_of(line)}
-    bus, orchestrator = (named.get(service, service) for service in IMPLIED)
+    bus, orchestrator = service_names(plan.lines)
+    present = {service_of(line) for line in plan.lines}
     specs = []
     for service in IMPLIED:
-        if service not in named:
+        if service not in present:
             specs += specs_of(plan, ProcfileLine(service, f"twelvefold {service}"), None, bus, orchestrator, 1)
     counts = quantities([line.name for line in plan.lines], plan.options, plan.formation)
     only = {name.lower() for name in plan.only}
@@ -58,6 +60,13 @@ def places(plan: SupervisorPlan) -> list[ProcessSpec]:
         specs += specs_of(plan, line, index, bus, orchestrator, count)
     # Sorted by rank, and by nothing else: a stable sort keeps the order of the lines.
     return sorted(specs, key=lambda spec: -spec.rank)
+
+
+def service_names(lines: Iterable[ProcfileLine]) -> tuple[str, str]:
+    """Return what the bus and the orchestrator are called: as their lines are, where they have one."""
+    named = {service_of(line): line.name for line in lines}
+    bus, orchestrator = (named.get(service, service) for service in IMPLIED)
+    return bus, orchestrator
 
 
 def specs_of(

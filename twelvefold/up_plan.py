@@ -15,7 +15,7 @@ from .orchestration.errors import ProcfileInvalid, ProcfileMissing, UnknownProce
 from .orchestration.formation import parse_formation
 from .orchestration.procfile import ProcfileLine, parse_procfile
 from .orchestration.procfile_options import ProcessOptions, parse_options
-from .orchestration.supervisor_plan import IMPLIED, SupervisorPlan, service_of
+from .orchestration.supervisor_plan import SupervisorPlan, service_names, service_of
 from .settings import Settings, read_env_file
 
 
@@ -38,7 +38,7 @@ def read_procfile(path: Path) -> Procfile:
     beside = path.with_name(path.name + ".options")
     options: dict[str, ProcessOptions] = {}
     if beside.exists():
-        options = parse_options(_text(beside), [line.name for line in lines], str(beside), IMPLIED)
+        options = parse_options(_text(beside), [line.name for line in lines], str(beside), service_names(lines))
     return Procfile(path, lines, options)
 
 

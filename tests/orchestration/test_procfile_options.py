@@ -24,7 +24,7 @@ kind = "task"
 
 def test_every_option_is_read() -> None:
     """All options arrive as typed values, names in the Procfile's spelling, a task not restarted by default."""
-    options = parse_options(EVERYTHING, ["fixer", "Migrate"], implied=["bus", "orchestrator"])
+    options = parse_options(EVERYTHING, ["fixer", "Migrate"], services=["bus", "orchestrator"])
     assert options == {
         "fixer": ProcessOptions(
             restart=Restart("on-failure", attempts_max=3, delay_s=0.5),
@@ -50,7 +50,12 @@ def test_every_option_is_read() -> None:
         ("[web]\nstop_timeout_s = nan", 2, 1, "number of seconds"),
         ('[web]\nkind = "job"', 2, 1, "'service' or 'task'"),
         ('[web]\nrestart = "sometimes"', 2, 1, "restart:"),
-        ("[web]\nrestart = {tries = 3}", 2, 1, "restart:"),
+        ("[web]\nrestart = {tries = 3}", 2, 12, "`tries`"),
+        ('[web.restart]\npolicy = "x"', 2, 1, "Invalid enum value 'x' for 'policy'"),
+        ("[web]\nquantity = 1\n[WEB]\nquantity = 2", 3, 1, "'web' has two tables"),
+        ("[bus]\nquantity = 3", 2, 1, "exactly one bus"),
+        ('[orchestrator]\nkind = "task"', 2, 1, "it is no task"),
+        ('[bus]\nafter = ["web"]', 2, 1, "come after bus"),
         ('[web]\nkind = "task"\nrestart = "always"', 3, 1, "a task runs once"),
         ('[web]\nafter = "other"', 2, 1, "list of process names"),
         ('[web]\nafter = ["nobody"]', 2, 1, "'nobody'"),
@@ -63,7 +68,7 @@ def test_every_option_is_read() -> None:
 def test_each_slip_is_named_where_it_is(text: str, line: int, column: int, words: str) -> None:
     """Unknown tables and keys, values of the wrong kind and circles are refused with their place."""
     with pytest.raises(ProcfileOptionsInvalid) as caught:
-        parse_options(text, ["web", "other"], "Procfile.options")
+        parse_options(text, ["web", "other"], "Procfile.options", ["bus", "orchestrator"])
     assert (caught.value.line, caught.value.column) == (line, column)
     assert words in caught.value.message()
 
