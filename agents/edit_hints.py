@@ -18,7 +18,7 @@ class Hint(msgspec.Struct, frozen=True):
 
 
 def nearest(wanted: str, text: str) -> Hint | None:
-    """Return the place that differs in white space only, else the line most like the longest one looked for."""
+    """Return the place that differs in white space only, or is longer, else the line most like the longest one."""
     wanted_lines = [line for line in wanted.split("\n") if line.strip()]
     lines = text.split("\n")
     if not wanted_lines or len(lines) > LINES_MAX:
@@ -30,9 +30,20 @@ def nearest(wanted: str, text: str) -> Hint | None:
         if [line for _, line in filled[n : n + len(looked_for)]] == looked_for:
             line = filled[n][0]
             return Hint(line, f"at line {line} it stands with other indentation or spacing")
+    if inside := _within_a_line(wanted, text):
+        return inside
     longest = max(looked_for, key=len)
     similar = difflib.get_close_matches(longest, {line for _, line in filled if len(line) < 500}, n=1, cutoff=0.7)
     if not similar:
         return None
     line = squeezed.index(similar[0]) + 1
     return Hint(line, f"line {line} is the most similar: {lines[line - 1].strip()[:120]}")
+
+
+def _within_a_line(wanted: str, text: str) -> Hint | None:
+    """Return the place where a text stands, but as a part of a longer line or word."""
+    at = text.find(wanted.removesuffix("\n")) if wanted.strip() else -1
+    if at < 0:
+        return None
+    line = text.count("\n", 0, at) + 1
+    return Hint(line, f"at line {line} it is a part of something longer: {text.split(chr(10))[line - 1].strip()[:120]}")

@@ -11,12 +11,12 @@ import ast
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Literal
 
 import msgspec
 
 from .edit_hints import nearest
+from .edit_places import is_prose, occurrences
 from .text_file import TextFile, decode
 
 Reason = Literal[
@@ -170,13 +170,12 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
             there.append(found.line)
         else:
             changes += found
-    changes.sort(key=lambda change: (change.start, change.end))
     by_number = dict(edits)
-    for before, after in pairwise(changes):
-        if after.start < before.end:
-            both = f"edits {before.edit} and {after.edit} want the same text of {path}"
-            place = [file.line_at(after.start)]
-            failures.append(_failure("edits_overlap", after.edit, by_number[after.edit], both, place))
+    changes, conflicts = _settled(changes, file.text)
+    for before, after in conflicts:
+        both = f"edits {before.edit} and {after.edit} want the same text of {path}"
+        place = [file.line_at(after.start)]
+        failures.append(_failure("edits_overlap", after.edit, by_number[after.edit], both, place))
     if failures:
         return failures
     try:
@@ -187,6 +186,57 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     if broken := _broken_syntax(path, content, new):
         return [_failure("syntax_broken", number, edit, broken)]
     return new, [(path, [file.line_at(change.start)]) for change in changes], there
+
+
+def _settled(changes: list[_Change], text: str) -> tuple[list[_Change], list[tuple[_Change, _Change]]]:
+    """Return changes that don't overlap, in order, and the couples that cannot both be made.
+
+    Lines that two edits merely show around what they change may be the same, and an edit may be stated twice; but what
+    one changes, no other may show unchanged.
+    """
+    changes = sorted(changes, key=lambda change: (change.start, change.end))
+    kept: list[_Change] = []
+    near: list[_Change] = []
+    conflicts = []
+    shrunk = False
+    for change in changes:
+        near = [other for other in near if change.start < other.end]
+        cores = [(_core(other, text), other) for other in near]
+        core = _core(change, text)
+        if any(core == known and change.edit != other.edit for known, other in cores):
+            continue  # the same once more
+        wrong = [other for known, other in cores if change.edit == other.edit or _disagree(core, change, known, other)]
+        conflicts += [(other, change) for other in wrong[:1]]
+        shrunk = shrunk or bool(near)
+        near.append(change)
+        kept.append(change)
+    if not shrunk or conflicts:
+        return kept, conflicts
+    made = [_Change(*_core(change, text), change.edit) for change in kept]
+    return sorted(made, key=lambda change: (change.start, change.end)), []
+
+
+def _core(change: _Change, text: str) -> tuple[int, int, str]:
+    """Return a change without the text at its start and end that stays as it is."""
+    old = text[change.start : change.end]
+    same = _same_start(old, change.new)
+    tail = _same_start(old[same:][::-1], change.new[same:][::-1])
+    return change.start + same, change.end - tail, change.new[same : len(change.new) - tail]
+
+
+def _same_start(one: str, two: str) -> int:
+    differing = (n for n, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
+    return next(differing, min(len(one), len(two)))
+
+
+def _disagree(one: tuple[int, int, str], whole: _Change, two: tuple[int, int, str], other: _Change) -> bool:
+    """Tell whether one change touches what the other shows, or both insert at the same place."""
+
+    def touches(core: tuple[int, int, str], shown: _Change) -> bool:
+        start, end, _ = core
+        return shown.start < start < shown.end if start == end else start < shown.end and shown.start < end
+
+    return one[0] == two[0] or touches(one, other) or touches(two, whole)
 
 
 def _whole_file(number: int, edit: Edit, content: bytes | None) -> _Made | list[EditFailure]:
@@ -210,8 +260,10 @@ def _whole_file(number: int, edit: Edit, content: bytes | None) -> _Made | list[
 def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present | EditFailure:
     """Find where one edit applies, or that it had been made before, or why it cannot be."""
     old, new = edit.old or "", edit.new or ""
-    spans = [span for span in occurrences(file.text, old, edit.lines) if not _would_misalign(edit, file.text, span[0])]
-    made = occurrences(file.text, new, edit.lines) if len("".join(new.split())) > 3 or old in new else []
+    prose = is_prose(edit.path)
+    found = occurrences(file.text, old, edit.lines, prose)
+    spans = [span for span in found if not _would_misalign(edit, file.text, span[0])]
+    made = occurrences(file.text, new, edit.lines, prose) if len("".join(new.split())) > 3 or old in new else []
     live = [span for span in spans if not any(start <= span[0] and span[1] <= end for start, end in made)]
     if not live and made and edit.count in (EVERY, len(made)):
         return _Present(file.line_at(made[0][0]))
@@ -249,37 +301,6 @@ def _change(number: int, edit: Edit, text: str, start: int, end: int) -> _Change
         elif start > 0:
             start -= 1
     return _Change(start, end, new, number)
-
-
-def occurrences(text: str, wanted: str, lines: bool) -> list[tuple[int, int]]:
-    """Return every span at which a text stands, overlapping ones too.
-
-    Lines count where they stand as whole lines; only where they do nowhere, as parts of a line. A text that starts
-    or ends with a letter, digit or underscore is not found inside of a longer word.
-    """
-    if lines:
-        wanted = wanted.removesuffix("\n")
-    if not wanted.strip():
-        return []
-    found = []
-    at = text.find(wanted)
-    while at >= 0:
-        found.append((at, at + len(wanted)))
-        at = text.find(wanted, at + 1)
-    if lines:
-        whole = [(s, e) for s, e in found if (not s or text[s - 1] == "\n") and (e == len(text) or text[e] == "\n")]
-        if whole:
-            return whole
-    return [(start, end) for start, end in found if _word_ends(text, start) and _word_ends(text, end)]
-
-
-def _word_ends(text: str, at: int) -> bool:
-    """Tell whether a word may start or end at a position: there isn't one on both sides of it."""
-    return at in (0, len(text)) or not (_is_word(text[at - 1]) and _is_word(text[at]))
-
-
-def _is_word(character: str) -> bool:
-    return character == "_" or character.isalnum()
 
 
 def _broken_syntax(path: str, before: bytes, after: bytes) -> str | None:

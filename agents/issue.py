@@ -100,7 +100,8 @@ def _title(blocks: list[Block]) -> str:
         first = next((block for block in blocks if block.kind == "text"), None)
     if first is None:
         return ""
-    line = " ".join(first.plain().split("\n", 1)[0].split())
+    subject = re.search(r"^Subject: (?:\[PATCH[^\]]*\] ?)?(.+)", first.plain(), re.M)  # of git format-patch
+    line = subject[1] if subject and first.kind == "text" else " ".join(first.plain().split("\n", 1)[0].split())
     line = re.sub(r"^(?:issue\s*)?#\d+\s*[:.–—-]?\s*", "", line, flags=re.IGNORECASE)
     return "".join(character for character in line if character.isprintable())[:120].strip()
 

@@ -15,6 +15,8 @@ import msgspec
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from .issue_unfenced import lift
+
 #: Stands in `Block.text` for the next one of `Block.codes`.
 CODE = "\ue000"
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -63,7 +65,10 @@ def read(text: str) -> Document:
         pairs = re.findall(r"^([A-Za-z_]+):[ \t]*(.*?)[ \t]*$", found[1], re.MULTILINE)
         fields = {name.lower(): value.strip("\"'") for name, value in pairs}
         text = "\n" * found[0].count("\n") + text[found.end() :]
-    return Document(_blocks(_parser().parse(text)), fields)
+    text, lifted = lift(text)
+    blocks = _blocks(_parser().parse(text))
+    blocks += [Block("code", line - 1, content, info="diff") for line, content in lifted]
+    return Document(sorted(blocks, key=lambda block: block.line), fields)
 
 
 def _blocks(tokens: list[Token]) -> list[Block]:
@@ -81,6 +86,8 @@ def _blocks(tokens: list[Token]) -> list[Block]:
             heading = int(token.tag[1:])
         elif token.type == "heading_close":
             heading = 0
+        elif token.type == "html_block":
+            found += _summaries(token.content, line)
         elif token.type in ("fence", "code_block"):
             found.append(Block("code", line, token.content, info=token.info.strip()))
         elif token.type == "table_open":
@@ -94,6 +101,16 @@ def _blocks(tokens: list[Token]) -> list[Block]:
             text, codes = _words(token.children or [])
             block = Block("heading" if heading else "text", line, text, codes, level=heading)
             (found if rows is None else rows[-1]).append(block)
+    return found
+
+
+def _summaries(html: str, line: int) -> list[Block]:
+    """Return the headings of folded parts (`<details>`), of all HTML the one that people write issues with."""
+    found = []
+    for summary in re.finditer(r"<summary>(.*?)</summary>", re.sub(r"<!--.*?(?:-->|\Z)", "", html, flags=re.S), re.S):
+        said = re.sub(r"</?code>", "`", summary[1])
+        text, codes = _words(_parser().parseInline(re.sub(r"<[^>]*>", "", said).strip())[0].children or [])
+        found.append(Block("text", line + html.count("\n", 0, summary.start()), text, codes))
     return found
 
 

@@ -13,10 +13,13 @@ from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from .issue_blocks import Block
+from .issue_comments import named_file
 from .issue_paths import Scope, looks_like_path, normal, of_info, scopes
 from .issue_statement import Pair, Problem, stated_count
 
 _LANGUAGES = ("diff", "patch", "udiff")
+#: What a patch with a letter's head before it may be called.
+_LETTERS = ("", "text", "txt", "mbox", "mail", "email", "eml")
 _HEADER = re.compile(r"^(?:---|\+\+\+) ?(\S.*)?$|^(?:diff --git|index |new file mode|deleted file mode)", re.MULTILINE)
 _REAL_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@", re.MULTILINE)
 _SEARCH = re.compile(
@@ -33,7 +36,8 @@ def is_diff(block: Block) -> bool:
         return False
     language = re.split(r"[\s:{]", block.info.strip("{. "), maxsplit=1)[0].lower()
     headed = re.match(r"(?:diff --git .*\n(?:.*\n){0,4}?)?--- .*\n\+\+\+ ", block.text)
-    if language in _LANGUAGES or headed is not None or _SEARCH.search(block.text):
+    inside = language in _LETTERS and re.search(r"^--- \S.*\n\+\+\+ \S.*\n@@ ", block.text, re.M) is not None
+    if language in _LANGUAGES or headed is not None or inside or _SEARCH.search(block.text):
         return True
     lines = block.text.split("\n")
     marked = all(line[:1] in ("", "-", "+", " ", "@") for line in lines)
@@ -82,7 +86,7 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
     """Read a diff with hunk headers; nothing where they are missing or their numbers don't fit the lines."""
     if not _REAL_HUNK.search(block.text):
         return []
-    text = _SIGNATURE.sub("\n", block.text)
+    text = _with_names(_SIGNATURE.sub("\n", block.text))
     named = re.search(r"^--- ", text, re.MULTILINE) is not None
     if not named:
         text = "--- a\n+++ a\n" + text
@@ -105,6 +109,11 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
             line = block.line + (hunk[0].diff_line_no or 0) if len(hunk) else block.line
             found.append(_hunk(before, after, line, place, at_line=hunk.source_start))
     return found
+
+
+def _with_names(text: str) -> str:
+    """Give files the lines `---` and `+++` where only `diff --git` names them."""
+    return re.sub(r"^diff --git a/(\S+) b/(\S+)\n(?:index .*\n)?(?=@@)", r"--- a/\1\n+++ b/\2\n", text, flags=re.M)
 
 
 def _changed_lines(text: str) -> int:
@@ -150,11 +159,16 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
         new.clear()
         begun = next_line
 
-    lines = block.text.split("\n")[:-1]
-    for number, line in enumerate(lines, block.line + 1):
+    named, text = named_file(block.text)
+    if named:  # "# a.py" in its first line
+        place = [Scope([named], block.line + 1)]
+    first = block.line + 2 if named else block.line + 1
+    for number, line in enumerate(text.split("\n")[:-1], first):
         header = _HEADER.match(line)
         if header and not (line.startswith(("--- ", "+++ ")) and old):
             finish(number + 1)
+            if git := re.fullmatch(r"diff --git a/(\S+) b/\1", line):
+                place = [Scope([git[1]], number)]
             if header[1] and not header[1].startswith("/dev/null"):
                 place = [Scope([_path(header[1])], number)]
         elif line.startswith("@@") or line.strip() in ("...", "…", "[...]"):

@@ -12,27 +12,34 @@ from .issue_statement import COUNTS, EVERY_WORDS
 
 _THING = (
     r"(?: (?:source |exact )?(?:code|text|version|lines?|block|contents?|implementation|snippet|definition|value|state"
-    r"|wording|name|string|one|this|these|the following|following|it|that|fix|change|solution|function|method|class))*"
+    r"|wording|name|string|one|this|these|the following|following|it|that|fix|change|solution|function|method|class"
+    r"|two|three|four|five|\d+))*"
+)
+#: Words that introduce an old text only where a new one follows; they introduce many other things as well.
+_WEAK = (
+    r"from|was|is|(?:currently )?(?:reads|says|looks like)|we (?:currently )?have|there is"
+    r"|(?:this|the following|these)(?: (?:\d+|two|three|four))? (?:code|lines?|text|block)"
 )
 OLD = {
-    "plain": r"current(?:ly)?|before|old|existing|original(?:ly)?|from|was|is"
+    "plain": rf"current(?:ly)?|before|old|existing|original(?:ly)?|{_WEAK}"
     r"|(?:wrong|buggy|broken|incorrect|faulty|problematic|actual) (?:source )?(?:code|lines?)",
-    "verb": r"replace|find|search(?: for)?|change(?:d)?(?: it)?(?: from)?|substitute",
+    "verb": r"replace|instead of|find|search(?: for)?|change(?:d)?(?: it)?(?: from)?|substitute",
 }
 _BECOMES = (
-    r"should (?:be|become|read|look like|say)(?: instead)?(?: (?:changed|replaced|corrected|updated))?"
-    r"(?: to| with| by)?"
+    r"(?:should|must|needs? to|has to|ought to)(?: instead| rather)? (?:be|become|read|look like|say|use)(?: instead)?"
+    r"(?: (?:changed|replaced|corrected|updated))?(?: to| with| by| into)?"
 )
 _CHANGE = r"(?:replace|change|update)(?:d|s)?(?: it| this| that)? (?:with|by|to)"
 NEW = {
     "plain": rf"{_BECOMES}|after|new|becomes?|to be|proposed|desired|fix(?:ed)?|suggest(?:ed|ion)|correct(?:ed)?|change"
-    rf"|updated|replacement|{_CHANGE}|to|with|instead|expected (?:source )?(?:code|lines?)",
-    "verb": rf"with|by|to|into|for|replacement|{_CHANGE}|new|{_BECOMES}",
+    rf"|updated|modified|replacement|{_CHANGE}|to|with|instead|expected (?:source )?(?:code|lines?)",
+    "verb": rf"with|by|to|into|for|use|replacement|{_CHANGE}|new|{_BECOMES}",
 }
 _CODE_WORDS = r"(?:function|method|class|constant|variable|property|section|test|module|table|docstring)"
 _LINES = r"(?:(?:on|at|in|around|near) )?(?:the )?lines? ~?\d+(?:\s*(?:[-–—]|to|and)\s*\d+)?"
 #: What stands beside a label: remarks in brackets, the place, the line's number.
 _BESIDE = (
+    (re.compile(r"^\s*\d+(?:\.\d+)+[.)]?\s"), " "),
     (re.compile(r"\([^()]*\)"), " "),
     (
         re.compile(
@@ -47,7 +54,7 @@ _BESIDE = (
     # Marks such as arrows, bullets and ticks in boxes; white space.
     (re.compile(rf"[^\w'’{CODE}]+|_+"), " "),
 )
-_BEFORE = r"(?:(?:the|please|and|then|it|this|that|which|they|code|line|text|value) )*"
+_BEFORE = r"(?:(?:the|please|and|but|then|so|it|this|that|which|they|code|line|text|value) )*"
 _BEHIND = r"(?: of)?(?: (?:is|are|reads?|looks like|now|so|here|below))*"
 
 
@@ -63,6 +70,11 @@ def label_of(text: str, labels: dict[str, str]) -> str | None:
         if re.fullmatch(rf"{_BEFORE}(?:{words}){_THING}{_BEHIND}", bare):
             return family
     return None
+
+
+def is_weak(text: str) -> bool:
+    """Tell whether a label of an old text says so little that it may introduce anything."""
+    return label_of(head_of(text), {"weak": _WEAK}) is not None
 
 
 def is_label(text: str) -> bool:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import msgspec
 
 from .issue_blocks import CODE, Block
-from .issue_labels import NEW, OLD, head_of, is_label, label_of
-from .issue_paths import Scope, mentioned, of_info, scopes
+from .issue_comments import halves, named_file
+from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
+from .issue_paths import Scope, looks_like_path, mentioned, of_heading, of_info, scopes
 from .issue_sentences import find_in_table, find_sentences, without
 from .issue_statement import Pair, Problem, stated_count
 
@@ -26,9 +27,15 @@ _REMOVAL = re.compile(
     re.I,
 )
 #: What would be left out silently if the pairs beside it were made: "Add after line 12:".
-_OTHER_ORDER = re.compile(rf"{_ORDER}(?:add|insert|append|prepend|remove|delete|drop)\b[^.!?]*:\s*$", re.I)
+_OTHER_ORDER = re.compile(
+    rf"{_ORDER}(?:add|insert|append|prepend|remove|delete|drop)\b(?:[^.!?]*:|(?: [\w{CODE}]+){{0,6}})\s*$", re.I
+)
+#: What a program did is told beside what it should do; that is no half of an edit.
+_TOLD = re.compile(r"\W*(?:expected|desired|wanted|actual)\b", re.I)
 #: What stands behind `Should be` where nothing takes the old text's place.
-_NOTHING = re.compile(r"\W(?:removed?|deleted?|nothing|gone|empty|dropped)\W*$", re.I)
+_NOTHING = re.compile(r"\W(?:removed?|deleted?|nothing|gone|empty|dropped)\W*(?:[,;(][^:]{0,40})?$", re.I)
+#: A remark in brackets that names another place to look at.
+_ASIDE = re.compile(r"\((?:see|compare|cf\.?|as|like|same|similar|copied|used|unlike)\b[^()]*\)", re.I)
 
 
 def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[int]]:
@@ -53,11 +60,19 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[
                 problems.append(Problem(block.line, "asks for something else than an old text and its new one"))
                 step = 2
             else:
-                pairs += find_sentences(blocks, at)
+                found, wrong = find_sentences(blocks, at)
+                pairs += found
+                problems += wrong
             if step > 1:
                 taken |= {one.line for one in blocks[at : at + step]}
+        elif block.kind == "code" and (both := halves(block)) is not None:
+            offered = [Scope(of_info(block.info), block.line), *scopes(blocks, at)]
+            pairs.append(Pair(*both, True, block.line, [scope for scope in offered if scope.paths]))
+            taken.add(block.line)
         elif block.kind == "table":
-            pairs += find_in_table(blocks, at)
+            found, wrong = find_in_table(blocks, at)
+            pairs += found
+            problems += wrong
         at += step
     return pairs, problems, taken
 
@@ -124,8 +139,12 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
         texts.append(lines[after].text)
         after += 1
     new = _value(lines, after) if after < len(lines) and _new_label(lines[after], family) else None
+    if new is None and old[1] and old[2] < len(lines) and _expected(blocks, at, lines[old[2]]):
+        after = old[2]
+        new = _value(lines, after)
     if new is None:
-        if not old[1]:
+        following = lines[old[2]].text if old[2] < len(lines) else ""
+        if not old[1] or is_weak(re.split(r"[.!?] ", lines[start].text)[-1]) or _TOLD.match(following):
             return None
         return Problem(lines[start].block.line, "has an old text, and no new one after it")
     remarks = " ".join([*texts, lines[after].text, _remark(lines, new[2])])
@@ -135,6 +154,11 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
     if count is None:
         before = next((b.text for b in reversed(blocks[:at]) if b.kind in ("heading", "text")), "")
         count = stated_count(before) or None
+    if old[1] and new[1]:
+        (path, stripped), (same, rest) = named_file(old[0]), named_file(new[0])
+        if path and path == same:
+            near.insert(0, Scope([path], lines[start].block.line))
+            old, new = (stripped, *old[1:]), (rest, *new[1:])
     offered = without([*near, *scopes(blocks, at + 1)], [text for text, block, _ in (old, new) if not block])
     pair = Pair(old[0], new[0], old[1] or new[1], lines[start].block.line, offered, 1 if count is None else count)
     last = lines[new[2] - 1].at
@@ -142,11 +166,26 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
 
 
 def _old_label(line: _Line) -> str | None:
-    return label_of(head_of(line.text), OLD) if line.block.kind == "text" else None
+    return _label(line, OLD)
+
+
+def _label(line: _Line, labels: dict[str, str]) -> str | None:
+    """Return the family of the label that a line, or the last sentence of it, consists of."""
+    if line.block.kind != "text":
+        return None
+    head = head_of(_NOTHING.sub("", line.text))
+    return label_of(head, labels) or label_of(re.split(r"[.!?] ", head)[-1], labels)
+
+
+def _expected(blocks: Sequence[Block], at: int, line: _Line) -> bool:
+    """Tell whether a line is the label `Expected`, which means source text only under the name of a file."""
+    heading = next((block for block in reversed(blocks[:at]) if block.kind == "heading"), None)
+    under = heading is not None and any(map(looks_like_path, of_heading(heading)))
+    return under and line.block.kind == "text" and re.fullmatch(r"\W*expected\W*", line.text, re.I) is not None
 
 
 def _new_label(line: _Line, family: str) -> bool:
-    return line.block.kind == "text" and label_of(head_of(line.text), {family: NEW[family]}) is not None
+    return _label(line, {family: NEW[family]}) is not None
 
 
 def _value(lines: Sequence[_Line], at: int) -> tuple[str, bool, int] | None:
@@ -171,6 +210,9 @@ def _value(lines: Sequence[_Line], at: int) -> tuple[str, bool, int] | None:
 
 def _places(line: _Line) -> list[str]:
     codes = line.codes[:-1] if head_of(line.text) != line.text else line.codes
+    for aside in _ASIDE.finditer(line.text):  # "(as in `b.py`)" names no place
+        first = line.text.count(CODE, 0, aside.start())
+        codes = [code for n, code in enumerate(codes) if not first <= n < first + aside[0].count(CODE)]
     return mentioned(msgspec.structs.replace(line.block, text=CODE * len(codes), codes=codes))
 
 

@@ -64,14 +64,20 @@ def mentioned(block: Block) -> list[str]:
     return [normal(code) for code in block.codes if _SHAPE.fullmatch(normal(code)) and "://" not in code]
 
 
-def stated(block: Block) -> list[str]:
-    """Return the paths that a line of the block names as the place of what follows."""
+def stated(block: Block, *, told: bool | None = None) -> list[str]:
+    """Return the paths that a line of the block names as the place of what follows.
+
+    `told` takes only lines that go on to tell something about the file, or only those that don't.
+    """
     found: list[str] = []
     codes = iter(block.codes)
     for line in block.text.split("\n"):
         mine = [next(codes) for _ in range(line.count(CODE))]
         match = _STATEMENT.match(line.strip())
         if match is None:
+            continue
+        rest = line.strip()[match.end() :]
+        if told is not None and told is not (len(rest.split()) > 3 and not rest.endswith(":")):
             continue
         token = mine[0] if match[1] == CODE and mine else match[1]
         if match[1] == CODE or looks_like_path(token):
@@ -108,7 +114,7 @@ def of_info(info: str) -> list[str]:
 def scopes(blocks: Sequence[Block], at: int) -> list[Scope]:
     """Return what the place before `blocks[at]` offers, nearest first: its section, then the sections around it.
 
-    Within a section, a line that only names a file counts before the heading, and the heading before prose.
+    Within a section, a line that only names a file counts before the heading, and the heading before sentences.
     """
     found: list[Scope] = []
     level = 7
@@ -118,9 +124,10 @@ def scopes(blocks: Sequence[Block], at: int) -> list[Scope]:
         while start >= 0 and not (blocks[start].kind == "heading" and blocks[start].level < level):
             start -= 1
         inside = [b for b in takewhile(lambda b: b.kind != "heading", blocks[start + 1 : end]) if b.kind == "text"]
-        found += [Scope(stated(block), block.line) for block in reversed(inside)]
+        found += [Scope(stated(block, told=False), block.line) for block in reversed(inside)]
         if start >= 0:
             found.append(Scope(of_heading(blocks[start]), blocks[start].line))
+        found += [Scope(stated(block, told=True), block.line) for block in reversed(inside)]
         found += [Scope(mentioned(block), block.line) for block in reversed(inside)]
         level = blocks[start].level if start >= 0 else 0
         end = start

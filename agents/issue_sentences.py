@@ -13,7 +13,7 @@ import msgspec
 
 from .issue_blocks import CODE, Block
 from .issue_paths import Scope, mentioned, scopes, stated, with_paths_as_code
-from .issue_statement import Pair, stated_count
+from .issue_statement import Pair, Problem, stated_count
 
 _NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
 _DETERMINERS = (
@@ -43,14 +43,17 @@ _SHOULD_BE = re.compile(
     re.I,
 )
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
+#: What may follow an order to replace: another couple of texts for the same file.
+_MORE = re.compile(rf"(?:,? and|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into) {_DETERMINERS}{CODE}", re.I)
 #: How alike such two texts must be: `f(1)` -> `2` shows what a call gives.
 _LIKENESS_MIN = 0.5
 
 
-def find_sentences(blocks: Sequence[Block], at: int) -> list[Pair]:
+def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:
     """Read ``Replace `a` with `b` in `c` `` and `` `a` -> `b` `` from a paragraph."""
     block = with_paths_as_code(blocks[at])
     found: list[Pair] = []
+    problems: list[Problem] = []
     flat = block.text.replace("\n", " ")
     done = 0
     for start in _sentence_starts(flat):
@@ -74,9 +77,17 @@ def find_sentences(blocks: Sequence[Block], at: int) -> list[Pair]:
             count = stated_count(flat[start : end if end >= 0 else None])
             near = [Scope(mentioned(msgspec.structs.replace(block, codes=where)), block.line)] if where else []
             offered = [*near, *without(scopes(blocks, at + 1), codes)]
-            found.append(Pair(codes[0], codes[1], False, block.line, offered, 1 if count is None else count))
+            times = 1 if count is None else count
+            found.append(Pair(codes[0], codes[1], False, block.line, offered, times))
+            while pattern is _SENTENCES[0] and (more := _MORE.match(flat, done)):
+                first = flat[:done].count(CODE)
+                done = more.end()
+                old, new = block.codes[first : first + 2]
+                found.append(Pair(old, new, False, block.line, offered, times))
+            if pattern in _SENTENCES and re.match(rf",? and {CODE}", flat[done:]):
+                problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break
-    return found
+    return found, problems
 
 
 def _likeness(old: str, new: str) -> float:
@@ -100,25 +111,37 @@ def _sentence_starts(text: str) -> list[int]:
     return kept
 
 
-def find_in_table(blocks: Sequence[Block], at: int) -> list[Pair]:
+_OLD_HEAD = re.compile(
+    r"(?:old|before|current|existing|original|from|find|replace)(?: (?:code|text|value|line|version))?"
+)
+_NEW_HEAD = re.compile(
+    r"(?:new|after|should (?:be|become|read)|to|replace(?:d)? (?:with|by)|with|replacement|proposed|updated|fixed)"
+    r"(?: (?:code|text|value|line|version))?"
+)
+_WHERE_HEAD = re.compile(r"(?:file|path|where|in|location|file ?name|file path)s?")
+
+
+def find_in_table(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:
     """Read a table with a column of old and one of new texts, each cell a single piece of code."""
     rows = blocks[at].rows
-    head = [cell.text.strip().lower() for cell in rows[0]] if rows else []
-    olds = [n for n, text in enumerate(head) if text in ("old", "before", "current", "from", "find", "replace")]
-    news = [n for n, text in enumerate(head) if text in ("new", "after", "should be", "to", "replace with", "with")]
-    wheres = [n for n, text in enumerate(head) if text in ("file", "path", "where", "in")]
+    head = [" ".join(cell.plain().split()).lower().rstrip(":") for cell in rows[0]] if rows else []
+    olds = [n for n, text in enumerate(head) if _OLD_HEAD.fullmatch(text)]
+    news = [n for n, text in enumerate(head) if _NEW_HEAD.fullmatch(text)]
+    wheres = [n for n, text in enumerate(head) if _WHERE_HEAD.fullmatch(text)]
     if len(olds) != 1 or len(news) != 1:
-        return []
-    found = []
-    for row in rows[1:]:
+        return [], []
+    found: list[Pair] = []
+    wrong: list[Problem] = []
+    for number, row in enumerate(rows[1:], blocks[at].line + 2):
         cells = [row[n] if n < len(row) else None for n in (olds[0], news[0])]
         codes = [cell.codes[0] for cell in cells if cell and cell.text.strip() == CODE]
         if len(codes) != 2:
+            wrong.append(Problem(number, "is a row of a table whose old or new text is not one piece of inline code"))
             continue
-        line = cells[0].line if cells[0] and cells[0].line else blocks[at].line
         where = row[wheres[0]] if wheres and wheres[0] < len(row) else None
-        near = [Scope(mentioned(where) or stated(where), line)] if where else []
+        near = [Scope(mentioned(where) or stated(where), number)] if where else []
         count = next((n for n in (stated_count(b.text) for b in blocks[max(0, at - 1) : at + 2]) if n is not None), 1)
         offered = [scope for scope in near if scope.paths] + scopes(blocks, at)
-        found.append(Pair(codes[0], codes[1], False, line, offered, count))
-    return found
+        found.append(Pair(codes[0], codes[1], False, number, offered, count))
+    # A table of which no row is an edit may tell of anything, unless it names files.
+    return found, wrong if found or wheres else []

@@ -51,8 +51,9 @@ def test_lines_are_preferred_to_parts_of_lines() -> None:
 
 
 def test_a_part_of_a_line_is_replaced() -> None:
-    """Where a block stands nowhere as whole lines, it is looked for inside of lines."""
-    assert made(b"a = 1  # one\n", edit("a = 1\n", "a = 2\n", lines=True)) == b"a = 2  # one\n"
+    """A block that stands nowhere as whole lines may stand with another indentation, or within quotes or brackets."""
+    assert made(b"if x:\n    a = 1\n", edit("a = 1\n", "a = 2\n", lines=True)) == b"if x:\n    a = 2\n"
+    assert made(b"f(g(1), 'x y')\n", edit("x y\n", "x z\n", lines=True)) == b"f(g(1), 'x z')\n"
 
 
 def test_several_lines_do_not_take_the_place_of_an_indented_part() -> None:
