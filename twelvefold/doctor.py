@@ -22,9 +22,10 @@ from typing import Literal
 
 import msgspec
 
+from .access import opening_command
 from .eventstore.errors import TwelvefoldError
 from .home import FOLDER_NAME
-from .settings import SETTINGS, Settings, is_secret, read_env_file
+from .settings import SETTINGS, Settings, is_secret, read_env_file, removal
 
 Status = Literal["ok", "info", "problem"]
 
@@ -47,6 +48,12 @@ _NETWORK_FILE_SYSTEMS = {
     "lustre",
 }
 _FLEETING_FILE_SYSTEMS = {"tmpfs", "ramfs"}
+_ANOTHER_HOME = "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
+#: What a home holds; a folder with anything else in it was somebody's before it became one.
+_HOME_CONTENT = {
+    *("log.db", "log.db-wal", "log.db-shm", "log.head", "log.lock", "up.lock", ".gitignore"),
+    *("blobs", "keys", "logs", "patches", "stores", "workspaces"),
+}
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -75,7 +82,13 @@ def examine(settings: Settings) -> list[Finding]:
         _log,
         _running,
     ):
-        found += look(settings)
+        try:
+            found += look(settings)
+        except OSError as error:
+            # A folder that is closed to us hides what one look needs; the others still tell what they see.
+            place = Path(str(error.filename or settings.home))
+            check = look.__name__.strip("_")
+            found.append(Finding(check, "problem", f"{place}: {error.strerror}", opening_command(place)))
     return found
 
 
@@ -118,6 +131,11 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
         yield Finding("sqlite", "ok", text)
 
 
+def _existing(path: Path) -> Path:
+    """Return the nearest part of a path that exists."""
+    return next(part for part in (path, *path.parents) if part.exists())
+
+
 def _home(settings: Settings) -> Iterator[Finding]:
     for folder in (settings.project, *settings.project.parents):
         other = folder / FOLDER_NAME
@@ -127,17 +145,23 @@ def _home(settings: Settings) -> Iterator[Finding]:
             )
     home = settings.home
     if not home.exists():
-        yield Finding("home", "ok", f"{home} is not there yet; it is made when something runs")
+        above = _existing(home)
+        if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+            yield Finding("home", "ok", f"{home} is not there yet; it is made when something runs")
+        else:
+            yield Finding("home", "problem", f"{home} cannot be made below {above}", _ANOTHER_HOME)
         return
     found = home.stat()
     if not home.is_dir() or found.st_uid != os.getuid():
-        message = f"{home} is not a folder of yours (its user is {found.st_uid})"
-        yield Finding("home", "problem", message, "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine")
+        whose = f" (its user is {found.st_uid})" if found.st_uid != os.getuid() else ""
+        yield Finding("home", "problem", f"{home} is not a folder of yours{whose}", _ANOTHER_HOME)
+    elif not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+        yield Finding("home", "problem", f"{home} cannot be written", f"chmod u+rwx {quote(str(home))}")
     elif stat.S_IMODE(found.st_mode) & 0o077:
         message = f"{home} can be entered by others (mode {stat.S_IMODE(found.st_mode):04o})"
-        yield Finding("home", "problem", message, f"chmod 700 {quote(str(home))}")
-    elif not os.access(home, os.W_OK | os.X_OK):
-        yield Finding("home", "problem", f"{home} cannot be written", f"chmod u+rwx {quote(str(home))}")
+        # Whoever uses a folder that was there before is not to be shut out of it.
+        ours = home.name == FOLDER_NAME or {child.name for child in home.iterdir()} <= _HOME_CONTENT
+        yield Finding("home", "problem", message, f"chmod 700 {quote(str(home))}" if ours else _ANOTHER_HOME)
     else:
         yield Finding("home", "ok", f"{home} ({settings.origins['home']})")
 
@@ -145,18 +169,21 @@ def _home(settings: Settings) -> Iterator[Finding]:
 def _disk(settings: Settings) -> Iterator[Finding]:
     import psutil
 
-    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    place = _existing(settings.home)
     mounts = [part for part in psutil.disk_partitions(all=True) if place.resolve().is_relative_to(part.mountpoint)]
     kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
-    elsewhere = "export TWELVEFOLD_HOME=/a/folder/on/a/local/disk"
     if kind in _NETWORK_FILE_SYSTEMS:
         message = f"{place} is on {kind}: SQLite's locks and shared memory don't work over a network"
-        yield Finding("file system", "problem", message, elsewhere)
+        yield Finding("file system", "problem", message, _ANOTHER_HOME)
     elif kind in _FLEETING_FILE_SYSTEMS:
-        yield Finding("file system", "problem", f"{place} is on {kind}: a reboot would erase the log", elsewhere)
+        yield Finding("file system", "problem", f"{place} is on {kind}: a reboot would erase the log", _ANOTHER_HOME)
     else:
         yield Finding("file system", "ok", f"{kind} at {place}")
-    free = shutil.disk_usage(place).free
+    usage = shutil.disk_usage(place)
+    if not usage.total:
+        yield Finding("disk", "problem", f"{place} keeps no files", _ANOTHER_HOME)
+        return
+    free = usage.free
     words = f"{free / 1024**3:.1f} GiB free at {place}"
     if free < FREE_BYTES_MIN:
         yield Finding("disk", "problem", words + "; a full disk stops all writing", f"du -sh {quote(str(place))}/*")
@@ -207,14 +234,16 @@ def _containment(settings: Settings) -> Iterator[Finding]:
 
 def _environment(settings: Settings) -> Iterator[Finding]:
     known = [setting.variable for setting in SETTINGS]
-    for name in sorted(os.environ):
+    path = settings.env_file
+    in_file = read_env_file(path) if path is not None else {}
+    for name in sorted({*os.environ, *in_file}):
         close = get_close_matches(name, known, n=1, cutoff=0.85)
         if name.startswith("TWELVEFOLD_") and name not in known and close:
-            yield Finding("environment", "problem", f"{name} is no setting; {close[0]} is", f"unset {name}")
-    path = settings.env_file
+            fix = f"unset {name}" if name in os.environ else removal(name, str(path))
+            yield Finding("environment", "problem", f"{name} is no setting; {close[0]} is", fix)
     if path is None:
         return
-    names = [name for name, value in read_env_file(path).items() if value and is_secret(name)]
+    names = [name for name, value in in_file.items() if value and is_secret(name, value)]
     if names and stat.S_IMODE(path.stat().st_mode) & 0o077:
         message = f"{path} holds secrets ({', '.join(names)}) and can be read by others"
         yield Finding("environment", "problem", message, f"chmod 600 {quote(str(path))}")
@@ -223,17 +252,17 @@ def _environment(settings: Settings) -> Iterator[Finding]:
 
 
 def _procfile(settings: Settings) -> Iterator[Finding]:
-    from .orchestration.procfile import parse_procfile
+    from .up_plan import read_procfile
 
     path = settings.project / "Procfile"
     if not path.is_file():
         return
     try:
-        lines = parse_procfile(path.read_text(), str(path))
+        names = read_procfile(path).names
     except TwelvefoldError as error:
         yield Finding("procfile", "problem", error.message(), error.help())
     else:
-        yield Finding("procfile", "ok", f"{path} names {', '.join(line.name for line in lines) or 'nothing'}")
+        yield Finding("procfile", "ok", f"{path} names {', '.join(names) or 'nothing'}")
 
 
 def _log(settings: Settings) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ Each names what happened and where, and its help is a command or an edit that re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 from .eventstore.errors import TwelvefoldError
 
@@ -54,8 +55,9 @@ class EnvFileInvalid(TwelvefoldError):
         return f"{self.problem}\n  --> {self.path}:{self.line}:1\n   |\n   | {self.text}\n   | ^"
 
     def help(self) -> str:
-        """Tell how such a line is commented out."""
-        return f"write it as NAME=value, or comment it out: sed -i '{self.line}s/^/# /' {_quoted(self.path)}"
+        """Tell how such a line is taken away."""
+        edit = f"{self.line}d" if "UTF-8" in self.problem else f"{self.line}s/^/# /"
+        return f"write it as NAME=value, or take it away: sed -i '{edit}' {quote(self.path)}"
 
 
 @dataclass(eq=False)
@@ -138,7 +140,7 @@ class FolderUnusable(TwelvefoldError):
 
     def help(self) -> str:
         """Name another folder."""
-        return "twelvefold init my-first-project"
+        return "twelvefold init ~/my-first-project"
 
 
 @dataclass(eq=False)
@@ -244,7 +246,11 @@ class NameInvalid(TwelvefoldError):
         return f"{self.name!r} is no {self.what}"
 
     def help(self) -> str:
-        """Show a name and a pattern."""
+        """Show a name or a pattern that is one."""
+        if self.what == "event type":
+            return "twelvefold emit demo.happened"
+        if self.what == "stream":
+            return "write it as demo.1; see which there are: twelvefold log --limit 20"
         return "twelvefold log --type 'task.*'    # quotes keep the shell from the `*`"
 
 
@@ -262,7 +268,7 @@ class TargetFolderMissing(TwelvefoldError):
 
     def help(self) -> str:
         """Make it."""
-        return f"mkdir -p {_quoted(self.path)}"
+        return f"mkdir -p {quote(self.path)}"
 
 
 @dataclass(eq=False)
@@ -303,8 +309,41 @@ class TargetMissing(TwelvefoldError):
         return "ls *.md issues/*.md    # or give a sentence in quotes"
 
 
-def _quoted(text: str) -> str:
-    """Quote a text for a shell; imported late, as errors are rare."""
-    from shlex import quote
+@dataclass(eq=False)
+class NotAccessible(TwelvefoldError):
+    """A file or folder that is needed cannot be read or written by the current user.
 
-    return quote(text)
+    The help names the first part of its path that is closed.
+    """
+
+    code = "E015"
+    path: str
+    reason: str
+    remedy: str
+
+    def message(self) -> str:
+        """Name the file or folder."""
+        return f"{self.path} cannot be used: {self.reason}"
+
+    def help(self) -> str:
+        """Tell how it is opened."""
+        return self.remedy
+
+
+@dataclass(eq=False)
+class OutputUnwritable(TwelvefoldError):
+    """What the command prints could not be written to where its output goes: a full disk, most often.
+
+    What the command was asked to do may have been done all the same.
+    """
+
+    code = "E016"
+    reason: str
+
+    def message(self) -> str:
+        """Tell what the system said."""
+        return f"standard output cannot be written: {self.reason}"
+
+    def help(self) -> str:
+        """Show where there is space."""
+        return "df -h . /tmp    # then write to a place with free space, or into a pipe"

@@ -6,19 +6,30 @@ place that reads the environment; everything below gets plain values. Where the 
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from .errors import EnvFileInvalid, SettingInvalid
+from .access import opening_command
+from .errors import EnvFileInvalid, NotAccessible, SettingInvalid
 from .home import FOLDER_NAME, project_home, state_home
 
 OriginKind = Literal["default", "env file", "environment", "command line"]
 Durability = Literal["full", "relaxed"]
-_SECRET_WORDS = ("secret", "token", "password", "passwd", "api_key", "apikey", "private_key", "credential")
+_SECRET_WORDS = ("secret", "token", "passw", "passphrase", "api_key", "apikey", "credential", "bearer", "cookie")
+_SECRET_ENDS = ("_key", "pass", "pwd", "_pat", "auth", "authorization", "access_key_id", "dsn")
+#: What stands for a secret where settings are shown.
+MASK = "********"
+#: A password in a URL: `postgres://user:password@host/db`.
+_URL_PASSWORD = re.compile(r"(?<=://)([^/?#@\s:]*):([^/?#\s]+)@")
+#: A variable's name as every shell and program takes it; some tools use dots and hyphens.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -213,7 +224,7 @@ def _parsed(setting: Setting, text: str, origin: Origin) -> Any:
     except (ValueError, KeyError):
         remedy = {
             "environment": f"unset {setting.variable}",
-            "env file": f"sed -i '/^{setting.variable}=/d' {origin.name}",
+            "env file": removal(setting.variable, origin.name),
         }.get(origin.kind, f"give {origin.name} {setting.wanted}")
         raise SettingInvalid(setting.variable, text, setting.wanted, str(origin), remedy) from None
 
@@ -224,37 +235,62 @@ def _anchored(path: Path, origin: Origin, project: Path, cwd: Path) -> Path:
     return Path(os.path.normpath(base / path.expanduser()))
 
 
+def runtime_folder(settings: Settings) -> Path:
+    """Return the folder below which each home has one for its sockets."""
+    return settings.runtime_dir or Path(f"/tmp/twelvefold-{os.getuid()}")
+
+
 def _runtime_default(environ: Mapping[str, str]) -> tuple[Path | None, Origin]:
     """Return `$XDG_RUNTIME_DIR/twelvefold`; None, where it is not usable, lets the bus take its folder in /tmp."""
     given = environ.get("XDG_RUNTIME_DIR", "")
     if Path(given).is_absolute() and Path(given).is_dir():
         return Path(given) / "twelvefold", Origin("default", "XDG_RUNTIME_DIR")
-    return None, Origin("default", "/tmp/twelvefold-<uid>")
+    return None, Origin("default", "no usable XDG_RUNTIME_DIR")
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Return what a `.env` file says, in its order, `${NAME}` resolved; raises EnvFileInvalid at the first bad line."""
+    """Return what a `.env` file says, in its order, `${NAME}` resolved.
+
+    Raises EnvFileInvalid at the first line that is not `NAME=value`, and NotAccessible.
+    """
     from dotenv import dotenv_values
     from dotenv.parser import parse_stream
 
     try:
-        with path.open(encoding="utf-8") as stream:
-            for binding in parse_stream(stream):
-                if binding.error:
-                    text = binding.original.string.strip("\n").split("\n", 1)[0]
-                    skipped = len(binding.original.string) - len(binding.original.string.lstrip("\n"))
-                    # What stands behind a `=` may be a secret.
-                    shown = text.partition("=")[0] + "=…" if "=" in text else text
-                    raise EnvFileInvalid(str(path), binding.original.line + skipped, shown)
-    except (OSError, UnicodeDecodeError) as error:
-        raise EnvFileInvalid(str(path), 1, "", f"the file cannot be read: {error}") from error
-    return {name: value or "" for name, value in dotenv_values(path, encoding="utf-8").items()}
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise NotAccessible(str(path), error.strerror or str(error), opening_command(path)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise EnvFileInvalid(str(path), line, "", "the line is not UTF-8") from None
+    for binding in parse_stream(io.StringIO(text)):
+        named = binding.key is None or (_VARIABLE.fullmatch(binding.key) and binding.value is not None)
+        if binding.error or not named:
+            original = binding.original.string
+            line = binding.original.line + len(original) - len(original.lstrip("\n"))
+            source = original.strip("\n").split("\n", 1)[0]
+            # What stands behind a `=` may be a secret.
+            raise EnvFileInvalid(str(path), line, source.partition("=")[0] + "=…" if "=" in source else source)
+    return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
 
 
-def is_secret(name: str) -> bool:
-    """Tell whether a variable's name says that its value must not be shown."""
+def removal(variable: str, env_file: str) -> str:
+    """Return the command that takes a variable out of a `.env` file."""
+    return rf"sed -Ei '/^ *(export +)?{variable} *=/d' {quote(env_file)}"
+
+
+def is_secret(name: str, value: str = "") -> bool:
+    """Tell whether a variable's name, or a password in a URL that is its value, says that it must not be shown."""
     lowered = name.lower()
-    return any(word in lowered for word in _SECRET_WORDS) or lowered.endswith(("_key", "_pass"))
+    by_name = any(word in lowered for word in _SECRET_WORDS) or lowered.endswith(_SECRET_ENDS)
+    return by_name or _URL_PASSWORD.search(value) is not None
+
+
+def masked(name: str, value: str) -> str:
+    """Return a variable's value as it may be shown: a secret is masked whole, and of a URL its password."""
+    if not value or not is_secret(name):
+        return _URL_PASSWORD.sub(rf"\1:{MASK}@", value)
+    return MASK
 
 
 class ConfigManager:

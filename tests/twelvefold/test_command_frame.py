@@ -9,11 +9,16 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import twelvefold as package
+from twelvefold.cli.boundary import shown_errors
 from twelvefold.cli.commands import COMMANDS, CommandEntry
+from twelvefold.eventstore.event import new_event
+from twelvefold.eventstore.log import Append
+from twelvefold.eventstore.sqlite_log import SqliteLog
 
 from .conftest import CommandLine
 
@@ -95,14 +100,52 @@ def test_no_traceback_without_debug(twelvefold: CommandLine) -> None:
     assert quiet.err in loud.err
 
 
-def test_the_unforeseen_is_told_in_words(twelvefold: CommandLine) -> None:
-    """What nobody foresaw (a full disk behind stdout, here) is E000, exit 1, names the place, and has no traceback."""
+def test_the_unforeseen_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """What nobody foresaw is E000, exit 1, names the place in the code and how to see more, and has no traceback."""
+    with shown_errors(["log", "--run", "a b"]) as outcome:
+        raise ZeroDivisionError("by nothing")
+    errors = capsys.readouterr().err
+    assert outcome.status == 1
+    assert errors.startswith("error[E000]: ZeroDivisionError: by nothing\n")
+    assert Path(__file__).name in errors
+    assert errors.endswith("help: twelvefold --debug log --run 'a b'\n")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["explain"], ["--version"]])
+def test_a_full_disk_behind_the_output_is_told(twelvefold: CommandLine, arguments: list[str]) -> None:
+    """Output that cannot be written is an error in words with exit 1, never a success and never a traceback."""
     with Path("/dev/full").open("w") as full:
-        done = twelvefold.start("explain", stdout=full)
+        done = twelvefold.start(*arguments, stdout=full)
         _, errors = done.communicate(timeout=60)
     assert done.returncode == 1
-    assert errors.startswith("error[E000]: OSError: [Errno 28] No space left on device")
+    assert errors.startswith("error[E016]: standard output cannot be written: No space left on device")
     assert "Traceback" not in errors
+
+
+def test_an_error_behind_a_closed_pipe_keeps_its_status(twelvefold: CommandLine) -> None:
+    """Nobody reading stdout or stderr makes no failure a success."""
+    assert twelvefold.shell("twelvefold explain E999 2>&1 | true; exit ${PIPESTATUS[0]}").status == 3
+    assert twelvefold.shell("twelvefold doctor | true; exit ${PIPESTATUS[0]}", TWELVEFOLD_HOEM="x").status == 1
+
+
+def test_a_current_folder_that_is_gone(twelvefold: CommandLine) -> None:
+    """In a folder that has been removed a command says so, and doing what the help says mends it."""
+    gone = "mkdir gone; cd gone; rmdir ../gone; "
+    shown = twelvefold.shell(gone + "twelvefold config")
+    assert shown.err.startswith("error[E015]: the current folder cannot be used")
+    assert twelvefold.shell(f"{gone} {shown.help}; twelvefold config").status == 0
+
+
+def test_a_dumb_terminal_gets_no_escape_codes(twelvefold: CommandLine) -> None:
+    """TERM=dumb: nothing is coloured, and no line is written anew."""
+    twelvefold("init")
+    log = SqliteLog(twelvefold.cwd / ".twelvefold" / "log.db")
+    log.append(Append(events=[new_event("demo.happened", 1, id=bytes(16))]))
+    log.close()
+    assert "\x1b" in twelvefold.on_terminal("verify").out
+    for arguments in (["verify"], ["log"], ["explain", "E999"]):
+        assert "\x1b" not in twelvefold.on_terminal(*arguments, TERM="dumb").out
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["config"], ["config", "--json"], ["explain"]])
@@ -164,6 +207,37 @@ def test_bash_completes_commands_and_options(twelvefold: CommandLine) -> None:
     )
     assert twelvefold.shell(line.format(words="twelvefold conf")).out.split() == ["config"]
     assert "--json" in twelvefold.shell(line.format(words="twelvefold config --")).out.split()
+
+
+def keys_of(document: Any) -> set[str]:
+    """Every key of a JSON document, the inner ones too."""
+    if isinstance(document, list):
+        return set().union(*map(keys_of, document))
+    return set(document).union(*map(keys_of, document.values())) if isinstance(document, dict) else set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "init --json",
+        "check --json",
+        "config --json",
+        "doctor --json",
+        "explain --json",
+        "explain E101 --json",
+        "repos --json",
+        "run 'Replace `hello` with `bye` in `README`' --dry-run --json",
+        "run 'nothing there' --repo ../gone --json",
+    ],
+)
+def test_keys_of_json_are_documented(twelvefold: CommandLine, make_repository: Any, line: str) -> None:
+    """Whoever reads a command's help knows each key of its --json."""
+    repository = make_repository(twelvefold.cwd / "one")
+    twelvefold("init", cwd=repository)
+    keys = keys_of(twelvefold.shell(f"twelvefold {line}", cwd=repository).json)
+    told = set(re.findall(r"\w+", twelvefold(line.split()[0], "--help").out))
+    assert keys
+    assert keys <= told
 
 
 def test_the_reference_is_up_to_date() -> None:

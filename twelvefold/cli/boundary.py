@@ -9,20 +9,22 @@ No traceback leaves it unless `--debug` was given. What no one foresaw is E000, 
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import shlex
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import typer
 
-from ..errors import UsageInvalid
+from ..access import opening_command
+from ..errors import NotAccessible, OutputUnwritable, UsageInvalid
 from ..eventstore.errors import TwelvefoldError
 from .group import PipeClosed
-from .output import Style
+from .output import Style, flush, silence
 
 
 @dataclass
@@ -32,15 +34,17 @@ class Outcome:
     status: int = 0
 
 
-@contextmanager
+@contextlib.contextmanager
 def shown_errors(arguments: Sequence[str]) -> Iterator[Outcome]:
     """Run the block; show what it raises, and leave the exit status in the outcome."""
     outcome = Outcome()
     debug = "--debug" in list(arguments)[:2]
     try:
         yield outcome
-    except PipeClosed as error:
-        raise BrokenPipeError from error
+    except (PipeClosed, BrokenPipeError):
+        # Not an error; what the command had found out by then stays its exit status.
+        if sys.stdout:
+            silence(sys.stdout)
     except TwelvefoldError as error:
         outcome.status = error.exit_code
         _show(rendered(error), debug)
@@ -51,8 +55,9 @@ def shown_errors(arguments: Sequence[str]) -> Iterator[Outcome]:
     except typer.Abort:
         outcome.status = 130
     except Exception as error:  # noqa: BLE001  the last resort: what was not foreseen is still told in words
-        outcome.status = 1
-        _show(unforeseen(error, arguments), debug)
+        known = system_problem(error)
+        outcome.status = known.exit_code if known else 1
+        _show(rendered(known) if known else unforeseen(error, arguments), debug)
 
 
 def rendered(error: TwelvefoldError) -> str:
@@ -63,7 +68,7 @@ def rendered(error: TwelvefoldError) -> str:
         lines.append(f"  {style.bold('why')}: {reason(type(error))}")
     cause = error.__cause__
     words = getattr(cause, "strerror", None) or str(cause)
-    if cause is not None and not isinstance(cause, TwelvefoldError) and words not in error.message():
+    if cause is not None and not isinstance(cause, TwelvefoldError) and words.lower() not in error.message().lower():
         lines.append(f"  {style.bold('cause')}: {type(cause).__name__}: {cause}")
     lines.append(f"{style.cyan('help')}: {error.help() or f'twelvefold explain {error.code}'}")
     return "\n".join(lines)
@@ -79,7 +84,20 @@ def usage_problem(error: typer.TyperException) -> UsageInvalid:
     """Turn typer's complaint about a command line into our error, with the command whose help explains it."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "twelvefold"
-    return UsageInvalid(error.format_message().rstrip("."), command)
+    # Typer has pydantic check values, whose words for an error of a value lead nowhere.
+    return UsageInvalid(error.format_message().rstrip(".").replace("Value error, ", ""), command)
+
+
+def system_problem(error: Exception) -> TwelvefoldError | None:
+    """Return the error of ours for what the system refused anywhere: a closed file, a current folder that is gone."""
+    if isinstance(error, PermissionError) and isinstance(error.filename, str):
+        return NotAccessible(error.filename, error.strerror or str(error), opening_command(Path(error.filename)))
+    if isinstance(error, FileNotFoundError):
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            return NotAccessible("the current folder", "it has been removed", "cd ~")
+    return None
 
 
 def unforeseen(error: Exception, arguments: Sequence[str]) -> str:
@@ -98,11 +116,15 @@ def unforeseen(error: Exception, arguments: Sequence[str]) -> str:
 
 
 def _show(text: str, debug: bool) -> None:
-    """Write an error to stderr, after its traceback where that was asked for; a closed stderr hears nothing."""
-    if sys.stdout:
-        sys.stdout.flush()
+    """Write an error to stderr, after its traceback where that was asked for; a closed or full one hears nothing."""
+    # What was printed before belongs before the error, which is told even where the output goes nowhere.
+    with contextlib.suppress(BrokenPipeError, OutputUnwritable):
+        flush()
     if sys.stderr:
-        if debug:
-            traceback.print_exc(file=sys.stderr)
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        try:
+            if debug:
+                traceback.print_exc(file=sys.stderr)
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        except OSError:
+            silence(sys.stderr)

@@ -7,10 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..settings import SETTINGS, Settings, is_secret, load_settings, read_env_file
+from ..settings import SETTINGS, Settings, load_settings, masked, read_env_file, runtime_folder
 from .output import write_json, write_jsonl, write_table
-
-MASK = "********"
 
 
 def config(
@@ -20,7 +18,9 @@ def config(
     """Show the effective settings and where each came from.
 
     Settings come from the command line, then the environment, then the `.env` file, then a default. Other
-    variables of the `.env` file are listed too, as processes get them; values of secrets are masked.
+    variables of the `.env` file are listed too, as processes get them; secrets are masked, and so are passwords in
+    URLs. The keys with --json are name, value, origin (command line, environment, env file, default), source (the
+    exact option, variable, file or rule; null for a plain default) and help.
     """
     settings = load_settings()
     rows = [*_own(settings), *_others(settings)]
@@ -38,7 +38,9 @@ def _own(settings: Settings) -> list[dict[str, Any]]:
     rows = []
     for setting in SETTINGS:
         value, origin = getattr(settings, setting.field), settings.origins[setting.field]
-        if value is not None and not isinstance(value, str | bool | int | float):
+        if setting.field == "runtime_dir":
+            value = runtime_folder(settings)
+        if not isinstance(value, str | int | float):
             value = str(value)
         rows.append(
             {
@@ -65,7 +67,7 @@ def _others(settings: Settings) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "value": MASK if value and is_secret(name) else value,
+                "value": masked(name, value),
                 "origin": "environment" if name in os.environ else "env file",
                 "source": name if name in os.environ else str(settings.env_file),
                 "help": None,

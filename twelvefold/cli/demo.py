@@ -27,6 +27,7 @@ def demo(
 
     Two issues are worked on at once: one ends in a tested branch, the other, whose edit would break a test, in a
     truthful failure that leaves nothing behind. Shows tasks, patch and trace. Exit status 0 if both ended so.
+    With --json it is a list of two documents with the keys of `twelvefold run --json`.
     """
     from ..settings import load_settings
 

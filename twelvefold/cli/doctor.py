@@ -20,6 +20,7 @@ def doctor(
     """Examine this machine and home; each finding has a fix.
 
     The exit status is 1 where there is a problem; `info` tells what is good to know and needs no action.
+    With --json each finding has the keys check, status (ok, info, problem), message and fix (null where all is well).
     """
     findings = examine(load_settings())
     if as_json:

@@ -26,6 +26,7 @@ def emit(
     """Append one event and print its position.
 
     The event is durable when the command ends with status 0. It needs a running bus.
+    The keys with --json are those of `twelvefold log`.
     """
     for what, name in (("event type", type), ("stream", stream or "x")):
         if not is_name(name):

@@ -18,7 +18,10 @@ def explain(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explain an error code, such as E101."""
+    """Explain an error code, such as E101.
+
+    With --json the keys are code, name, exit_code, summary, explanation.
+    """
     entries = [
         {
             "code": cls.code,

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from .commands import BY_NAME, overview
+from .output import write
 
 
 class PipeClosed(BaseException):
@@ -48,12 +49,12 @@ class LazyGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, with a closed pipe carried past typer's own handling."""
-        if ctx.params.get("version"):
-            from twelvefold import __version__
-
-            typer.echo(f"twelvefold {__version__}")
-            return 0
         try:
+            if ctx.params.get("version"):
+                from twelvefold import __version__
+
+                write(f"twelvefold {__version__}")
+                return 0
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise PipeClosed from error

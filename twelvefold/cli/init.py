@@ -23,6 +23,7 @@ def init(
     """Write a first project: Procfile, one agent, its test.
 
     Files that exist are kept as they are. The folder `.twelvefold/` becomes the home of everything below DIR.
+    With --json the keys are directory, home and files, each with path and action (created, kept, extended).
     """
     folder = directory.absolute()
     written = write_starter(folder)

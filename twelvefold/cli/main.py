@@ -31,30 +31,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal's encoding lacks is no reason to fail.
             stream.reconfigure(errors="backslashreplace")
-    completing = "_TWELVEFOLD_COMPLETE" in os.environ
+    status = 0
     try:
-        if not completing and arguments in ([], ["--help"], ["-h"]):
-            (sys.stdout if arguments else sys.stderr).write(overview())
-            status = 0 if arguments else 2
+        if "_TWELVEFOLD_COMPLETE" not in os.environ and arguments in ([], ["--help"], ["-h"]):
+            status = _show_overview(arguments)
         else:
             status = _invoke(arguments)
-        if sys.stdout:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        status = 0
-        _silence(sys.stdout)
     except KeyboardInterrupt:
         status = EXIT_SIGINT
     return status
 
 
+def _show_overview(arguments: list[str]) -> int:
+    """Write all commands, without importing any; the overview of nothing asked for is a usage error."""
+    stream = sys.stdout if arguments else sys.stderr
+    if stream is not None:
+        try:
+            stream.write(overview())
+            stream.flush()
+        except BrokenPipeError:
+            from .output import silence
+
+            silence(stream)
+        except OSError:
+            return _invoke(arguments)  # the slow way, which tells people what is wrong with their output
+    return 0 if arguments else 2
+
+
 def _invoke(arguments: list[str]) -> int:
     """Run the command behind the arguments, with every error shown."""
     from .boundary import shown_errors
+    from .output import flush
 
     with shown_errors(arguments) as outcome:
         result = command_group().main(arguments, prog_name="twelvefold", standalone_mode=False)
         outcome.status = result if isinstance(result, int) else 0
+        flush()
     return outcome.status
 
 
@@ -85,8 +97,3 @@ def command_group() -> TyperGroup:
 def _terminated(number: int, frame: FrameType | None) -> None:
     """End at SIGTERM as at an error, so that `finally` blocks run; long-running commands install their own."""
     raise SystemExit(EXIT_SIGTERM)
-
-
-def _silence(stream: Any) -> None:
-    """Point a stream whose reader has gone at nothing, so that the interpreter's last flush doesn't complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import msgspec
 
+from ..errors import OutputUnwritable
+
 
 class Style:
     """ANSI styles for one stream; returns texts unchanged where colour is not wanted."""
@@ -56,7 +58,7 @@ def wants_colour(stream: IO[str] | None) -> bool:
         return False
     if os.environ.get("FORCE_COLOR", "") not in ("", "0"):
         return True
-    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+    return redraws(stream)
 
 
 def on_terminal() -> bool:
@@ -71,16 +73,49 @@ def rfc3339(time_ns: int) -> str:
 
 
 def write(text: str) -> None:
-    """Write one line of data to stdout."""
+    """Write one line of data to stdout; raises OutputUnwritable, and BrokenPipeError where nobody reads."""
     if sys.stdout is not None:
-        sys.stdout.write(text + "\n")
+        try:
+            sys.stdout.write(text + "\n")
+        except OSError as error:
+            raise unwritable(sys.stdout, error) from None
+
+
+def flush() -> None:
+    """Send what was written to stdout on its way; raises as `write` does."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            raise unwritable(sys.stdout, error) from None
+
+
+def unwritable(stream: IO[str], error: OSError) -> OSError | OutputUnwritable:
+    """Silence a stream that takes nothing any more, and return what is to be raised for it."""
+    silence(stream)
+    return error if isinstance(error, BrokenPipeError) else OutputUnwritable(error.strerror or str(error))
 
 
 def note(text: str) -> None:
-    """Write one line of progress or a hint to stderr."""
+    """Write one line of progress or a hint to stderr; where nobody reads it the work goes on all the same."""
     if sys.stderr is not None:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        try:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+        except OSError:
+            silence(sys.stderr)
+
+
+def redraws(stream: IO[str] | None) -> bool:
+    """Tell whether a line on this stream can be written anew: a terminal that understands more than letters."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def silence(stream: IO[str]) -> None:
+    """Point a stream that takes nothing any more at nothing, so that the interpreter's last flush doesn't complain."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def write_json(document: Any) -> None:

@@ -105,7 +105,11 @@ def scale(
 
 
 def ps(names: NamesArgument = None, as_json: JsonOption = False) -> None:
-    """List the processes of a running `up`."""
+    """List the processes of a running `up`.
+
+    With --json each process has the keys name, pid, state (starting, ready, busy, stopping, stopped, backoff, crashed),
+    since, restarts, exit (below 0: a signal's number), rss_bytes, pss_bytes, lag (deliveries that wait for it).
+    """
     import msgspec
 
     from ..orchestration.process_report import report
@@ -134,7 +138,10 @@ def logs(
     last: Annotated[int | None, typer.Option("-n", "--lines", help="Only the last lines.", min=0)] = None,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Show what processes have printed."""
+    """Show what processes have printed.
+
+    With --jsonl each line has the keys time, name, text.
+    """
     from collections import deque
 
     from ..orchestration.log_reading import LogFolder
@@ -174,7 +181,11 @@ def check(
     formation: Annotated[str, typer.Option("-c", "--formation", help="How many of each, as fixer=3,all=1.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Check a Procfile and its options."""
+    """Check a Procfile and its options.
+
+    Shows what `up` would start. With --json the keys are procfile and processes, each with name, command, port (null
+    for the bus and the orchestrator) and after (the names that must be ready before).
+    """
     from ..orchestration.supervisor_plan import places
     from ..settings import load_settings
     from ..up_plan import read_procfile, up_plan

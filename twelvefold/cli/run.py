@@ -44,21 +44,19 @@ def run(
     Follows the run to its end. Exit status: 0 succeeded or nothing to do, 1 failed, 7 needs a human, 124 timed out.
     Nothing of the repository changes but the published branch `twelvefold/<issue>-<run>`. Without an `up`, what the
     job needs is started, and ends by itself 10 s after the last run.
+
+    The document of --json has the keys run, outcome (succeeded, nothing_to_do, failed, needs_human, cancelled), reason,
+    repo, base_commit, branch, commit, patch, files_changed, tests (status, command, before and after with passed and
+    failed, newly_failing), review, notes, evidence (kind, ref), tasks (path, agent, outcome), cost (model_calls,
+    tokens_in, tokens_out, usd), positions (first, last), elapsed_s; what there is not is null. With --detach it has
+    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff.
     """
     from ..agents.job import resolve_request
     from ..agents.job_report import refusal_report
-    from ..agents.test_runner import given_command
     from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
-    from ..errors import UsageInvalid
     from ..jobs import Job
 
-    if engine != "patch":
-        raise UsageInvalid(f"there is no engine {engine!r}, only `patch`", "twelvefold run")
-    if test_command is not None:
-        try:
-            given_command(test_command)
-        except ValueError as error:
-            raise UsageInvalid(f"--test-command: {str(error).lower()}", "twelvefold run") from error
+    _refuse_unknown(engine, test_command)
     name, text = _issue(target)
     try:
         request = resolve_request(repo, base)
@@ -81,6 +79,20 @@ def run(
     if dry_run:
         return _show_plan(job, as_json)
     return _do(job, detach=detach, as_json=as_json)
+
+
+def _refuse_unknown(engine: str, test_command: str | None) -> None:
+    """Raise UsageInvalid for an engine that there is not, or a test command that no shell could read."""
+    from ..agents.test_runner import given_command
+    from ..errors import UsageInvalid
+
+    if engine != "patch":
+        raise UsageInvalid(f"there is no engine {engine!r}, only `patch`", "twelvefold run")
+    if test_command is not None:
+        try:
+            given_command(test_command)
+        except ValueError as error:
+            raise UsageInvalid(f"--test-command: {str(error).lower()}", "twelvefold run") from error
 
 
 def _issue(target: str) -> tuple[str, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 
 from ..eventstore.event import Event
 from ..orchestration.result import RunView
-from .output import Style, note
+from .output import Style, note, redraws
 
 _SIGNS = {"succeeded": "✓", "nothing_to_do": "–", "failed": "✗", "needs_human": "?", None: "…"}
 
@@ -17,8 +16,7 @@ _SIGNS = {"succeeded": "✓", "nothing_to_do": "–", "failed": "✗", "needs_hu
 @contextlib.contextmanager
 def progress(run: str, *, quiet: bool) -> Iterator[Callable[[Event], None]]:
     """Yield a function that takes each event of the run. `quiet` shows no live list, as the output is for programs."""
-    live = not quiet and sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if live:
+    if not quiet and redraws(sys.stderr):
         with _live(run) as show:
             yield show
     else:

@@ -11,7 +11,7 @@ import typer
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.integrity import verify_home
 from ..settings import load_settings
-from .output import Style, note, write, write_json
+from .output import Style, note, redraws, write, write_json
 
 EXIT_CORRUPT = 6
 
@@ -25,7 +25,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     gives ok, code, position, message.
     """
     home = load_settings().home
-    live = sys.stderr is not None and sys.stderr.isatty() and not as_json
+    live = redraws(sys.stderr) and not as_json
     try:
         verdict = verify_home(home, progress=_show_progress if live else None)
     except TwelvefoldError as error:
