@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -130,6 +132,40 @@ def test_config_masks_secrets(twelvefold: CommandLine) -> None:
     assert {row["name"]: row["value"] for row in twelvefold("config", "--jsonl").jsonl}["DB_PASSWORD"] == "********"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("GITHUB_PAT", "ghp_x", "********"),
+        ("PGPASSWORD", "x", "********"),
+        ("DATABASE_URL", "postgres://me:s3cret@host/db", "postgres://me:********@host/db"),
+        ("MODEL_URL", "http://localhost:8080/v1", "http://localhost:8080/v1"),
+        ("PATH_TO_KEYS", "keys", "keys"),
+    ],
+)
+def test_config_masks_what_a_name_or_a_url_tells(twelvefold: CommandLine, name: str, value: str, shown: str) -> None:
+    """Secrets are known by many names, and by the password in a URL; what is none is shown."""
+    (twelvefold.cwd / ".env").write_text(f"{name}={value}\n")
+    assert {row["name"]: row["value"] for row in twelvefold("config", "--jsonl").jsonl}[name] == shown
+
+
+def test_config_shows_where_sockets_lie_without_being_told(twelvefold: CommandLine) -> None:
+    """The folder for sockets has a value even where nobody gave one."""
+    rows = {row["name"]: row for row in twelvefold("config", "--json", TWELVEFOLD_RUNTIME_DIR="").json}
+    assert rows["TWELVEFOLD_RUNTIME_DIR"]["value"] == f"/tmp/twelvefold-{os.getuid()}"
+
+
+@pytest.mark.parametrize("line", ["export TWELVEFOLD_PORT=high", "  TWELVEFOLD_PORT = high", "TWELVEFOLD_PORT='high'"])
+def test_every_spelling_of_a_bad_setting_is_mended_by_the_help(twelvefold: CommandLine, line: str) -> None:
+    """A `.env` may say `export`, put spaces and quotes; the command in the help takes exactly that line away."""
+    folder = twelvefold.cwd / "a b"
+    folder.mkdir()
+    (folder / ".env").write_text(f"A=1\n{line}\nXTWELVEFOLD_PORT=2\n")
+    shown = twelvefold("config", cwd=folder)
+    assert shown.status == 2
+    assert twelvefold.shell(f"{shown.help} && twelvefold config", cwd=folder).status == 0
+    assert (folder / ".env").read_text() == "A=1\nXTWELVEFOLD_PORT=2\n"
+
+
 def test_bad_settings_name_a_working_remedy(twelvefold: CommandLine) -> None:
     """A setting that cannot be is exit 2, and doing what the help says mends it."""
     shown = twelvefold("config", TWELVEFOLD_PORT="high")
@@ -143,9 +179,10 @@ def test_bad_settings_name_a_working_remedy(twelvefold: CommandLine) -> None:
     assert (twelvefold.cwd / ".env").read_text() == "A=1\n"
 
 
-def test_bad_env_file_is_mended_by_its_help(twelvefold: CommandLine) -> None:
-    """A broken line of `.env` is shown with file, line and caret, and the command in the help comments it out."""
-    (twelvefold.cwd / ".env").write_text("A=1\nthis is nothing\n")
+@pytest.mark.parametrize("line", [b"this is nothing", b"NOTHING", b'"A=1', b"1A=2", b"A=\xff"])
+def test_bad_env_file_is_mended_by_its_help(twelvefold: CommandLine, line: bytes) -> None:
+    """A broken line of `.env` is shown with file, line and caret, and the command in the help takes it away."""
+    (twelvefold.cwd / ".env").write_bytes(b"A=1\n" + line + b"\nB=2\n")
     shown = twelvefold("config")
     assert shown.status == 2
     assert f"--> {twelvefold.cwd}/.env:2:1" in shown.err
@@ -201,6 +238,51 @@ def test_doctor_fixes_readable_secrets_and_misspelt_settings(twelvefold: Command
     assert twelvefold.shell(f"{found['fix']} && twelvefold doctor", TWELVEFOLD_DURABILTY="full").status == 0
 
 
+def test_doctor_finds_a_misspelt_setting_in_the_env_file(twelvefold: CommandLine) -> None:
+    """A variable of `.env` that is nearly a setting is a problem, and its fix takes it out of the file."""
+    (twelvefold.cwd / ".env").write_text("export TWELVEFOLD_HOEM=x\nA=1\n")
+    found = problems(twelvefold("doctor", "--json"))["environment"]
+    assert "TWELVEFOLD_HOME" in found["message"]
+    assert twelvefold.shell(f"{found['fix']} && twelvefold doctor").status == 0
+
+
+def test_doctor_never_closes_a_folder_that_was_there_before(twelvefold: CommandLine) -> None:
+    """A home put into a folder that others use is a problem; its fix is another home, not another mode."""
+    shared = twelvefold.cwd / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "somebody's file").write_text("")
+    found = problems(twelvefold("doctor", "--json", TWELVEFOLD_HOME=str(shared)))["home"]
+    assert "chmod" not in found["fix"]
+    assert twelvefold.shell(f"{found['fix']} && twelvefold doctor", TWELVEFOLD_HOME=str(shared)).status == 0
+
+
+@pytest.mark.parametrize("home", ["/proc/nowhere/home", "/etc/passwd/home"])
+def test_doctor_finds_a_home_that_cannot_be_made(twelvefold: CommandLine, home: str) -> None:
+    """A home where no folder can be is found before anything is started, and its fix is a place where one can be."""
+    found = problems(twelvefold("doctor", "--json", TWELVEFOLD_HOME=home))
+    fix = next(iter(found.values()))["fix"]
+    assert twelvefold.shell(f"{fix} && twelvefold doctor", TWELVEFOLD_HOME=home).status == 0
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="closes folders to root by util-linux's setpriv")
+def test_a_closed_home_is_told_and_opened_by_the_help(twelvefold: CommandLine) -> None:
+    """A home that the user closed to themselves: each command says so, and the help of each opens it again."""
+    twelvefold("init")
+    home = twelvefold.cwd / ".twelvefold"
+    powers = "--bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search"
+    as_user = f"setpriv {powers} twelvefold" if os.getuid() == 0 else "twelvefold"
+    for command, status in (("log", 3), ("verify", 3), ("ps", 5), ("doctor", 0), ("logs", 0)):
+        home.chmod(0)
+        shown = twelvefold.shell(f"{as_user} {command}")
+        assert shown.status == 1, command
+        assert "E000" not in shown.err
+        if command == "doctor":
+            (fix, *_) = re.findall("fix: (.*)", shown.out)
+        else:
+            fix = shown.help
+        assert twelvefold.shell(f"{fix}; {as_user} {command}").status == status, command
+
+
 def test_doctor_finds_a_runtime_folder_that_is_too_deep(twelvefold: CommandLine) -> None:
     """A socket path beyond 107 bytes is found before anything is started."""
     found = problems(twelvefold("doctor", "--json", TWELVEFOLD_RUNTIME_DIR="/tmp/" + "deep/" * 25))
@@ -223,9 +305,10 @@ def test_doctor_finds_missing_tools(twelvefold: CommandLine, tmp_path: Path) -> 
 
 def test_doctor_reports_a_bad_procfile(twelvefold: CommandLine) -> None:
     """A Procfile that `up` would refuse is a problem, shown with its place."""
-    (twelvefold.cwd / "Procfile").write_text("web: true\nnonsense\n")
-    found = problems(twelvefold("doctor", "--json"))["procfile"]
-    assert "Procfile:2" in found["message"]
+    for text in (b"web: true\nnonsense\n", b"web: true\nwe\xffb: true\n"):
+        (twelvefold.cwd / "Procfile").write_bytes(text)
+        found = problems(twelvefold("doctor", "--json"))["procfile"]
+        assert "Procfile:2" in found["message"]
 
 
 def test_doctor_reports_a_foreign_log(twelvefold: CommandLine) -> None:
