@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,9 @@ from .errors import BusNotRunning, BusTimeout, ClientClosed
 from .fresh_ids import FreshIds
 from .keys import read_key
 from .machine import Machine
+from .serving import GOODBYE_S
 from .ticket import Ticket
-from .wire import Ack, Bye, Delivery, Last, Page, Read, Stats, Unbind, group_key, queue_key
+from .wire import Ack, Bye, Delivery, Last, Page, Read, Stats, group_key, queue_key
 
 READ_PAGE = 2000
 
@@ -55,7 +57,9 @@ class AsyncBusClient:
             lambda: read_key(secret) if isinstance(secret, Path) else secret,
             lambda: [] if role == "supervisor" else None,
         )
+        #: Those with handlers, and those that are iterated over: these end when nobody holds them any more.
         self._watches: list[AioWatch] = []
+        self._followed: weakref.WeakSet[AioWatch] = weakref.WeakSet()
         self._closed = False
 
     # --- waiting ------------------------------------------------------------------------------------------------------
@@ -63,12 +67,15 @@ class AsyncBusClient:
     async def _result(self, ticket: Ticket, timeout_s: float | None) -> Any:
         timeout = self.timeout_s if timeout_s is None else timeout_s
         machine = self._machine
-        await self._driver.answer(ticket, timeout)
+        try:
+            await self._driver.answer(ticket, timeout)
+        finally:
+            if not ticket.done:
+                machine.give_up(ticket)
         if ticket.done:
             if ticket.error is not None:
                 raise ticket.error
             return ticket.value
-        machine.give_up(ticket)
         raise self._why(ticket.what, timeout)
 
     def _why(self, what: str, waited_s: float) -> Exception:
@@ -141,12 +148,12 @@ class AsyncBusClient:
 
     async def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything given to `emit_soon` and `settle_soon` is durable; raises the first refusal."""
+        self._check_open()
         machine = self._machine
         timeout = self.timeout_s if timeout_s is None else timeout_s
         arrived = await self._driver.wait(lambda: not machine.soft_waiting or machine.failure is not None, timeout)
-        if machine.soft_errors:
-            error = machine.soft_errors[0]
-            machine.soft_errors.clear()
+        error, machine.soft_error = machine.soft_error, None
+        if error is not None:
             raise error
         if not arrived or machine.failure is not None:
             raise self._why("flush", timeout)
@@ -215,14 +222,19 @@ class AsyncBusClient:
         state = self._machine.watching.watch(pattern, name or "", after)
         self._driver.schedule()
         watch = AioWatch(self._driver, state, self.instance, handler, self.timeout_s)
-        self._watches.append(watch)
+        if handler is None:
+            self._followed.add(watch)
+        else:
+            self._watches.append(watch)
         return watch
 
     async def unwatch(self, pattern: str, handler: Callable[[Event], Any] | None = None) -> None:
         """End the watches of a pattern (with this handler, where one is given)."""
-        for watch in list(self._watches):
+        for watch in [*self._watches, *self._followed]:
             if watch.pattern == pattern and (handler is None or watch.handler == handler):
-                self._watches.remove(watch)
+                if watch in self._watches:
+                    self._watches.remove(watch)
+                self._followed.discard(watch)
                 await watch.close()
 
     # --- groups -------------------------------------------------------------------------------------------------------
@@ -230,24 +242,36 @@ class AsyncBusClient:
     async def consume(
         self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1
     ) -> AsyncIterator[Delivery]:
-        """Yield deliveries of a queue, or of a group bound to a pattern; settle or fail each. Raises GroupConflict."""
+        """Yield deliveries of a queue, or of a group bound to a pattern; settle or fail each. Raises GroupConflict.
+
+        Once the iteration has ended, what came and was not yielded goes to other members.
+        """
         self._check_open()
-        holding = self._machine.holding
+        machine, holding = self._machine, self._machine.holding
         key: str = await self._result(holding.bind(group_or_queue, pattern or "", after, credit), None)
+        holding.begin_consuming(key)
         try:
-            while await self._driver.wait(lambda: self._closed or holding.has_delivery(key), None):
+            while await self._driver.wait(
+                lambda: self._closed or machine.failure is not None or holding.has_delivery(key), None
+            ):
                 delivery = holding.next_delivery(key)
                 if delivery is not None:
                     yield delivery
+                elif self._closed:
+                    return
+                elif machine.failure is not None:
+                    raise machine.failure
         finally:
             if not self._closed:
-                await self.leave(group_or_queue, pattern)
+                # Not waited for: a task that is being cancelled must not hang on a bus that is away.
+                holding.end_consuming(key)
+                self._driver.schedule()
 
     async def leave(self, group_or_queue: str, pattern: str | None = None) -> None:
-        """Take no more deliveries of a group; what is held stays held until it is settled."""
+        """Take no more deliveries of a group; what was taken stays held until settled, the rest goes to others."""
+        self._check_open()
         key = group_key(group_or_queue) if pattern else queue_key(group_or_queue)
-        self._machine.holding.unbind(key)
-        await self._call(lambda seq: Unbind(seq, key))
+        await self._result(self._machine.holding.leave(key), None)
 
     async def settle(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> list[Event]:
         """Append results and settle, in one transaction. Raises StaleDelivery, and as `emit`."""
@@ -270,11 +294,13 @@ class AsyncBusClient:
         """Say goodbye and close; what this client holds goes to others at once."""
         if self._closed:
             return
-        for watch in list(self._watches):
-            await watch.close()
-        self._closed = True
-        self._machine.say_goodbye(Bye())
-        self._driver.close(0.2)
+        try:
+            for watch in [*self._watches, *self._followed]:
+                await watch.close()
+        finally:
+            self._closed = True
+            self._machine.say_goodbye(Bye())
+            self._driver.close(GOODBYE_S)
 
     async def __aenter__(self) -> Self:
         return self

@@ -33,6 +33,7 @@ class AioDriver:
         self._loop = asyncio.get_running_loop()
         self._secret = secret
         self._living = living
+        self.endpoint = endpoints.ingress
         self._endpoints = endpoints
         self._context = zmq.Context(io_threads=1)
         self._dealer = dealer_socket(self._context, endpoints.ingress, identity)

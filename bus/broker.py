@@ -144,6 +144,8 @@ class Broker:
             now = self.clock()
             if now >= next_tick:
                 next_tick = now + TICK_S
+                # What is judged by the clock comes after what was said in this turn.
+                self.finish()
                 self.liveness.tick()
                 self._count_closed()
             self.desk.wake(now)

@@ -14,7 +14,7 @@ from ..eventstore.event import Event, NewEvent, new_event
 from .errors import BusNotRunning, BusTimeout
 from .serving import Serving
 from .subscription import Watch
-from .wire import Delivery, Gone, Last, Page, Read, Started, Stats, Unbind, group_key, queue_key
+from .wire import Delivery, Gone, Last, Page, Read, Started, Stats, group_key, queue_key
 
 READ_PAGE = 2000
 
@@ -65,8 +65,10 @@ class BusClient(Serving):
     def emit_soon(self, event: NewEvent) -> None:
         """Queue an event to be appended soon, after those queued before; waits while too much is under way.
 
-        What is refused of it comes up at `flush`. A crash of this process loses what has not been flushed.
+        What is refused of it comes up at `flush` (the first refusal), and the others that were sent along with it may
+        then come after later ones. A crash of this process loses what has not been flushed.
         """
+        self._check_open()
         machine = self._machine
         if machine.is_full:
             self._wait_for_room(time.monotonic() + self.timeout_s)
@@ -79,19 +81,20 @@ class BusClient(Serving):
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until everything given to `emit_soon` and `settle_soon` is durable; raises the first refusal."""
+        self._check_open()
         machine = self._machine
         timeout = self.timeout_s if timeout_s is None else timeout_s
         arrived = self._driver.wait(
             lambda: not machine.soft_waiting or machine.failure is not None, time.monotonic() + timeout
         )
-        if machine.soft_errors:
-            with self._state:
-                error = machine.soft_errors[0]
-                machine.soft_errors.clear()
+        with self._state:
+            error, machine.soft_error = machine.soft_error, None
+        if error is not None:
             raise error
         if machine.failure is not None:
             raise machine.failure
         if not arrived:
+            self._check_open()
             if not machine.greeted:
                 raise BusNotRunning(self._endpoints.ingress, timeout)
             raise BusTimeout("flush", timeout)
@@ -148,15 +151,16 @@ class BusClient(Serving):
     def watch(
         self,
         pattern: str,
-        handler: Callable[[Event], None] | None = None,
+        handler: Callable[[Event], Any] | None = None,
         *,
         name: str | None = None,
         after: int | None = None,
     ) -> Watch:
         """Follow every event under a pattern, in order and once: from now, after a position, or durably by name.
 
-        Iterate over the watch, or give a handler that `run` calls. A failing handler is called again with backoff;
-        in the end the event is parked (`watch.parked`) and the next ones pass. Raises WatchConflict.
+        Iterate over the watch, or give a handler (it may be `async`) that `run` calls. A failing one is called again
+        with backoff; in the end the event is parked (`watch.parked`) and the next ones pass. A watch that is iterated
+        over ends when nobody holds it any more. Raises WatchConflict.
         """
         self._check_open()
         with self._state:
@@ -170,17 +174,23 @@ class BusClient(Serving):
         if failure is not None or not opened:
             watch.close()
             raise failure or BusNotRunning(self._endpoints.ingress, self.timeout_s)
-        self._watches.append(watch)
         if handler is None:
+            self._followed.add(watch)
             self._start_keeper()
+        else:
+            self._watches.append(watch)
+            # Whoever is in `run` did not know of it when its first events came.
+            self._driver.wake()
         return watch
 
-    def unwatch(self, pattern: str, handler: Callable[[Event], None] | None = None) -> None:
+    def unwatch(self, pattern: str, handler: Callable[[Event], Any] | None = None) -> None:
         """End the watches of a pattern (with this handler, where one is given)."""
-        for watch in list(self._watches):
+        for watch in [*self._watches, *self._followed]:
             if watch.pattern == pattern and (handler is None or watch.handler == handler):
                 watch.close()
-                self._watches.remove(watch)
+                if watch in self._watches:
+                    self._watches.remove(watch)
+                self._followed.discard(watch)
 
     # --- groups -------------------------------------------------------------------------------------------------------
 
@@ -193,30 +203,42 @@ class BusClient(Serving):
         return key
 
     def leave(self, group_or_queue: str, pattern: str | None = None) -> None:
-        """Take no more deliveries of a group; what is held stays held until it is settled."""
-        key = group_key(group_or_queue) if pattern else queue_key(group_or_queue)
+        """Take no more deliveries of a group; what was taken stays held until settled, the rest goes to others."""
+        self._check_open()
         with self._state:
-            self._machine.holding.unbind(key)
-        self._call(lambda seq: Unbind(seq, key))
+            ticket = self._machine.holding.leave(group_key(group_or_queue) if pattern else queue_key(group_or_queue))
+        self._result(ticket, None)
 
     def consume(
         self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1
     ) -> Iterator[Delivery]:
-        """Yield deliveries of a queue, or of a group bound to a pattern; settle or fail each. Raises GroupConflict."""
+        """Yield deliveries of a queue, or of a group bound to a pattern; settle or fail each. Raises GroupConflict.
+
+        Once the iteration has ended, what came and was not yielded goes to other members.
+        """
         key = self.join(group_or_queue, pattern, after=after, credit=credit)
         self._start_keeper()
-        holding = self._machine.holding
+        machine, holding = self._machine, self._machine.holding
+        with self._state:
+            holding.begin_consuming(key)
         try:
             while not self._stopped:
                 with self._state:
                     delivery = holding.next_delivery(key)
                 if delivery is not None:
                     yield delivery
-                elif not self._driver.wait(lambda: self._stopped or holding.has_delivery(key), None):
+                elif not self._driver.wait(
+                    lambda: self._stopped or machine.failure is not None or holding.has_delivery(key), None
+                ):
                     return
+                elif machine.failure is not None and not self._stopped:
+                    raise machine.failure
         finally:
-            if not self._closed and not self._stopped:
-                self.leave(group_or_queue, pattern)
+            if not self._closed:
+                with self._state:
+                    holding.end_consuming(key)
+                # Not waited for: this may be the end of a generator that nobody looks at any more.
+                self._driver.turn()
 
     def settle(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> list[Event]:
         """Append results and settle, in one transaction. Raises StaleDelivery, and as `emit`."""

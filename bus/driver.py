@@ -15,6 +15,7 @@ from collections.abc import Callable
 import zmq
 
 from .endpoints import Endpoints
+from .errors import ClientClosed
 from .machine import Machine
 from .wire import FRAME_BYTES_MAX
 
@@ -56,11 +57,14 @@ class Driver:
         self._poller.register(self._wake, zmq.POLLIN)
         self._blocked = False
         self._closing = False
+        #: This process is a fork of the one that made us: sockets and lock are of no use here.
+        self.is_foreign = False
         self._paused_until = 0.0
 
     def wake(self) -> None:
-        """Have the driver look again; safe in a signal handler."""
-        os.eventfd_write(self._wake, 1)
+        """Have the driver look again; safe in a signal handler, and after the end."""
+        if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
 
     def nudge(self) -> bool:
         """Have what waits sent soon by the thread that drives; False where none does."""
@@ -71,6 +75,8 @@ class Driver:
 
     def wait(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Return True once `done()` (called under `state`), False after the deadline (monotonic seconds)."""
+        if self.is_foreign:
+            raise ClientClosed
         me = threading.get_ident()
         with self.state:
             fresh = True
@@ -221,7 +227,9 @@ class Driver:
             if self._sub is not None:
                 self._sub.close(linger=0)
             self._context.term()
-            os.close(self._wake)
+            # The number may soon be another file's: nothing is written to it any more.
+            wake, self._wake = self._wake, -1
+            os.close(wake)
 
 
 def dealer_socket(context: zmq.Context[zmq.Socket[bytes]], endpoint: str, identity: bytes) -> zmq.Socket[bytes]:

@@ -39,7 +39,7 @@ def endpoints(home: Path, runtime_dir: Path | None) -> Endpoints:
     Raises EndpointTooLong or EndpointUnsafe.
     """
     base = runtime_dir if runtime_dir is not None else Path(f"/tmp/twelvefold-{os.getuid()}")
-    folder = base / hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:12]
+    folder = base / hashlib.sha256(os.fsencode(os.path.realpath(home))).hexdigest()[:12]
     for name in ("in", "out", "control"):
         length = len(os.fsencode(folder / name))
         if length > PATH_BYTES_MAX:

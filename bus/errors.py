@@ -26,7 +26,8 @@ class BusNotRunning(TwelvefoldError):
 
     def message(self) -> str:
         """Name the socket and how long was waited."""
-        return f"no bus answered at {self.endpoint} within {self.waited_s:g} s"
+        waited = f" within {self.waited_s:g} s" if self.waited_s else ""
+        return f"no bus answers at {self.endpoint}{waited}"
 
     def help(self) -> str:
         """Name the command that starts one."""
@@ -173,7 +174,7 @@ class EndpointTooLong(TwelvefoldError):
 
 @dataclass(eq=False)
 class EndpointUnsafe(TwelvefoldError):
-    """The folder for the bus's sockets belongs to somebody else or is open to others.
+    """The folder for the bus's sockets cannot be made, belongs to somebody else, or is open to others.
 
     Whoever can reach the sockets can act as an agent, so the folder must be the user's own, with mode 0700.
     """
@@ -208,14 +209,17 @@ class BatchTooLarge(TwelvefoldError):
 
 @dataclass(eq=False)
 class ClientClosed(TwelvefoldError):
-    """The client was closed while something still waited on it, or was used after its end."""
+    """The client was closed while something still waited on it, or was used after its end.
+
+    A client does not survive a fork: in the child process it counts as closed. Connect anew there.
+    """
 
     code = "E211"
     exit_code = 1
 
     def message(self) -> str:
         """Say so."""
-        return "this bus client has been closed"
+        return "this bus client has been closed, or was made by the process that this one was forked from"
 
 
 @dataclass(eq=False)
@@ -244,6 +248,24 @@ class BadRequest(TwelvefoldError):
     def message(self) -> str:
         """Say what is wrong."""
         return f"the bus cannot do that: {self.reason}"
+
+
+@dataclass(eq=False)
+class KeysUnusable(TwelvefoldError):
+    """The bus cannot write the secrets of this start into `<home>/keys`, a folder that it makes itself."""
+
+    code = "E215"
+    exit_code = 1
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the folder and what is wrong with it."""
+        return f"the bus cannot keep its secrets in {self.path}: {self.reason}"
+
+    def help(self) -> str:
+        """Say how to have it made anew."""
+        return f"move away what lies there, the bus makes it anew: mv {self.path} {self.path}.old"
 
 
 @dataclass(eq=False)

@@ -84,6 +84,10 @@ class Greeting:
         claimed = {(held.key, held.position) for held in holds}
         for key, position in session.holds.keys() - claimed:
             broker.settling.give_back(session, key, position, "never received", counted=False)
+        # Whether it was told of these, or its answer got lost, is not known: it says (again) that it has let go.
+        for (key, position), (_, fence) in session.stopping.items():
+            if (key, position) not in claimed:
+                broker.sessions.send(session.identity, Withdrawn(Held(key, position, fence)))
         for held in holds:
             if not broker.settling.adopt(session, held):
                 broker.sessions.send(session.identity, Withdrawn(held))

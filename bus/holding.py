@@ -6,13 +6,13 @@ another nor waits for it in vain.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .errors import StaleDelivery
 from .ticket import Ticket
-from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Withdrawn
+from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Unbind, Withdrawn
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -27,6 +27,7 @@ class Holding:
         self.withdrawn: deque[Delivery] = deque()
         self.binds: dict[str, Bind] = {}
         self._held: dict[tuple[str, int], Delivery] = {}
+        self._consumers: Counter[str] = Counter()
         self._stopping: set[tuple[str, int, Fence]] = set()
 
     @property
@@ -38,14 +39,33 @@ class Holding:
         """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
 
         def bound(ticket: Ticket) -> None:
-            if ticket.error is None:
+            if ticket.error is None and ticket.given_up:
+                self.leave(ticket.value)
+            elif ticket.error is None:
                 self.binds[ticket.value] = Bind(0, name, pattern, after, credit)
 
         return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit), bound)
 
-    def unbind(self, key: str) -> None:
-        """Leave a group, also after reconnecting."""
+    def leave(self, key: str) -> Ticket:
+        """Leave a group, also after reconnecting; what came but was never taken goes to other members."""
         self.binds.pop(key, None)
+        unused = [delivery.held for delivery in self.deliveries if delivery.key == key]
+        if unused:
+            self.deliveries = deque(delivery for delivery in self.deliveries if delivery.key != key)
+            for held in unused:
+                del self._held[held.key, held.position]
+        return self._machine.call(lambda seq: Unbind(seq, key, unused))
+
+    def begin_consuming(self, key: str) -> None:
+        """Note one more consumer of a group."""
+        self._consumers[key] += 1
+
+    def end_consuming(self, key: str) -> None:
+        """Note that a consumer has ended; the last one leaves the group."""
+        self._consumers[key] -= 1
+        if not self._consumers[key]:
+            del self._consumers[key]
+            self.leave(key)
 
     def has_delivery(self, key: str) -> bool:
         """Tell whether a delivery of this group is there to be taken."""
@@ -61,16 +81,26 @@ class Holding:
 
     def receive(self, message: Deliver | Acks) -> None:
         """Take in deliveries."""
-        held = self._held
+        held, binds = self._held, self.binds
+        left = set()
         for delivery in message.deliveries:
-            held[delivery.key, delivery.event.position] = delivery
+            key = delivery.key
+            held[key, delivery.event.position] = delivery
+            if key not in binds:
+                left.add(key)
         self.deliveries.extend(message.deliveries)
+        for key in left:
+            # They were on their way when we left.
+            self.leave(key)
 
     def withdraw(self, message: Withdrawn) -> None:
         """Take in that a delivery is no longer ours: dropped at once, or once its handler has returned."""
         held = message.held
         delivery = self._held.get((held.key, held.position))
         if delivery is None or delivery.fence != held.fence:
+            if (held.key, held.position, held.fence) not in self._stopping:
+                # It never came, or our answer was lost: the bus must not wait for a handler that doesn't run.
+                self._machine.tell(Freed(held))
             return
         del self._held[held.key, held.position]
         if delivery in self.deliveries:

@@ -45,6 +45,8 @@ class Liveness:
         #: Members from before the restart that have not answered yet; True where they had a supervisor.
         self._awaited = {name.partition("/")[2]: how == "supervised" for name, how in members.items()}
         self._supervised_once = False
+        #: When the supervisor was last asked to kill those; 0 where it wasn't.
+        self._awaited_asked = 0.0
         self.kills = 0
         self.lost = 0
 
@@ -94,7 +96,8 @@ class Liveness:
             self._settling.released(key, position)
         for key in session.groups:
             self._desk.groups[key].expel(session.identity)
-        if session.groups:
+        # Another incarnation of the instance may have bound already: it is waited for after a restart.
+        if session.groups and not any(other.groups for other in self._sessions.of_instance(session.instance)):
             self._commit.propose(Append(marks={member_mark(session.instance): None}), _forgotten)
 
     def _answered(self, instance: str) -> None:
@@ -115,9 +118,10 @@ class Liveness:
                 if not supervised or not self._supervised_once:
                     del self._awaited[instance]
             self._thaw()
+            self._ask_for_awaited(now)
         for session in list(self._sessions.by_identity.values()):
             silent = now - session.heard > self._lease_s
-            overdue = any(deadline < now for deadline in session.stopping.values())
+            overdue = any(deadline < now for deadline, _ in session.stopping.values())
             if silent and not session.supervised:
                 self.lost += bool(session.holds)
                 self.end(session, f"silent for {self._lease_s:g} s")
@@ -125,6 +129,16 @@ class Liveness:
                 self.end(session, "silent")
             elif (silent or overdue) and session.supervised:
                 self._ask_kill(session, now, "silent" if silent else "did not stop")
+
+    def _ask_for_awaited(self, now: float) -> None:
+        """Have those killed that live but have not said hello since the restart: they hold up all older work."""
+        supervisor = self._sessions.supervisor()
+        if supervisor is None or (self._awaited_asked and now - self._awaited_asked < self._lease_s):
+            return
+        self._awaited_asked = now
+        for instance in self._awaited:
+            self.kills += 1
+            self._sessions.send(supervisor.identity, Kill(instance, 0, "silent since the bus was restarted"))
 
     def _ask_kill(self, session: Session, now: float, reason: str) -> None:
         supervisor = self._sessions.supervisor()

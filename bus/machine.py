@@ -124,7 +124,7 @@ class Machine(Outgoing):
         self.watching.hinted(frames, now)
 
     def settle_soft(self, delivery: Delivery, events: Sequence[NewEvent]) -> None:
-        """Settle without anyone waiting; an error comes up in `soft_errors`. Raises StaleDelivery if withdrawn."""
+        """Settle without anyone waiting; an error comes up in `soft_error`. Raises StaleDelivery if withdrawn."""
         self.holding.let_go(delivery)
         request = Request(self.next_seq(), self.with_ids(events), True, {}, {}, [], delivery.held)
         self.send(request, Ticket("settle", partial(self._soft_settled, delivery)))
@@ -133,7 +133,7 @@ class Machine(Outgoing):
     def _soft_settled(self, delivery: Delivery, ticket: Ticket) -> None:
         self._soft_batches -= 1
         if ticket.error is not None:
-            self.soft_errors.append(ticket.error)
+            self.soft_error = self.soft_error or ticket.error
         if ticket.error is None or isinstance(ticket.error, StaleDelivery):
             self.holding.forget(delivery)
 
@@ -206,8 +206,9 @@ class Machine(Outgoing):
     def _refusal(self, refused: Refusal) -> None:
         error = rebuild(refused.code, refused.facts)
         if refused.seq == 0:
-            self.failure = error
-            # A secret may have been read just before the bus wrote its new one: greet again after a while.
+            # Greet again after a while: a secret may have been read just before the bus wrote its new one, or a
+            # membership could not be recorded on a full disk.
+            self.failure, self.greeted = error, False
             return
         message = self._flying.get(refused.seq)
         ticket = self._drop(refused.seq)

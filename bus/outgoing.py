@@ -15,7 +15,7 @@ import msgspec
 from ..eventstore.event import NewEvent
 from .errors import BatchTooLarge, ClientClosed
 from .ticket import Ticket
-from .wire import FRAME_BYTES_MAX, ClientMessage, Post, Request, encode
+from .wire import FRAME_BYTES_MAX, ClientMessage, Post, Read, Request, encode
 
 #: Events and bytes that may be under way before `soft` is refused by `is_full`.
 FLYING_EVENTS_MAX = 16_384
@@ -24,6 +24,8 @@ FLYING_BYTES_MAX = 16 * 1024 * 1024
 POST_EVENTS_MAX = 1024
 POST_BYTES_MAX = 512 * 1024
 SOFT_EVENTS_MAX = 512
+#: Pages of the log that are asked for at once; the bus refuses a peer that asks for many more.
+PAGES_MAX = 16
 _EVENT_BYTES = 200
 
 _Waiting: TypeAlias = Request | ClientMessage
@@ -36,13 +38,15 @@ class Outgoing:
         self._fresh_ids = fresh_ids
         #: Frames to send, oldest first; the face removes what it has sent.
         self.out: deque[bytes] = deque()
-        #: What was refused of events and settles for which nobody waits.
-        self.soft_errors: deque[Exception] = deque()
+        #: The first refusal of events and settles for which nobody waits.
+        self.soft_error: Exception | None = None
         self._sent = now
         self._now = now
         self._seq = 0
         self._queue: deque[tuple[int, _Waiting]] = deque()
         self._flying: dict[int, _Waiting] = {}
+        self._pages_flying = 0
+        self._pages_waiting: deque[tuple[int, _Waiting]] = deque()
         self._tickets: dict[int, Ticket] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
         self._events_under_way = 0
@@ -96,7 +100,7 @@ class Outgoing:
         return ticket
 
     def soft(self, event: NewEvent) -> bool:
-        """Queue one event, to be sent together with others; an error of it comes up in `soft_errors`.
+        """Queue one event, to be sent together with others; an error of it comes up in `soft_error`.
 
         Returns True where a batch is now ready to be sent.
         """
@@ -119,7 +123,7 @@ class Outgoing:
             if ticket.error is None:
                 return
             if len(events) == 1 or isinstance(ticket.error, ClientClosed):
-                self.soft_errors.append(ticket.error)
+                self.soft_error = self.soft_error or ticket.error
             else:
                 # One bad event must not take the others with it: each is now judged on its own.
                 for event in events:
@@ -155,15 +159,21 @@ class Outgoing:
         self._control.append(message)
 
     def give_up(self, ticket: Ticket) -> None:
-        """Stop waiting for a request: it isn't sent again, and its answer is ignored."""
+        """Stop waiting for a request: it isn't sent (again). An answer that comes all the same is still taken in."""
+        ticket.given_up = True
         for seq, found in self._tickets.items():
             if found is ticket:
-                self._drop(seq)
-                self._queue = deque(item for item in self._queue if item[0] != seq)
+                if seq not in self._flying:
+                    self._drop(seq)
+                    self._queue = deque(item for item in self._queue if item[0] != seq)
+                    self._pages_waiting = deque(item for item in self._pages_waiting if item[0] != seq)
                 return
 
     def _drop(self, seq: int) -> Ticket | None:
-        self._flying.pop(seq, None)
+        if type(self._flying.pop(seq, None)) is Read:
+            self._pages_flying -= 1
+        if self._pages_waiting and self._pages_flying < PAGES_MAX:
+            self._queue.append(self._pages_waiting.popleft())
         events, size = self._sizes.pop(seq, (0, 0))
         self._events_under_way -= events
         self._bytes_under_way -= size
@@ -187,6 +197,11 @@ class Outgoing:
                 self._fill_post()
             else:
                 queue.popleft()
+                if type(message) is Read:
+                    if self._pages_flying >= PAGES_MAX:
+                        self._pages_waiting.append((seq, message))
+                        continue
+                    self._pages_flying += 1
                 self._flying[seq] = message
                 self.out.append(encode(message))
 
@@ -211,7 +226,11 @@ class Outgoing:
         self.out.append(encode(Post(requests)))
 
     def _requeue(self) -> None:
-        for seq in self._flying:
-            self._tickets[seq].resent = True
+        for seq in list(self._flying):
+            if self._tickets[seq].given_up:
+                self._drop(seq)
+            else:
+                self._tickets[seq].resent = True
         self._queue.extendleft(reversed(self._flying.items()))
         self._flying = {}
+        self._pages_flying = 0

@@ -83,15 +83,17 @@ class Publisher:
         last, wanted = self._last, self._wanted
         for type, group in groupby(events, _type_of):
             run = list(group)
-            self.by_type[type] += len(run)
             known = self._topics.get(type)
+            self.by_type[type if known else "*"] += len(run)
             patterns, wishes, name = known or (prefixes(type), [b""], topic(type))
             if not wanted.isdisjoint(wishes):
                 # A previous position one below the first makes every watcher that missed anything read the log.
                 missing = run[0].position - 1
                 self._publish_run([last.get(pattern, missing) for pattern in patterns], name, run)
-            if known:
-                last.update(dict.fromkeys(patterns, run[-1].position))
+            if not known:
+                # What is remembered of its wider prefixes must not fall behind: a hole would go unnoticed.
+                patterns = [pattern for pattern in patterns if pattern in last]
+            last.update(dict.fromkeys(patterns, run[-1].position))
 
     def _publish_run(self, previous: list[int], name: bytes, run: list[Event]) -> None:
         start, size = 0, 0

@@ -214,7 +214,11 @@ class Requests:
             self._broker.desk.bind(session, bind, done)
 
     def _unbind(self, session: Session, unbind: Unbind) -> None:
+        if unbind.unused:
+            self._broker.finish()
         self._broker.desk.unbind(session, unbind.key)
+        for held in unbind.unused:
+            self._broker.settling.returned(session, held)
         self._answer(session, unbind.seq, None)
 
     def _fail(self, session: Session, fail: Fail) -> None:
@@ -262,8 +266,9 @@ class Requests:
         self._answer(session, last.seq, self._broker.publisher.last_position(last.pattern))
 
     def _open_watch(self, session: Session, wish: OpenWatch) -> None:
-        if not is_pattern(wish.pattern) or (wish.name and not is_name(wish.name)):
-            self._refuse(session, wish.seq, BadRequest(f"no such watch: {wish.name!r} of {wish.pattern!r}"))
+        if not is_pattern(wish.pattern) or (wish.name and not is_name(wish.name)) or (wish.after or 0) < 0:
+            fault = BadRequest(f"no such watch: {wish.name!r} of {wish.pattern!r} after {wish.after}")
+            self._refuse(session, wish.seq, fault)
             return
         head = self._broker.log.head
         if not wish.name:
@@ -283,12 +288,12 @@ class Requests:
             self._answer(session, wish.seq, int(position))
 
     def _keep(self, session: Session, keep: Keep) -> None:
-        if not is_pattern(keep.pattern) or (keep.name and not is_name(keep.name)):
+        if not is_pattern(keep.pattern) or (keep.name and not is_name(keep.name)) or keep.position < 0:
             self._refuse(session, keep.seq, BadRequest(f"no such watch: {keep.name!r} of {keep.pattern!r}"))
             return
-        fault = authority.judge(session.role, keep.events, session.holds)
-        if fault is not None:
-            self._refuse(session, keep.seq, fault)
+        # What a position may carry along is not judged as an append is: only what is free for everybody anyway.
+        if any(event.type != "watch.parked" for event in keep.events) or not authority.is_free(keep.events):
+            self._refuse(session, keep.seq, BadRequest("only watch.parked is stored with the position of a watch"))
             return
         marks: dict[str, str | None] = {}
         if keep.name:

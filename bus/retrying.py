@@ -9,6 +9,8 @@ from ..eventstore.ids import derived_id
 
 ATTEMPTS_MAX = 5
 BACKOFF_S = 0.2
+#: How often the pause is doubled: parking itself may have to wait for a disk that is full.
+BACKOFFS_MAX = 8
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,7 +26,7 @@ class Retry:
     def failed(self, now: float) -> bool:
         """Note a failure; return False when there will be no further attempt."""
         self.attempts += 1
-        self.due = now + BACKOFF_S * 2 ** (self.attempts - 1)
+        self.due = now + BACKOFF_S * 2 ** min(self.attempts - 1, BACKOFFS_MAX)
         return self.attempts < ATTEMPTS_MAX
 
 

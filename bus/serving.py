@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,11 @@ from .machine import Machine
 from .subscription import Watch
 from .ticket import Ticket
 from .wire import Ack, Bye, Delivery
+
+#: How long a goodbye may take on its way to the kernel; without it, what was held waits for a lease.
+GOODBYE_S = 1.0
+#: Every client of this process, for the fork.
+_clients: weakref.WeakSet[Serving] = weakref.WeakSet()
 
 
 class Serving:
@@ -59,12 +65,15 @@ class Serving:
             lambda: living() if living is not None else ([] if role == "supervisor" else None),
         )
         self._state = self._driver.state
+        #: Those with handlers, and those that are iterated over: these end when nobody holds them any more.
         self._watches: list[Watch] = []
+        self._followed: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._stopped = False
         self._closed = False
         self._keeps = keeper
         self._keeper: threading.Thread | None = None
         self._kick = threading.Event()
+        _clients.add(self)
 
     # --- waiting ------------------------------------------------------------------------------------------------------
 
@@ -157,8 +166,13 @@ class Serving:
                     on_kill(kill.instance, kill.pid, kill.reason)
             while on_present is not None and machine.present:
                 on_present(machine.present.popleft())
-            while on_delivery is not None and machine.holding.deliveries and not self._stopped:
-                on_delivery(machine.holding.deliveries.popleft())
+            while on_delivery is not None and not self._stopped:
+                with self._state:
+                    # Another thread may be driving, and taking in that this very delivery is withdrawn.
+                    if not machine.holding.deliveries:
+                        break
+                    delivery = machine.holding.deliveries.popleft()
+                on_delivery(delivery)
             for watch in list(self._watches):
                 watch.serve()
 
@@ -203,16 +217,28 @@ class Serving:
         self._kick.set()
         if self._keeper is not None and self._keeper is not threading.current_thread():
             self._keeper.join()
-        for watch in self._watches:
+        for watch in [*self._watches, *self._followed]:
             watch.close()
         with self._state:
             self._machine.say_goodbye(Bye())
-        self._driver.close(0.2)
+        self._driver.close(GOODBYE_S)
         with self._state:
             self._machine.close()
+
+    def abandon(self) -> None:
+        """In a forked child: leave everything to the parent, whose sockets, threads and locks these are."""
+        self._closed = self._stopped = self._driver.is_foreign = True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _abandon_all() -> None:
+    for client in list(_clients):
+        client.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

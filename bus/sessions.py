@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
-from .wire import Ack, Acks, BusMessage, Deliver, Delivery, Present, encode
+from .wire import Ack, Acks, BusMessage, Deliver, Delivery, Fence, Present, encode
 
 #: Characters of payload after which deliveries go on in another message.
 PART_BYTES_MAX = 1024 * 1024
@@ -31,8 +31,8 @@ class Session:
     #: Deliveries in its hands by (group key, position): the task's stream that each opens, or None.
     holds: dict[tuple[str, int], str | None] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
-    #: Withdrawn deliveries whose handler has not returned yet, with the time until which it may.
-    stopping: dict[tuple[str, int], float] = field(default_factory=dict)
+    #: Withdrawn deliveries whose handler has not returned yet, with the time until which it may, and their fence.
+    stopping: dict[tuple[str, int], tuple[float, Fence]] = field(default_factory=dict)
     #: When the supervisor was last asked to kill it; 0 where it wasn't.
     kill_asked: float = 0.0
     #: Messages to it may have been lost: it must say hello again before anything else.

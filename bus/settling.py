@@ -173,6 +173,11 @@ class Settling:
         def done_parking(result: Appended | TwelvefoldError) -> None:
             holding.settling = False
             if isinstance(result, TwelvefoldError):
+                # Its holder has let go or is dead: it comes again, and is parked when that can be written.
+                self._let_go(group, holding)
+                due = self._clock() + self._backoff_s
+                group.release(event.position, attempts=holding.attempt - 1, due=due)
+                self._desk.stir(group)
                 done(result)
                 return
             self._end(group, event.position, holding.fence)
@@ -206,9 +211,16 @@ class Settling:
                 slot, text = self._slot_text(group, position, _WITHDRAWN, marks)
                 joined[slot] = f"{joined[slot]}{JOINT}{text}" if slot in joined else text
                 targets.append((group, position))
+                if position in group.held:
+                    # A settle that comes in the same turn waits for the commit, and is refused.
+                    group.held[position].settling = True
 
         def withdrawn(result: Appended | TwelvefoldError) -> None:
-            if not isinstance(result, TwelvefoldError):
+            if isinstance(result, TwelvefoldError):
+                for group, position in targets:
+                    if position in group.held:
+                        group.held[position].settling = False
+            else:
                 for group, position in targets:
                     entry = group.pending.get(position)
                     attempts = entry.attempts if entry else group.history.get(position, (0, _WITHDRAWN))[0]
@@ -230,7 +242,7 @@ class Settling:
         if holding is None or session is None:
             return False
         session.holds.pop((group.key, position), None)
-        session.stopping[group.key, position] = self._clock() + self._stop_timeout_s
+        session.stopping[group.key, position] = (self._clock() + self._stop_timeout_s, holding.fence)
         self._sessions.send(session.identity, Withdrawn(Held(group.key, position, holding.fence)))
         return True
 
@@ -266,6 +278,12 @@ class Settling:
             )
             self._commit.propose(Append(events=[withdrawn], source="bus"), _released)
 
+    def returned(self, session: Session, held: Held) -> None:
+        """Take back a delivery that its holder never began: it waits for another member, and no attempt is counted."""
+        group = self._desk.groups.get(held.key)
+        if group is not None and group.holding(held.position, held.fence, session.identity) is not None:
+            self.give_back(session, held.key, held.position, "never begun", counted=False)
+
     def adopt(self, session: Session, held: Held) -> bool:
         """Let a member keep what it says it holds; False where it has been settled, withdrawn or handed to another."""
         group = self._desk.groups.get(held.key)
@@ -283,6 +301,7 @@ class Settling:
                 loser.holds.pop((held.key, held.position), None)
                 self._sessions.send(loser.identity, Withdrawn(Held(held.key, held.position, rival.fence)))
         session.holds[held.key, held.position] = task_stream(holding.event) if group.is_queue else None
+        session.groups.add(held.key)
         return True
 
 

@@ -9,7 +9,7 @@ from typing import Any
 class Ticket:
     """Done once the bus has answered (`value`) or refused (`error`); `on_done` is called then, once."""
 
-    __slots__ = ("done", "error", "on_done", "resent", "value", "what")
+    __slots__ = ("done", "error", "given_up", "on_done", "resent", "value", "what")
 
     def __init__(self, what: str, on_done: Callable[[Ticket], None] | None = None) -> None:
         self.what = what
@@ -18,6 +18,8 @@ class Ticket:
         self.error: Exception | None = None
         #: The request may have reached the bus twice.
         self.resent = False
+        #: Nobody waits for the answer any more; it is still taken in where it comes.
+        self.given_up = False
         self.on_done = on_done
 
     def resolve(self, value: Any = None, error: Exception | None = None) -> None:

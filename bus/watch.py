@@ -32,7 +32,13 @@ class WatchState:
         self.name = name
         self.position: int | None = None
         self.failure: Exception | None = None
+        #: What ended the watch, where it could not be opened or read on.
+        self.fault: Exception | None = None
         self.closed = False
+        #: Nobody can take from it any more; it ends with the next tick.
+        self.abandoned = False
+        #: The last event that was handled; its position is stored when the watch ends.
+        self.handled = 0
         self._machine = machine
         self._ready: deque[tuple[list[Event], int]] = deque()
         self._ready_events = 0
@@ -53,7 +59,7 @@ class WatchState:
 
     def _opened(self, ticket: Ticket) -> None:
         if ticket.error is not None:
-            self.failure = ticket.error
+            self.failure = self.fault = ticket.error
             return
         self.position = self._kept = self._keep_next = int(ticket.value)
         self._look()
@@ -105,7 +111,7 @@ class WatchState:
     def _page(self, ticket: Ticket) -> None:
         self._reading = False
         if ticket.error is not None or self.closed:
-            self.failure = self.failure or ticket.error
+            self.failure = self.fault = self.fault or ticket.error
             return
         page: Page = ticket.value
         self._more = page.more

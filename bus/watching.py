@@ -106,6 +106,13 @@ class Watching:
 
     def tick(self, now: float) -> None:
         """Let time pass."""
+        abandoned = []
         for watches in self._watches.values():
             for watch in watches:
-                watch.tick(now)
+                if watch.abandoned:
+                    abandoned.append(watch)
+                else:
+                    watch.tick(now)
+        for watch in abandoned:
+            watch.keep(watch.handled)
+            self.unwatch(watch)

@@ -14,7 +14,7 @@ import msgspec
 from ..eventstore.event import Event, NewEvent
 
 WIRE_MAJOR = 1
-WIRE_MINOR = 0
+WIRE_MINOR = 1
 
 #: Longest frame that the bus takes; libzmq drops a connection that sends a longer one.
 FRAME_BYTES_MAX = 16 * 1024 * 1024
@@ -129,10 +129,11 @@ class Fail(_Message, frozen=True, tag=4):
 
 
 class Unbind(_Message, frozen=True, tag=5):
-    """Leave a group; what is held stays held until it is settled."""
+    """Leave a group; what is held stays held until it is settled, but `unused` was never begun and goes to others."""
 
     seq: int
     key: str
+    unused: list[Held] = []
 
 
 class Freed(_Message, frozen=True, tag=6):
