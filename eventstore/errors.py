@@ -23,7 +23,10 @@ The tree (what concerns its files from LogLocked on stands in `storage_errors`, 
     ├── LogNotAccessible      E113   permissions or a read-only file system
     ├── BlobMissing           E114   an event names a blob that is not there
     ├── BlobDamaged           E115   a blob's content is not what its name says
-    └── TargetExists          E116   a backup never overwrites
+    ├── TargetExists          E116   a backup never overwrites
+    ├── StrayWal              E117   a write-ahead file of another log lies beside this one
+    ├── BlobNotStored         E118   a blob could not be made durable
+    └── BackupFailed          E119   a backup could not be written
 """
 
 from __future__ import annotations

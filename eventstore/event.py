@@ -69,7 +69,15 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
             return _decode(self.payload)
         except msgspec.ValidationError:
             # JSON has no largest number, a float has: the standard library reads such a number as infinite.
-            return json.loads(self.payload)
+            return json.loads(self.payload, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    """Read an integer of any length: beyond what Python converts to an int, as a float, like any too large number."""
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def new_event(type: str, data: Any = None, **fields: Any) -> NewEvent:

@@ -1,7 +1,8 @@
 """Verifying a log: that every event is what was appended, in the order it was appended, with none missing.
 
 Walks the chain in pages, so that it holds no snapshot for long and needs little memory however long the log is; then
-checks the streams' versions, the side tables, SQLite's own structures and the blobs. Changes nothing.
+checks the witness, the streams' versions, the side tables, tables and triggers themselves, SQLite's own structures and
+the blobs. Changes nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from pathlib import Path
 
 import msgspec
 
-from . import rows, sqlite, witness
-from .blobs import BlobStore, names_of
+from . import migrations, rows, sqlite, storage, witness
+from .blob_names import blobs_named
+from .blobs import BlobStore
 from .chain import GENESIS, HEADER_LENGTH, pack
-from .names import prefixes
+from .names import matches, prefixes
 from .reader import LogReader
-from .storage_errors import CorruptLog, LogCutShort, StorageFailed
+from .storage_errors import BlobDamaged, BlobMissing, CorruptLog, LogCutShort, StorageFailed
 
 _PAGE = 5_000
 _ROWS = f"SELECT {rows.COLUMNS} FROM events WHERE position > ? AND position <= ? ORDER BY position"
+_BLOB_NAMES = "SELECT blob, position FROM blob_names WHERE position > ? AND position <= ?"
 _TYPE, _TIME, _DATA, _DATA_HASH, _HASH = 4, 7, 13, 14, 15
 
 
@@ -39,25 +42,25 @@ def verify(
 ) -> Verdict:
     """Check a log up to its head as of now; `progress` hears of (position, head) now and then.
 
-    Raises CorruptLog with the first bad position, LogCutShort, BlobMissing or BlobDamaged.
+    Raises CorruptLog with the first bad position, or LogCutShort. A blob that is missing or damaged makes the first
+    event that names it bad.
     """
-    told = witness.hear(reader.path.with_suffix(".head"))
+    try:
+        told = witness.hear(_witness_of(reader))
+    except OSError as error:
+        raise storage.in_words(error, _witness_of(reader)) from error
     walk = _Walk(reader)
     head = reader.head
     while walk.position < head:
         walk.page(min(head, walk.position + _PAGE))
         if progress is not None:
             progress(walk.position, head)
-    if told.position > head and (told.durability == "full" or told.boot == witness.boot_id()):
-        raise LogCutShort(str(reader.path), head, told.position, str(reader.path.with_suffix(".head")))
+    _check_witness(reader, told, head)
     streams = _check_streams(reader, head)
     _check_type_heads(reader, walk.types, head)
+    _check_schema(reader)
     _check_structure(reader)
-    named = sorted(reader.ask(names_of, None)) if blobs is not None else []
-    for sha in named:
-        assert blobs is not None
-        blobs.check(sha)
-    return Verdict(head, walk.hash.hex(), walk.forgotten, streams, len(named))
+    return Verdict(head, walk.hash.hex(), walk.forgotten, streams, _check_blobs(reader, blobs))
 
 
 class _Walk:
@@ -80,7 +83,9 @@ class _Walk:
             raise self._bad(self.position + 1, "the event is missing")
 
     def _check(self, connection: sqlite.Connection, until: int) -> None:
-        position, previous, time, forgotten, types = self.position, self.hash, self.time, 0, self.types
+        start = position = self.position
+        previous, time, forgotten, types = self.hash, self.time, 0, self.types
+        named: set[tuple[str, int]] = set()
         fault = ""
         try:
             for row in connection.execute(_ROWS, (position, until)):
@@ -99,14 +104,31 @@ class _Walk:
                     break
                 position, previous, time = position + 1, hash, row[_TIME]
                 types[row[_TYPE]] = position
+                if payload is not None and '"blob"' in payload:
+                    named.update((blob, position) for blob in blobs_named(payload))
         finally:
             self.position, self.hash, self.time = position, previous, time
             self.forgotten += forgotten
         if fault:
             raise self._bad(position + 1, fault)
+        if wrong := named.symmetric_difference(connection.execute(_BLOB_NAMES, (start, position))):
+            # The log's owner would take the blob for garbage, or keep it for ever.
+            raise self._bad(min(at for _, at in wrong), "the table blob_names has not the blobs that its data names")
 
     def _bad(self, position: int, reason: str) -> CorruptLog:
         return CorruptLog(str(self._reader.path), position, reason)
+
+
+def _witness_of(reader: LogReader) -> Path:
+    return reader.path.with_suffix(".head")
+
+
+def _check_witness(reader: LogReader, told: witness.Testimony, head: int) -> None:
+    """Require the event that was acknowledged last when the walk began."""
+    if told.binds:
+        found = reader.read(after=told.position - 1, limit=1)
+        if not found or found[0].hash.hex() != told.hash:
+            raise LogCutShort(str(reader.path), head, told.position, str(_witness_of(reader)))
 
 
 def _check_streams(reader: LogReader, head: int) -> int:
@@ -139,15 +161,59 @@ def _select_versions(connection: sqlite.Connection, after: tuple[str, int]) -> l
 
 
 def _check_type_heads(reader: LogReader, types: dict[str, int], head: int) -> None:
-    """Check the last positions by type pattern; those that moved beyond the head meanwhile are taken as they are."""
+    """Check the last positions by type pattern; one beyond the head must be that of an event appended meanwhile."""
     expected: dict[str, int] = {}
     for type, position in types.items():
         for pattern in prefixes(type)[1:]:
             expected[pattern] = max(position, expected.get(pattern, 0))
-    for pattern, position in sorted(expected.items()):
-        stored = reader.last_position(pattern)
-        if stored != position and stored <= head:
-            raise CorruptLog(str(reader.path), position, f"the table type_heads has {stored} for {pattern}")
+    stored = dict(reader.ask(_select_type_heads, None))
+    for pattern in sorted(expected.keys() | stored.keys()):
+        position = stored.get(pattern, 0)
+        if position > head:
+            found = reader.read(after=position - 1, limit=1)
+            is_true = bool(found) and found[0].position == position and matches(pattern, found[0].type)
+        else:
+            is_true = position == expected.get(pattern, 0)
+        if not is_true:
+            raise CorruptLog(
+                str(reader.path), expected.get(pattern, 0), f"the table type_heads has {position} for {pattern}"
+            )
+
+
+def _select_type_heads(connection: sqlite.Connection, _: None) -> list[tuple[str, int]]:
+    return connection.execute("SELECT pattern, position FROM type_heads").fetchall()
+
+
+def _check_schema(reader: LogReader) -> None:
+    """Require every table, index and trigger as the migrations made it; what users add of their own is theirs."""
+    if reader.ask(_schema_version, None) != migrations.SCHEMA_VERSION:
+        return
+    found = {(kind, name): statement for kind, name, statement in reader.ask(migrations.schema_of, None)}
+    for kind, name, statement in migrations.made_by_migrations():
+        if found.get((kind, name)) != statement:
+            what = "is another one" if (kind, name) in found else "is missing"
+            raise CorruptLog(str(reader.path), 0, f"its {kind} {name} {what}")
+
+
+def _schema_version(connection: sqlite.Connection, _: None) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_blobs(reader: LogReader, blobs: BlobStore | None) -> int:
+    """Require every blob that an event names, whole; return how many there are."""
+    named = [] if blobs is None else reader.ask(_select_blobs, None)
+    for blob, position in named:
+        assert blobs is not None
+        try:
+            blobs.check(blob)
+        except (BlobMissing, BlobDamaged) as error:
+            raise CorruptLog(str(reader.path), position, error.message()) from error
+    return len(named)
+
+
+def _select_blobs(connection: sqlite.Connection, _: None) -> list[tuple[str, int]]:
+    statement = "SELECT blob, min(position) FROM blob_names GROUP BY blob ORDER BY min(position)"
+    return connection.execute(statement).fetchall()
 
 
 def _check_structure(reader: LogReader) -> None:

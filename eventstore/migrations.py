@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .sqlite import APPLICATION_ID, Connection
+from .sqlite import APPLICATION_ID, Connection, connect_to_memory
 
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
@@ -81,6 +81,22 @@ def migrate(connection: Connection) -> None:
         database.execute("PRAGMA user_version = 1")
 
     migrations.apply(Database(connection))
+
+
+def made_by_migrations() -> list[tuple[str, str, str]]:
+    """Return the kind, name and statement of everything that a log of this schema is made of."""
+    connection = connect_to_memory()
+    try:
+        migrate(connection)
+        return schema_of(connection)
+    finally:
+        connection.close()
+
+
+def schema_of(connection: Connection, _: None = None) -> list[tuple[str, str, str]]:
+    """Return the kind, name and statement of what a file is made of; a question for `LogReader.ask`."""
+    statement = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type DESC, name"
+    return connection.execute(statement).fetchall()
 
 
 def _statements(script: str) -> list[str]:

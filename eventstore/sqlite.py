@@ -54,6 +54,12 @@ def connect(path: Path, *, mode: str = "rwc", busy_timeout_ms: int = 0) -> Conne
     return connection
 
 
+def connect_to_memory() -> Connection:
+    """Open a new, empty database that ends with its connection."""
+    connection: Connection = sqlite3.connect(":memory:", isolation_level=None)
+    return connection
+
+
 def _flags(mode: str) -> int:
     """Leave out the mutex of the connection: taken for each value bound or read, it costs a fifth of a read."""
     library: Any = sqlite3

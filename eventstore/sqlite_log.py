@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from . import backup, rows, sqlite, storage, witness
+from . import rows, sqlite, storage, witness
 from .appending import Group, LooksKnown, Row
 from .blobs import names_of as blob_names_of
 from .chain import GENESIS
@@ -155,10 +155,6 @@ class SqliteLog:
         """Return every blob that a remaining event names; the others may be collected (`BlobStore.collect`)."""
         return self._reading(blob_names_of, None)
 
-    def backup(self, target: Path) -> None:
-        """Write a consistent copy to a new file while the log stays in use; see `backup.copy_log`."""
-        backup.copy_log(self._connection, self.path, target)
-
     def stats(self) -> dict[str, int | str]:
         """Return the head, the sizes in bytes of the file, of the write-ahead file and of what waits in it for a
         checkpoint, the durability, SQLite's version, and why writes have stopped ("" where they have not)."""
@@ -249,7 +245,7 @@ class SqliteLog:
     def _hear_witness(self) -> None:
         """Raise LogCutShort where the log is not the one whose end was acknowledged last."""
         told = witness.hear(self._witness_path)
-        if told.position == 0 or (told.durability != "full" and told.boot != witness.boot_id()):
+        if not told.binds:
             return
         found = self.read(after=told.position - 1, limit=1)
         if not found or found[0].hash.hex() != told.hash:
@@ -265,6 +261,7 @@ class SqliteLog:
         if isinstance(error, sqlite.IntegrityError):
             failure = CorruptLog(str(self.path), self._head + 1, f"another program wrote to it ({error})")
         if isinstance(failure, LogNotAccessible):
+            # The file's own, or the witness's, which is written after the commit: only opening anew tells what is kept.
             failure = StorageFailed(str(self.path), failure.reason)
         if isinstance(failure, StorageFailed | CorruptLog):
             self._failure = failure

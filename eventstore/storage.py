@@ -15,13 +15,13 @@ from .migrations import SCHEMA_VERSION, migrate
 from .storage_errors import (
     CorruptLog,
     ForeignFile,
-    LogCutShort,
     LogLocked,
     LogNotAccessible,
     LogNotFound,
     NewerSchema,
     StorageFailed,
     StorageFull,
+    StrayWal,
 )
 
 #: 32 MiB: holds the upper levels of every index of a log of ten million events.
@@ -30,6 +30,8 @@ _CACHE_KIB = 32 * 1024
 BUSY_TIMEOUT_MS = 1000
 #: Of a new log, in bytes; an older file keeps its own.
 PAGE_SIZE = 4096
+#: Where a file's header says how it is written to, and what it says where no write-ahead file belongs to it.
+_FORMAT_AT, _FORMAT_WITHOUT_WAL = 18, b"\1"
 _NO_ACCESS = (sqlite.READ_ONLY, sqlite.PERMISSION, sqlite.CANNOT_OPEN)
 
 
@@ -38,6 +40,7 @@ def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqli
     try:
         if not path.exists():
             _create(path)
+        _refuse_stray_wal(path)
         connection = _checked(path, "rwc")
     except (sqlite.Error, OSError) as error:
         raise in_words(error, path) from error
@@ -100,6 +103,20 @@ def _checked(path: Path, mode: str) -> sqlite.Connection:
     return connection
 
 
+def _refuse_stray_wal(path: Path) -> None:
+    """Raise StrayWal where the log says that it has no write-ahead file, and one with content lies there.
+
+    So it is where a backup was put in the place of a log whose process was killed: SQLite would play the file into it.
+    """
+    left = wal_of(path)
+    if left.exists() and left.stat().st_size > 0:
+        # Only before SQLite has opened the file in this process: closing it here would drop SQLite's locks.
+        with path.open("rb") as file:
+            header = file.read(_FORMAT_AT + 1)
+        if header.startswith(b"SQLite format 3\0") and header[_FORMAT_AT:] == _FORMAT_WITHOUT_WAL:
+            raise StrayWal(str(path), str(left))
+
+
 def require_ours(connection: sqlite.Connection, path: Path) -> None:
     """Raise ForeignFile or NewerSchema unless the file is a log that this version knows; raises sqlite.Error too."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -136,11 +153,11 @@ def in_words(error: BaseException, path: Path) -> TwelvefoldError:
 
 
 def _create(path: Path) -> None:
-    """Build a new log beside its place and rename it there; raises sqlite.Error, OSError or LogCutShort."""
+    """Build a new log beside its place and rename it there; raises sqlite.Error, OSError or StrayWal."""
     left = wal_of(path)
     if left.exists() and left.stat().st_size > 0:
         # SQLite would replay it into the new, empty file.
-        raise LogCutShort(str(path), 0, 0, str(left))
+        raise StrayWal(str(path), str(left))
     draft = path.with_name(path.name + ".new")
     for leftover in (draft, wal_of(draft), draft.with_name(draft.name + "-shm")):
         leftover.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ Part of the tree drawn in `errors`; see there for what every error promises.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 from .errors import TwelvefoldError
 
@@ -50,7 +51,7 @@ class StorageFull(TwelvefoldError):
 
     def help(self) -> str:
         """Show what fills the file system."""
-        return f"free some space, appends then go on by themselves; see `df -h {_folder(self.path)}`"
+        return f"free some space, appends then go on by themselves; see `df -h {quote(_folder(self.path))}`"
 
 
 @dataclass(eq=False)
@@ -95,7 +96,8 @@ class CorruptLog(TwelvefoldError):
 
     def help(self) -> str:
         """Keep the damaged file, then restore."""
-        return f"keep the damaged files (`cp -a {_folder(self.path)} SAFE_PLACE`), then put your last backup in place"
+        folder = quote(_folder(self.path))
+        return f"keep the damaged files (`cp -a {folder} SAFE_PLACE`), then put your last backup in place"
 
 
 @dataclass(eq=False)
@@ -113,7 +115,8 @@ class ForeignFile(TwelvefoldError):
 
     def help(self) -> str:
         """Move it out of the way."""
-        return f"move it away: `mv {self.path} {self.path}.foreign`; a new log is then made at the next start"
+        moved = f"mv {quote(self.path)} {quote(self.path + '.foreign')}"
+        return f"move it away: `{moved}`; a new log is then made at the next start"
 
 
 @dataclass(eq=False)
@@ -131,7 +134,7 @@ class NewerSchema(TwelvefoldError):
 
     def help(self) -> str:
         """Upgrade."""
-        return "use the newer version again: `pip install -U twelvefold`"
+        return "use the version that wrote it again (this is the one of `twelvefold --version`), or another home"
 
 
 @dataclass(eq=False)
@@ -177,7 +180,7 @@ class LogCutShort(TwelvefoldError):
 
     def help(self) -> str:
         """Restore, or accept the loss."""
-        return f"put the missing file back; or, to go on without what is lost: `rm {self.witness}`"
+        return f"put the missing file back; or, to go on without what is lost: `rm {quote(self.witness)}`"
 
 
 @dataclass(eq=False)
@@ -195,7 +198,7 @@ class LogNotAccessible(TwelvefoldError):
     def help(self) -> str:
         """Show the permissions."""
         folder = _folder(self.path)
-        return f"see `ls -ld {folder}` and `findmnt -T {folder}`, or set TWELVEFOLD_HOME elsewhere"
+        return f"see `ls -ld {quote(folder)}` and `findmnt -T {quote(folder)}`, or set TWELVEFOLD_HOME elsewhere"
 
 
 @dataclass(eq=False)
@@ -241,7 +244,74 @@ class TargetExists(TwelvefoldError):
 
     def help(self) -> str:
         """Choose another name."""
-        return f"choose another name, such as `twelvefold backup {self.path}.2`"
+        return f"choose another name, such as `twelvefold backup {quote(self.path + '.2')}`"
+
+
+@dataclass(eq=False)
+class BackupFailed(TwelvefoldError):
+    """A backup could not be written: space or a permission is missing. Nothing of it is left."""
+
+    code = "E119"
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the file and the reason."""
+        return f"the backup {self.path} cannot be written: {self.reason}"
+
+    def help(self) -> str:
+        """Show the folder's space and permissions."""
+        folder = quote(_folder(self.path))
+        return f"see `df -h {folder}` and `ls -ld {folder}`, or write it elsewhere"
+
+
+@dataclass(eq=False)
+class StrayWal(TwelvefoldError):
+    """A write-ahead file lies where the log's own would, but belongs to another log: one that was lost or replaced.
+
+    SQLite would play it into the log, so nothing was opened. It holds events of that other log, the last ones that were
+    acknowledged before a crash perhaps: keep it together with its log if you still have that, else remove it.
+    """
+
+    code = "E117"
+    exit_code = 6
+    path: str
+    wal: str
+
+    def message(self) -> str:
+        """Name both files."""
+        return f"{self.wal} holds events that are not of the log {self.path}: they were written beside another file"
+
+    def help(self) -> str:
+        """Move it out of the way."""
+        return f"move it away: `mv {quote(self.wal)} {quote(self.wal + '.stray')}`"
+
+
+@dataclass(eq=False)
+class BlobNotStored(TwelvefoldError):
+    """A blob could not be made durable, so the event that names it was not appended; the log itself goes on.
+
+    Offer the blob again and emit the event again once the cause is gone: space, permissions, or the disk itself.
+    """
+
+    code = "E118"
+    blob: str
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the blob, its place and what failed."""
+        return f"blob {self.blob} cannot be stored as {self.path}: {self.reason}"
+
+    def help(self) -> str:
+        """Show space and permissions."""
+        folder = quote(_home(self.path))
+        return f"see `df -h {folder}` and `ls -ld {folder}`, then emit the event again"
+
+
+def _home(path: str) -> str:
+    """Return the folder of all blobs, as that of one blob may not have been made."""
+    return _folder(_folder(path))
 
 
 def _folder(path: str) -> str:

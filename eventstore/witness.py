@@ -24,6 +24,11 @@ class Testimony(msgspec.Struct, frozen=True):
     durability: str = "full"
     boot: str = ""
 
+    @property
+    def binds(self) -> bool:
+        """Whether a log without that position, or with another event there, is at fault."""
+        return self.position > 0 and (self.durability == "full" or self.boot == boot_id())
+
 
 class Witness:
     """The open file of a log's witness. Raises OSError where it cannot be written."""
@@ -42,7 +47,10 @@ class Witness:
 
 
 def hear(path: Path) -> Testimony:
-    """Return what the witness says; nothing at all (position 0) where there is none or it isn't readable as one."""
+    """Return what the witness says; nothing at all (position 0) where there is none or it isn't readable as one.
+
+    Raises OSError where the file itself cannot be read.
+    """
     try:
         words = path.read_text("ascii", "replace").split()
     except FileNotFoundError:

@@ -1,23 +1,18 @@
-"""Blobs: admitted whole and durable before their event, collected when nothing names them, and backed up."""
+"""Blobs: admitted whole and durable before their event, and collected when nothing names them."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from twelvefold.eventstore.backup import backup_home
 from twelvefold.eventstore.blob_names import blob_reference, blobs_named
-from twelvefold.eventstore.blobs import COLLECT_AFTER_S, BlobStore, names_of
+from twelvefold.eventstore.blobs import COLLECT_AFTER_S, BlobStore
 from twelvefold.eventstore.event import new_event
-from twelvefold.eventstore.integrity import verify_home
-from twelvefold.eventstore.log import Append
-from twelvefold.eventstore.reader import LogReader
-from twelvefold.eventstore.sqlite_log import SqliteLog
-from twelvefold.eventstore.storage_errors import BlobDamaged, BlobMissing, TargetExists
+from twelvefold.eventstore.storage_errors import BlobDamaged, BlobMissing, BlobNotStored
 
 
 def offered(store: BlobStore, content: bytes) -> tuple[str, str]:
@@ -67,8 +62,14 @@ def test_links_pipes_and_folders_are_no_blobs(tmp_path: Path) -> None:
     place = store.incoming("fixer.1") / sha256
     payload = new_event("a.b", blob_reference(sha256, 1)).payload
     place.symlink_to(secret)
-    with pytest.raises(BlobMissing):
+    with pytest.raises(BlobDamaged, match="symbolic"):
         store.admit("fixer.1", payload)
+    place.unlink()
+    os.link(secret, place)
+    mode = secret.stat().st_mode
+    with pytest.raises(BlobDamaged, match="second name"):
+        store.admit("fixer.1", payload)
+    assert secret.stat().st_mode == mode
     place.unlink()
     os.mkfifo(place)
     with pytest.raises(BlobDamaged, match="regular"):
@@ -89,7 +90,9 @@ def test_blobs_that_no_event_names_are_collected_after_a_day(tmp_path: Path) -> 
     orphan, payload = offered(store, b"orphan")
     store.admit("fixer.1", payload)
     left = store.offer("fixer.1", b"left behind")
-    old = store.path(orphan).stat().st_mtime
+    # A file's own time is its writer's to set, so it counts from when it came.
+    os.utime(store.path(orphan), (0, 0))
+    old = store.path(orphan).stat().st_ctime
     assert store.collect({named}, old + COLLECT_AFTER_S - 60) == 0
     assert store.collect({named}, old + COLLECT_AFTER_S + 60) == 2
     assert store.read(named) == b"named"
@@ -98,60 +101,40 @@ def test_blobs_that_no_event_names_are_collected_after_a_day(tmp_path: Path) -> 
         store.read(orphan)
 
 
-def test_a_backup_holds_the_log_and_the_blobs_it_names_and_can_be_put_in_place(tmp_path: Path, fact: Any) -> None:
-    """Made while the log is in use; verifies in a new home; never overwrites."""
-    home, restored = tmp_path / "home", tmp_path / "restored"
-    home.mkdir()
-    log, store = SqliteLog(home / "log.db"), BlobStore(home / "blobs")
+def test_nothing_in_the_blob_folders_keeps_a_bus_from_starting(tmp_path: Path) -> None:
+    """Folders in a file's place, files in a folder's, empty folders of instances: removed where possible, else left."""
+    store = BlobStore(tmp_path / "blobs")
+    assert store.collect(set(), 2e9) == 0
+    folder = store.incoming("fixer.1")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "file").write_bytes(b"x")
+    (store.root / "incoming" / "file").write_bytes(b"x")
+    (store.root / "ab").write_bytes(b"x")
+    (store.root / "cd" / "folder").mkdir(parents=True)
+    store.incoming("fixer.2")
+    later = folder.stat().st_ctime + COLLECT_AFTER_S + 60
+    assert store.collect(set(), later - COLLECT_AFTER_S) == 0
+    assert store.collect(set(), later) == 1
+    assert [path.name for path in (store.root / "incoming").iterdir()] == ["fixer.1"]
+    assert (folder / "deep" / "file").exists()
+
+
+def test_a_blob_without_space_is_refused_and_can_be_offered_again(small_disk: Path) -> None:
+    """The event that names it isn't appended; with space again the same offer is good."""
+    store = BlobStore(small_disk / "blobs")
     sha256, payload = offered(store, b"content")
-    offered(store, b"not named")
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    number = 0
+    with contextlib.suppress(OSError):
+        while True:
+            # Inodes are what a new folder needs here.
+            (small_disk / f"empty.{(number := number + 1)}").touch()
+    with pytest.raises(BlobNotStored, match="space"):
+        store.admit("fixer.1", payload)
+    for file in [ballast, *small_disk.glob("empty.*")]:
+        file.unlink()
     store.admit("fixer.1", payload)
-    log.append(Append(events=[fact(payload=payload), fact()]))
-    backup = backup_home(home, tmp_path / "copy.db")
-    log.append(Append(events=[fact()]))
-    assert (backup.head, backup.blobs, log.head) == (2, 1, 3)
-    with pytest.raises(TargetExists):
-        backup_home(home, tmp_path / "copy.db")
-    log.close()
-    restored.mkdir()
-    (tmp_path / "copy.db").rename(restored / "log.db")
-    assert backup.blobs_folder is not None
-    backup.blobs_folder.rename(restored / "blobs")
-    assert verify_home(restored).blobs == 1
-    assert BlobStore(restored / "blobs").read(sha256) == b"content"
-    again = SqliteLog(restored / "log.db")
-    assert again.append(Append(events=[fact()])).events[0].position == 3
-    again.close()
-
-
-def test_verify_notices_a_damaged_or_missing_blob(tmp_path: Path, fact: Any) -> None:
-    """A log is only as whole as the blobs that it names."""
-    log, store = SqliteLog(tmp_path / "log.db"), BlobStore(tmp_path / "blobs")
-    sha256, payload = offered(store, b"content")
-    store.admit("fixer.1", payload)
-    log.append(Append(events=[fact(payload=payload)]))
-    with LogReader(tmp_path / "log.db") as reader:
-        assert reader.ask(names_of, None) == {sha256} == log.blob_names()
-    log.close()
-    place = store.path(sha256)
-    place.chmod(0o600)
-    place.write_bytes(b"changed")
-    with pytest.raises(BlobDamaged):
-        verify_home(tmp_path)
-    place.unlink()
-    with pytest.raises(BlobMissing):
-        verify_home(tmp_path)
-
-
-def test_a_log_backs_itself_up(fact: Any, tmp_path: Path) -> None:
-    """The log's own backup is a consistent copy, whatever is appended beside it."""
-    log = SqliteLog(tmp_path / "log.db")
-    log.append(Append(events=[fact(), fact()]))
-    target = tmp_path / "copy.db"
-    log.backup(target)
-    log.append(Append(events=[fact()]))
-    with LogReader(target) as copy:
-        assert copy.read() == log.read(limit=2)
-    with pytest.raises(TargetExists):
-        log.backup(target)
-    log.close()
+    assert store.read(sha256) == b"content"

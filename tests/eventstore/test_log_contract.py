@@ -302,3 +302,5 @@ def test_a_number_too_large_for_a_float_does_not_poison_the_log(log: EventLog, f
     """JSON has no largest number; what was appended can be read back."""
     log.append(Append(events=[fact(payload='{"n": 1e999, "i": 123456789012345678901234567890}')]))
     assert log.read()[0].data == {"n": float("inf"), "i": 123456789012345678901234567890}
+    log.append(Append(events=[fact(payload="[" + "9" * 5000 + ", -" + "9" * 5000 + "]")]))
+    assert log.read()[1].data == [float("inf"), float("-inf")]

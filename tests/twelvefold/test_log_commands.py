@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from twelvefold.errors import MomentInvalid
-from twelvefold.eventstore.event import new_event
+from twelvefold.eventstore.event import NewEvent, new_event
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.moments import parse_moment
@@ -91,6 +92,19 @@ def test_json_is_one_document(twelvefold: CommandLine, home: Path) -> None:
     assert twelvefold("log", "--json").json == twelvefold("log", "--jsonl").jsonl
     assert twelvefold("log", "--json", "--type", "nothing.*").json == []
     assert positions(twelvefold, "--type", "nothing.*") == []
+
+
+def test_one_event_is_one_line_however_its_data_was_written(twelvefold: CommandLine, home: Path) -> None:
+    """Data that came from a laid-out file, line breaks and all, breaks no line of `--jsonl` and `--oneline`."""
+    log = SqliteLog(home / "log.db")
+    event = NewEvent(type="demo.laid_out", payload='{\r\n  "a": [1e999,\r\n 2],\n "b": "x\\ny"\r}', id=os.urandom(16))
+    log.append(Append(events=[event]))
+    log.close()
+    asked = ("--type", "demo.laid_out")
+    (line,) = twelvefold("log", "--jsonl", *asked).out.encode().splitlines()
+    assert json.loads(line)["data"] == {"a": [float("inf"), 2], "b": "x\ny"}
+    (line,) = twelvefold("log", "--oneline", *asked).out.encode().splitlines()
+    assert b"\r" not in line and b'"b"' in line
 
 
 @pytest.mark.parametrize(
@@ -198,6 +212,7 @@ def test_unknown_run(twelvefold: CommandLine, home: Path) -> None:
         (["--follow", "--json"], "E004"),
         (["--follow", "--reverse"], "E004"),
         (["--follow", "--until", "1h"], "E004"),
+        (["--json", "--jsonl"], "E004"),
     ],
 )
 def test_senseless_options(twelvefold: CommandLine, home: Path, arguments: list[str], code: str) -> None:

@@ -33,7 +33,7 @@ def envelope(event: Event) -> dict[str, Any]:
         "run": event.run or None,
         "cause": event.cause.hex() or None,
         "trace": event.trace or None,
-        "data": None if event.payload is None else msgspec.Raw(event.payload.encode()),
+        "data": None if event.payload is None else msgspec.Raw(_on_one_line(event.payload).encode()),
         "hash": event.hash.hex(),
     }
 
@@ -68,7 +68,7 @@ class EventLines:
 
     def _write_short(self, event: Event) -> None:
         """Write position, type, stream and payload in one line, cut at the terminal's edge."""
-        payload = "(forgotten)" if event.payload is None else _harmless(" ".join(event.payload.split("\n")))
+        payload = "(forgotten)" if event.payload is None else _harmless(_on_one_line(event.payload))
         head = f"{event.position} {event.type} {event.stream}@{event.version}"
         if self._width is not None:
             room = max(self._width - len(head) - 1, 0)
@@ -86,12 +86,23 @@ class EventLines:
         return self._style.yellow(text) if word in _UNEASY else self._style.cyan(text)
 
 
+def _on_one_line(payload: str) -> str:
+    """Return JSON text without line breaks, which can only stand between its tokens."""
+    if "\n" not in payload and "\r" not in payload:
+        return payload
+    try:
+        return msgspec.json.format(payload, indent=-1)
+    except msgspec.DecodeError:
+        # Somebody changed the file: what stands there now is shown, and `verify` tells.
+        return " ".join(payload.split())
+
+
 def _indented(payload: str) -> str:
     """Return JSON text laid out for reading, its order, numbers and letters as they were."""
     try:
         return _harmless(msgspec.json.format(payload, indent=2))
-    except (msgspec.DecodeError, RecursionError):
-        return _harmless(payload)
+    except msgspec.DecodeError:
+        return _harmless(_on_one_line(payload))
 
 
 def _harmless(payload: str) -> str:

@@ -55,6 +55,8 @@ def log(
         other = "--reverse" if reverse else "--json" if as_json else "--until"
         hint = "; --jsonl gives one object a line" if as_json else ""
         raise UsageInvalid(f"--follow has no end, so it cannot be combined with {other}{hint}", "twelvefold log")
+    if as_json and as_jsonl:
+        raise UsageInvalid("--json and --jsonl are two forms, choose one", "twelvefold log")
     for what, pattern in (("type pattern", type), ("stream", stream)):
         if pattern is not None and not is_pattern(pattern):
             raise NameInvalid(what, pattern)
