@@ -49,7 +49,10 @@ class Echo(tf.BaseAgent):
 '''
 
 AGENT_TEST = '''\
-"""The test of the first agent: one task, done in this process, without a bus. Run it: python -m pytest"""
+"""The test of the first agent: one task, done in this process, without a bus.
+
+Run it: python -m pip install pytest && python -m pytest
+"""
 
 from pathlib import Path
 
