@@ -232,6 +232,21 @@ def test_older_work_waits_after_a_restart_until_its_holder_is_gone(bus_home_stop
         first.close()
 
 
+def test_a_member_frozen_before_a_restart_is_killed_instead_of_holding_up_older_work(
+    bus_home_stopped: Any, supervisor: Supervisor
+) -> None:
+    """A holder that lives but never answers the restarted bus is killed after a lease, and its work moves then."""
+    bus = bus_home_stopped
+    frozen = supervisor.start(bus, "frozen")
+    event = bus.client().emit("work.wanted", to="work")
+    assert frozen.hear()["held"] == event.position
+    os.kill(frozen.process.pid, signal.SIGSTOP)
+    bus.restart()
+    other = supervisor.start(bus, "other")
+    assert other.hear()["held"] == event.position
+    assert supervisor.killed == ["frozen"]
+
+
 def test_withdrawn_work_is_dropped_or_its_holder_told(bus_home_stopped: Any, supervisor: Supervisor) -> None:
     """A withdrawal ends waiting and held deliveries at once; the settle of a holder is refused."""
     bus = bus_home_stopped
