@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..eventstore.event import Event, NewEvent, new_event
+from ..eventstore.upcast import Upcasters
 from .aio_driver import AioDriver
 from .aio_watch import AioWatch
 from .endpoints import Endpoints
@@ -41,6 +42,7 @@ class AsyncBusClient:
         secret: str | Path = "",
         timeout_s: float = 30.0,
         supervised: bool = False,
+        upcasters: Upcasters | None = None,
     ) -> None:
         identity = b"\1" + secrets.token_bytes(15)
         self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
@@ -48,7 +50,7 @@ class AsyncBusClient:
         self._endpoints = endpoints
         self._machine = Machine(
             instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],
-            fresh_ids=FreshIds(), now=time.monotonic(),
+            fresh_ids=FreshIds(), now=time.monotonic(), upcasters=upcasters,
         )  # fmt: skip
         self._driver = AioDriver(
             endpoints,

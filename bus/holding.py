@@ -10,6 +10,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from ..eventstore.errors import UpcastFailed
 from .errors import StaleDelivery
 from .ticket import Ticket
 from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Unbind, Withdrawn
@@ -80,15 +83,25 @@ class Holding:
         return None
 
     def receive(self, message: Deliver | Acks) -> None:
-        """Take in deliveries."""
+        """Take in deliveries; one whose event cannot be lifted fails, as it does where a handler fails."""
         held, binds = self._held, self.binds
         left = set()
+        unfit: list[tuple[Delivery, UpcastFailed]] = []
         for delivery in message.deliveries:
             key = delivery.key
+            try:
+                (event,) = self._machine.lifted([delivery.event])
+            except UpcastFailed as error:
+                unfit.append((delivery, error))
+            else:
+                if event is not delivery.event:
+                    delivery = msgspec.structs.replace(delivery, event=event)
+                self.deliveries.append(delivery)
             held[key, delivery.event.position] = delivery
             if key not in binds:
                 left.add(key)
-        self.deliveries.extend(message.deliveries)
+        for delivery, error in unfit:
+            self.fail(delivery, error.message(), None)
         for key in left:
             # They were on their way when we left.
             self.leave(key)
@@ -110,6 +123,10 @@ class Holding:
             self._stopping.add((held.key, held.position, held.fence))
             self.withdrawn.append(delivery)
 
+    def is_stopping(self, delivery: Delivery) -> bool:
+        """Tell whether a delivery was withdrawn after it had been taken, and its handler has not returned yet."""
+        return bool(self._stopping) and (delivery.key, delivery.event.position, delivery.fence) in self._stopping
+
     def let_go(self, delivery: Delivery) -> None:
         """Note that the handler of a delivery has returned; raises StaleDelivery where it was withdrawn meanwhile."""
         if not self._stopping:
@@ -117,8 +134,7 @@ class Holding:
         held = delivery.held
         name = (held.key, held.position, held.fence)
         if name in self._stopping:
-            self._stopping.discard(name)
-            self._machine.tell(Freed(held))
+            self._stopped(delivery)
             raise StaleDelivery(delivery.group, held.position)
 
     def settle_answered(self, delivery: Delivery, then: Callable[[Ticket], None] | None, ticket: Ticket) -> None:
@@ -141,5 +157,12 @@ class Holding:
         if found is not None and found.fence == fence:
             del self._held[key, position]
         elif (key, position, fence) in self._stopping:
-            self._stopping.discard((key, position, fence))
-            self._machine.tell(Freed(delivery.held))
+            self._stopped(delivery)
+
+    def _stopped(self, delivery: Delivery) -> None:
+        """Tell the bus that the handler of a withdrawn delivery has returned; nobody needs to hear of it any more."""
+        held = delivery.held
+        self._stopping.discard((held.key, held.position, held.fence))
+        if delivery in self.withdrawn:
+            self.withdrawn.remove(delivery)
+        self._machine.tell(Freed(held))

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ..eventstore.event import NewEvent
+from ..eventstore.errors import UpcastFailed
+from ..eventstore.event import Event, NewEvent
+from ..eventstore.upcast import Upcasters
 from .errors import ClientClosed, StaleDelivery, rebuild
 from .holding import Holding
 from .outgoing import Outgoing
@@ -61,8 +63,10 @@ class Machine(Outgoing):
         nonce: bytes,
         fresh_ids: Callable[[int], list[bytes]],
         now: float,
+        upcasters: Upcasters | None = None,
     ) -> None:
         super().__init__(fresh_ids, now)
+        self._upcasters = upcasters
         self.instance = instance
         self._role, self._pid, self._supervised = role, pid, supervised
         self.greeted = False
@@ -200,8 +204,18 @@ class Machine(Outgoing):
 
     def _page(self, page: Page) -> None:
         ticket = self._drop(page.seq)
-        if ticket is not None:
+        if ticket is None:
+            return
+        try:
+            page = Page(page.seq, self.lifted(page.events), page.more)
+        except UpcastFailed as error:
+            ticket.resolve(None, error)
+        else:
             ticket.resolve(page)
+
+    def lifted(self, events: list[Event]) -> list[Event]:
+        """Return events as their readers see them, old payloads lifted by the upcasters; raises UpcastFailed."""
+        return events if self._upcasters is None else [self._upcasters.lift(event) for event in events]
 
     def _refusal(self, refused: Refusal) -> None:
         error = rebuild(refused.code, refused.facts)

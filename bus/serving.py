@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..eventstore.event import Event, NewEvent
+from ..eventstore.upcast import Upcasters
 from .driver import Driver
 from .endpoints import Endpoints
 from .errors import BusNotRunning, BusTimeout, ClientClosed
@@ -34,6 +35,7 @@ class Serving:
     `instance` names this process (new for each incarnation of it). `secret` is a role's secret, or the file that
     holds it, read at each connect. `supervised` says that a supervisor answers for this process's end. `living`
     (supervisor only) lists the instances that live. `timeout_s` is how long calls wait where they are not told.
+    `upcasters` lift old payloads in all that is read, watched or delivered; where one can't be: UpcastFailed.
     `keeper=False` spares the thread that drives between calls: for a program that is always in `run`, as agents are.
     """
 
@@ -48,6 +50,7 @@ class Serving:
         supervised: bool = False,
         living: Callable[[], list[str]] | None = None,
         keeper: bool = True,
+        upcasters: Upcasters | None = None,
     ) -> None:
         identity = b"\1" + os.urandom(15)
         self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
@@ -55,7 +58,7 @@ class Serving:
         self._endpoints = endpoints
         self._machine = Machine(
             instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],
-            fresh_ids=FreshIds(), now=time.monotonic(),
+            fresh_ids=FreshIds(), now=time.monotonic(), upcasters=upcasters,
         )  # fmt: skip
         self._driver = Driver(
             endpoints,
@@ -132,11 +135,14 @@ class Serving:
         on_withdrawn: Callable[[Delivery], None] | None = None,
         on_kill: Callable[[str, int, str], None] | None = None,
         on_present: Callable[[str], None] | None = None,
+        until: Callable[[], bool] | None = None,
+        deadline: float | None = None,
     ) -> None:
         """Serve callbacks in this thread until `stop`; they may call any method of the client.
 
-        Supervisor only: `on_kill(instance, pid, reason)` wants a process group killed, `on_present(instance)` tells
-        that one has said hello.
+        Returns too once `until()`, which is looked at whenever something comes or `wake` is called, and after the
+        deadline (monotonic seconds). Supervisor only: `on_kill(instance, pid, reason)` wants a process group killed,
+        `on_present(instance)` tells that one has said hello.
         """
         machine = self._machine
 
@@ -149,15 +155,22 @@ class Serving:
                 or machine.kills
                 or (on_present and machine.present)
                 or any(watch.is_due for watch in self._watches)
+                or (until is not None and until())
             )
 
-        while not self._stopped:
-            deadline = min((watch.retry_at for watch in self._watches if watch.retry_at), default=None)
-            self._driver.wait(something, deadline)
+        while not self._stopped and not (until is not None and until()):
+            times = [watch.retry_at for watch in self._watches if watch.retry_at]
+            due = min(times if deadline is None else [*times, deadline], default=None)
+            if not self._driver.wait(something, due) and due == deadline:
+                return
             if machine.failure is not None:
                 raise machine.failure
-            while machine.holding.withdrawn:
-                delivery = machine.holding.withdrawn.popleft()
+            while True:
+                with self._state:
+                    # As for deliveries, below.
+                    delivery = machine.holding.withdrawn.popleft() if machine.holding.withdrawn else None
+                if delivery is None:
+                    break
                 if on_withdrawn is not None:
                     on_withdrawn(delivery)
             while machine.kills:
@@ -176,8 +189,36 @@ class Serving:
             for watch in list(self._watches):
                 watch.serve()
 
+    @property
+    def has_delivery(self) -> bool:
+        """Whether a delivery is there to be taken."""
+        return bool(self._machine.holding.deliveries)
+
+    def take_delivery(self) -> Delivery | None:
+        """Wait for the next delivery of all that was joined; None once stopped. Raises what the bus refuses us with.
+
+        For a thread of its own beside the one in `run`: whichever of the two waits serves the connection.
+        """
+        machine, holding = self._machine, self._machine.holding
+        while not self._stopped:
+            with self._state:
+                if holding.deliveries:
+                    return holding.deliveries.popleft()
+            if machine.failure is not None:
+                raise machine.failure
+            self._driver.wait(lambda: self._stopped or bool(holding.deliveries) or machine.failure is not None, None)
+        return None
+
+    def is_withdrawn(self, delivery: Delivery) -> bool:
+        """Tell whether a delivery that was taken, and is not settled yet, has been withdrawn."""
+        return self._machine.holding.is_stopping(delivery)
+
+    def wake(self) -> None:
+        """Have whoever waits look again; safe in a signal handler."""
+        self._driver.wake()
+
     def stop(self) -> None:
-        """Have `run` and `consume` return; safe in a signal handler."""
+        """Have `run`, `take_delivery` and `consume` return; safe in a signal handler."""
         self._stopped = True
         self._driver.wake()
 

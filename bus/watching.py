@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..eventstore.errors import UpcastFailed
 from ..eventstore.names import prefixes
 from .watch import WatchState
-from .wire import BEACON_TOPIC, SYNC_TOPIC, WireError, decode_hint, subscription
+from .wire import BEACON_TOPIC, SYNC_TOPIC, Hint, WireError, decode_hint, subscription
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -81,11 +82,19 @@ class Watching:
                 if watchers is None:
                     watchers = self._watchers_of(topic)
                 if watchers:
-                    hint = decode_hint(payload)
+                    hint = self._lifted(decode_hint(payload))
                     for index, watch in watchers:
                         watch.hint(hint.previous[index], hint, len(payload), now)
         except (*WireError, ValueError, IndexError):
             self._machine.garbage += 1
+
+    def _lifted(self, hint: Hint) -> Hint:
+        """Return a hint with lifted events; without any where one cannot be: reading then tells the watch why."""
+        try:
+            events = self._machine.lifted(hint.events)
+        except UpcastFailed:
+            events = []
+        return hint if events is hint.events else msgspec.structs.replace(hint, events=events)
 
     def _watchers_of(self, topic: bytes) -> list[tuple[int, WatchState]]:
         if len(self._of_topic) > TOPICS_MAX:

@@ -26,7 +26,8 @@ The tree (what concerns its files from LogLocked on stands in `storage_errors`, 
     ├── TargetExists          E116   a backup never overwrites
     ├── StrayWal              E117   a write-ahead file of another log lies beside this one
     ├── BlobNotStored         E118   a blob could not be made durable
-    └── BackupFailed          E119   a backup could not be written
+    ├── BackupFailed          E119   a backup could not be written
+    └── UpcastFailed          E120   an old payload could not be lifted to the present schema
 """
 
 from __future__ import annotations
@@ -145,3 +146,25 @@ class PayloadTooLarge(TwelvefoldError):
     def help(self) -> str:
         """Point to blobs."""
         return 'store the data as a blob and put {"blob": sha256, "size": bytes} into the payload'
+
+
+@dataclass(eq=False)
+class UpcastFailed(TwelvefoldError):
+    """A program's upcaster could not lift an old payload to the present schema. What is stored is as it was appended.
+
+    The step that is registered for this type and schema raised an error: mend it, and read again.
+    """
+
+    code = "E120"
+    position: int
+    type: str
+    schema: int
+    reason: str
+
+    def message(self) -> str:
+        """Name the event, the step and what it raised."""
+        return f"{self.type} at position {self.position} cannot be lifted from schema {self.schema}: {self.reason}"
+
+    def help(self) -> str:
+        """Show the event as it is stored."""
+        return f"see what is stored: `twelvefold log --after {self.position - 1} --limit 1 --data`"

@@ -37,7 +37,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=Fa
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A fact in the log. See DESIGN section 3 for the fields; absent texts are "", an absent `cause` is b"".
+    """A fact in the log. `to` names a queue; absent texts are "", an absent `cause` (the id of an event) is b"".
 
     `time` is nanoseconds since the epoch, stamped at append and never decreasing. `payload` is JSON text, or None
     once it has been freed by `forget`; `data_hash` is its SHA-256, `hash` the chain's.

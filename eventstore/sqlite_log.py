@@ -137,7 +137,13 @@ class SqliteLog:
 
     def version(self, stream: str) -> int:
         """Return the version of a stream, 0 where it does not exist."""
-        return self._reading(rows.version, stream)
+        version = self._versions.get(stream)
+        if version is None:
+            version = self._older_versions.get(stream)
+        if version is None:
+            # Who asks is about to write there, most often: the append need not look again.
+            version = self._versions[stream] = self._reading(rows.version, stream)
+        return version
 
     def event_of(self, id: bytes) -> Event | None:
         """Return the event with this id, or None."""

@@ -1,6 +1,7 @@
 """Old payload schemas, lifted step by step to the present one when they are read; what is stored stays.
 
-Each step is a pure function from the data of one schema version to that of the next. Pure.
+Each step is a pure function from the data of one schema version to that of the next. A program gives its steps to what
+it reads with: `LogReader`, or a client of the bus, which lifts pages, watched events and deliveries alike. Pure.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from .errors import UpcastFailed
 from .event import Event
 
 Step = Callable[[Any], Any]
@@ -44,11 +46,15 @@ class Upcasters:
     def lift(self, event: Event) -> Event:
         """Return the event with payload and schema lifted as far as steps go: itself where none applies.
 
-        Hashes stay those of what is stored. A payload that was forgotten stays forgotten.
+        Hashes stay those of what is stored. A payload that was forgotten stays forgotten. Raises UpcastFailed.
         """
         if event.type not in self._types or event.payload is None or (event.type, event.schema) not in self._steps:
             return event
         data, schema = event.data, event.schema
-        while (step := self._steps.get((event.type, schema))) is not None:
-            data, schema = step(data), schema + 1
-        return msgspec.structs.replace(event, payload=_encode(data).decode(), schema=schema)
+        try:
+            while (step := self._steps.get((event.type, schema))) is not None:
+                data, schema = step(data), schema + 1
+            payload = _encode(data).decode()
+        except Exception as error:
+            raise UpcastFailed(event.position, event.type, schema, f"{type(error).__name__}: {error}") from error
+        return msgspec.structs.replace(event, payload=payload, schema=schema)

@@ -23,6 +23,7 @@ from .settings import load_settings
 
 if TYPE_CHECKING:
     from .async_connection import Connection
+    from .eventstore.upcast import Upcasters
 
 
 class SyncConnection(BusClient):
@@ -49,22 +50,33 @@ class SyncConnection(BusClient):
         return runs.cancel(self, run, reason)
 
 
-def connect(home: str | os.PathLike[str] | None = None, *, timeout_s: float | None = None) -> Connection:
+def connect(
+    home: str | os.PathLike[str] | None = None,
+    *,
+    timeout_s: float | None = None,
+    upcasters: Upcasters | None = None,
+) -> Connection:
     """Return an asyncio client of the bus, to be used with `async with`.
 
     `home` overrides the one that the command line would use (the nearest `.twelvefold/`, TWELVEFOLD_HOME, …). Calls
-    wait `timeout_s` where they are not told. Raises BusNotRunning at once where neither a bus nor an `up` runs.
+    wait `timeout_s` where they are not told. `upcasters` lift payloads of older schemas in all that is read, watched or
+    delivered; what is stored stays. Raises BusNotRunning at once where neither a bus nor an `up` runs.
     """
     from .async_connection import Connection  # asyncio is slow to import, and blocking programs don't need it
 
     places, wait_s = _reached(home, timeout_s)
-    return Connection(places, timeout_s=wait_s)
+    return Connection(places, timeout_s=wait_s, upcasters=upcasters)
 
 
-def connect_sync(home: str | os.PathLike[str] | None = None, *, timeout_s: float | None = None) -> SyncConnection:
+def connect_sync(
+    home: str | os.PathLike[str] | None = None,
+    *,
+    timeout_s: float | None = None,
+    upcasters: Upcasters | None = None,
+) -> SyncConnection:
     """Return a blocking client of the bus, to be used with `with`; arguments and errors as `connect`'s."""
     places, wait_s = _reached(home, timeout_s)
-    return SyncConnection(places, timeout_s=wait_s)
+    return SyncConnection(places, timeout_s=wait_s, upcasters=upcasters)
 
 
 def _reached(home: str | os.PathLike[str] | None, timeout_s: float | None) -> tuple[Endpoints, float]:

@@ -38,6 +38,7 @@ def test_events_are_lifted_however_they_come_and_stay_stored(bus_home: Any) -> N
     for n, delivery in enumerate(islice(lifting.consume("waiter"), 2)):
         assert delivery.event.data == {"timeout_s": n}
         lifting.settle(delivery)
+
     async def read() -> list[Any]:
         async with AsyncBusClient(bus_home.endpoints, upcasters=name_the_unit()) as client:
             return [event.data async for event in client.read(type="demo.*")]

@@ -48,6 +48,16 @@ def test_a_second_opener_is_refused_and_told_by_whom(tmp_path: Path, fact: Any) 
     again.close()
 
 
+def test_time_never_decreases_over_a_restart(tmp_path: Path, fact: Any) -> None:
+    """A clock that was set back while nothing ran gives the next events the last one's time."""
+    for clock in (lambda: 2_000, lambda: 1_000, lambda: 3_000):
+        log = SqliteLog(tmp_path / "log.db", clock=clock)
+        fill(log, fact, 2)
+        log.close()
+    with LogReader(tmp_path / "log.db") as reader:
+        assert [event.time for event in reader.read()] == [2_000, 2_000, 2_000, 2_000, 3_000, 3_000]
+
+
 @pytest.mark.parametrize("content", [b"", b"no database\n" * 1000, b"SQLite format 3\0" + bytes(4096)])
 def test_a_foreign_file_in_the_logs_place_is_refused_untouched(tmp_path: Path, content: bytes) -> None:
     """Neither writer nor reader takes it for a log, and no byte of it changes."""

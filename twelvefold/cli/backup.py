@@ -20,9 +20,10 @@ def backup(
 ) -> None:
     """Write a consistent copy of the log, also while the bus runs.
 
-    Blobs that the log names go into the folder FILE.blobs. The copy is whole and synced before it gets its name. To
-    restore it, put FILE as `log.db`, and the folder as `blobs`, into a new home. Prints what was written; with --json
-    the keys are file, head, blobs_folder (null where there are no blobs), blobs.
+    Blobs that the log names go into the folder FILE.blobs. FILE gets its name last, when all of it is synced; a backup
+    that fails leaves nothing. To restore it, put FILE as `log.db`, and the folder as `blobs`, into a new home. Commits
+    of runs (the home's `stores`) are not part of it. Prints what was written; with --json the keys are file, head,
+    blobs_folder (null where there are no blobs), blobs.
     """
     folder = target.absolute().parent
     if not folder.is_dir():

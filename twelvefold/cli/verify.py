@@ -19,10 +19,10 @@ EXIT_CORRUPT = 6
 def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
     """Check the hash chain and find gaps; exit 6 names the first bad position.
 
-    Walks every event: data against its hash, hashes along the chain, positions and versions without a gap, side
-    tables, blobs, and SQLite's own structure. Works while a bus runs and when none does. With --json a log that is
-    sound gives the keys ok, head, hash, streams, blobs, forgotten (payloads that were freed), and one that is not
-    gives ok, code, position, message.
+    Walks every event: data against its hash, hashes along the chain, positions and versions without a gap; then the
+    last acknowledged position, side tables, triggers and indexes, SQLite's own structure, and the blobs. Works while a
+    bus runs and when none does. With --json a log that is sound gives the keys ok, head, hash, streams, blobs,
+    forgotten (payloads that were freed), and one that is not gives ok, code, position, message.
     """
     home = load_settings().home
     live = redraws(sys.stderr) and not as_json
