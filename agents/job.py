@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from ..orchestration.plan import Retry, Saga, Task, plan_data
+from ..orchestration.plan import Retry, Task, plan_data
+from ..orchestration.saga import Saga
 from .git import Git, check_commit
 from .issue import parse_issue, slug
 from .store import find_repository

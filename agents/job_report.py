@@ -11,9 +11,9 @@ from typing import Any
 
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event
-from ..orchestration.plan import steps_of
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
+from ..orchestration.steps import steps_of
 
 _NO_COST = {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
 

@@ -1,24 +1,24 @@
 """Deciding a run: for one input, what happens next. Pure: the same state and input give the same decisions.
 
 `decide` is called once for each input, in position order. It folds the input, brings the plan forward through the
-patterns' deciders, and closes the run where its outcome stands. Its events are one append to `run.<id>`.
+patterns' deciders where the input has changed something, and closes the run where its outcome stands. Its events are
+one append to `run.<id>`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ..eventstore.event import NewEvent
-
-# The patterns register their deciders when they are imported.
-from . import pipeline, saga, task  # noqa: F401
+from . import patterns  # noqa: F401  they register their deciders when they are imported
 from .evolve import evolve
-from .plan import PatternFields, pattern_of, steps_of
-from .run_state import Fact, Run, is_waiting
-from .turn import DECIDERS, NS, At, Outcome, Turn
+from .memo import Memo
+from .plan import PatternFields, nodes_of, pattern_of
+from .run_state import Fact, Run, Timer
+from .turn import DECIDERS, NS, RUN_VERSION, At, Outcome, Turn, free_slots
 from .undoing import accounts
 
 ROOT = At("0")
@@ -27,43 +27,74 @@ ROOT = At("0")
 class Decision(msgspec.Struct, frozen=True):
     """What was decided for one input: the state after it, the events that say so, and requests to take back.
 
-    `withdrawn` has the ids of `task.requested` events whose deliveries end in the same commit.
+    `withdrawn` has the ids of `task.requested` events whose deliveries end in the same commit, `timers` those that the
+    events set.
     """
 
     run: Run
     events: list[NewEvent]
     withdrawn: list[bytes]
+    timers: list[Timer]
 
 
-def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None) -> Decision:
-    """Fold an input and decide what follows; `versions` (of what runs here) are pinned in the run's first decision."""
+def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None, memo: Memo | None = None) -> Decision:
+    """Fold an input and decide what follows; `versions` (of what runs here) are pinned in the run's first decision.
+
+    `memo` is what the turns before have worked out, if it is at hand: it changes how long this takes, and nothing else.
+    """
     run = evolve(before, fact)
     if run.status in ("unknown", "ended"):
-        return Decision(run, [], [])
-    turn = Turn(run, fact)
+        return Decision(run, [], [], [])
+    memo = Memo() if memo is None else memo
+    _note_changes(before, run, fact, memo)
+    turn = Turn(run, fact, memo)
     if before.status == "resting" and run.status == "open":
-        turn.decide("run.resumed", answered=fact.path)
+        turn.decide("run.resumed", what="run.resumed/answered", answered=fact.path)
     if run.status == "requested":
         _start(turn, versions or {})
     if turn.run.status != "ended":
-        (_stop if run.stop else _go_on)(turn)
-    return Decision(turn.run, turn.events(), turn.withdrawn)
+        _pause_or_resume(turn)
+        turn.check_budget()
+        # What is decided on the way may be that the run must stop.
+        over = not turn.stopping and _go_on(turn)
+        if turn.stopping and not over:
+            _stop(turn)
+    return Decision(turn.run, turn.events(), turn.withdrawn, turn.timers)
+
+
+def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> None:
+    """Note in the memo which nodes an input concerns; where that isn't clear, all."""
+    path = fact.path
+    if fact.type == "timer.fired":
+        timer = before.timers.get(str(fact.data.get("timer")))
+        path = timer.path if timer else ""
+    elif fact.type.startswith("delivery."):
+        path = before.out.get(fact.cause, "")
+    elif fact.type == "human.answered" and not path:
+        memo.clear()
+    if run.stop is not before.stop:
+        memo.clear()
+    if path:
+        memo.touch(path)
+    if run.levels and len(run.out) < len(before.out):
+        for row in range(len(run.levels)):
+            memo.let_go(row, free_slots(run, row))
 
 
 def decline(run: Run, fact: Fact, error: str) -> Decision:
     """End a run because the decisions for an input can't be recorded; what is open is taken back, nothing undone."""
-    turn = Turn(run, fact)
-    for task_state in [*run.tasks.values()]:
-        if task_state.phase in ("requested", "expired"):
-            turn.cancel(task_state, "undecidable")
-    turn.cancel_timers()
+    turn = Turn(run, fact, Memo())
+    for path in [*run.out.values()]:
+        if run.tasks[path].phase != "stopping":
+            turn.cancel(run.tasks[path], "undecidable")
+    turn.cancel_all_timers()
     turn.decide("run.failed", reason="undecidable", error=error, **accounts(turn.run))
-    return Decision(turn.run, turn.events(), turn.withdrawn)
+    return Decision(turn.run, turn.events(), turn.withdrawn, turn.timers)
 
 
 def decider_versions() -> dict[str, int]:
     """Return the version of each pattern's decider."""
-    return {decider.pattern: decider.version for decider in DECIDERS.values()}
+    return {"run": RUN_VERSION, **{decider.pattern: decider.version for decider in DECIDERS.values()}}
 
 
 def _start(turn: Turn, versions: Mapping[str, Any]) -> None:
@@ -75,56 +106,88 @@ def _start(turn: Turn, versions: Mapping[str, Any]) -> None:
     turn.decide("run.started", versions={**versions, "deciders": decider_versions()})
     if run.timeout_s is not None:
         turn.set_timer("run", "", run.requested_ns + int(run.timeout_s * NS))
+    if run.budget.wall_s is not None:
+        turn.set_timer("budget", "", run.requested_ns + int(run.budget.wall_s * NS))
 
 
-def _go_on(turn: Turn) -> None:
-    """Bring the plan forward, and end the run with the outcome of its plan."""
+def _pause_or_resume(turn: Turn) -> None:
+    run = turn.run
+    if run.pause_asked and not run.paused:
+        turn.decide("run.paused")
+    elif run.paused and not run.pause_asked:
+        turn.decide("run.resumed")
+        turn.memo.clear()
+
+
+def _go_on(turn: Turn) -> bool:
+    """Bring the plan forward, and end the run with the outcome of its plan; True where it has ended."""
     outcome = turn.advance(_plan(turn), ROOT)
+    if turn.stopping:
+        return False
     if outcome is None:
         _rest_if_idle(turn)
-        return
-    turn.cancel_timers()
+        return False
+    turn.cancel_all_timers()
     turn.decide(f"run.{outcome.kind}", **_end_of(outcome, turn.run))
+    return True
 
 
 def _stop(turn: Turn) -> None:
     """Take back what is open, undo what was done, and end the run for the reason for which it is stopped."""
-    stop = turn.run.stop
+    run, memo = turn.run, turn.memo
+    stop = run.stop
     assert stop is not None  # the caller has looked
+    memo.questions.pop(("", 0), None)
     settled = turn.advance(_plan(turn), ROOT)
-    for task_state in [*turn.run.tasks.values()]:
-        open_ = task_state.phase in ("requested", "expired", "backoff", "ready") or is_waiting(task_state)
-        if open_ and not task_state.undo and task_state.reason != "in_doubt":
-            turn.cancel(task_state, stop.kind)
-    for timer in [*turn.run.timers.values()]:
-        if timer.kind != "release" and not timer.path.endswith(".undo"):
-            turn.cancel_timers(timer.path, (timer.kind,))
-    if any(task_state.phase == "stopping" for task_state in turn.run.tasks.values()):
+    if not memo.swept:
+        memo.swept = True
+        _sweep(turn, stop.kind)
+    if any(turn.run.tasks[path].phase == "stopping" for path in turn.run.out.values()):
         return
     if not turn.undo(_plan(turn), ROOT):
         _rest_if_idle(turn)
         return
-    turn.cancel_timers()
+    turn.cancel_all_timers()
     if stop.kind == "cancelled":
         turn.decide("run.cancelled", reason=stop.reason or "cancelled", **accounts(turn.run))
     elif settled is not None and settled.kind == "failed":
         turn.decide("run.failed", **_end_of(settled, turn.run))
+    elif stop.kind == "budget":
+        turn.decide("run.failed", reason="budget", error=_overspent(turn.run, stop.reason), **accounts(turn.run))
     else:
         turn.decide("run.failed", reason="timeout", **accounts(turn.run))
+
+
+def _sweep(turn: Turn, reason: str) -> None:
+    """Cancel every task and timer that is open, but what undoes."""
+    for path in [*turn.run.open]:
+        task = turn.run.tasks[path]
+        if task.phase != "stopping" and not task.undo and task.reason != "in_doubt":
+            turn.cancel(task, reason)
+    for timer in [*turn.run.timers.values()]:
+        if timer.kind != "release" and not timer.path.endswith(".undo"):
+            turn.cancel_timer(timer)
+
+
+def _overspent(run: Run, what: str) -> str:
+    limit = getattr(run.budget, what, None)
+    spent = f", {getattr(run.spent, what):g} were needed or used" if what != "wall_s" else ""
+    return f"the run's budget of {what} is {limit:g}{spent}"
 
 
 def _rest_if_idle(turn: Turn) -> None:
     """Say that a human is needed, once, where nothing moves without one."""
     run = turn.run
-    moving = any(task_state.phase in ("requested", "stopping", "backoff") for task_state in run.tasks.values())
-    paths = tuple(question.path for question in turn.questions)
-    if moving or not paths or paths == run.resting_on:
+    asked = turn.questions
+    paths = tuple(question.path for question in asked)
+    if not paths or paths == run.resting_on:
         return
-    first = turn.questions[0]
+    if run.out or any(run.tasks[path].phase == "backoff" for path in run.open):
+        return
     turn.decide(
         "run.needs_human",
-        reason=first.reason,
-        questions=msgspec.to_builtins(turn.questions),
+        reason=asked[0].reason,
+        questions=msgspec.to_builtins(asked),
         **accounts(run),
     )
 
@@ -150,13 +213,7 @@ def _plan(turn: Turn) -> PatternFields:
 
 
 def _unknown_pattern(plan: PatternFields) -> str:
-    for node in _nodes(plan):
+    for node in nodes_of(plan):
         if type(node) not in DECIDERS:
             return f"there is no decider for the pattern {pattern_of(node)!r} here"
     return ""
-
-
-def _nodes(plan: PatternFields) -> Iterator[PatternFields]:
-    yield plan
-    for step in steps_of(plan):
-        yield from _nodes(step)

@@ -302,3 +302,17 @@ class PatternUnknown(TwelvefoldError):
     def message(self) -> str:
         """Name the pattern and those that are known."""
         return f"no decider for the pattern {self.pattern!r}; there is one for {', '.join(self.known)}"
+
+
+@dataclass(eq=False)
+class PatternNotLoadable(TwelvefoldError):
+    """A distribution offers a pattern that can't be used: its entry point leads to no pattern, or to another one."""
+
+    code = "E354"
+    exit_code = 2
+    pattern: str
+    problem: str
+
+    def message(self) -> str:
+        """Name the pattern and the problem."""
+        return f"the pattern {self.pattern!r} can't be used: {self.problem}"

@@ -20,8 +20,9 @@ from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id
 from .decider import Decision, decide, decline
 from .evolve import INPUT_TYPES
+from .memo import Memo
 from .run_fold import fold_run
-from .run_state import Fact, Run, fact_of, run_of
+from .run_state import Fact, Run, Timer, fact_of, run_of
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -42,6 +43,7 @@ class _Open(msgspec.Struct):
     run: Run
     version: int
     folded: int
+    memo: Memo = msgspec.field(default_factory=Memo)
 
 
 class Orchestrator:
@@ -101,7 +103,7 @@ class Orchestrator:
         if not _RUN_ID.fullmatch(id) or fold.at_head.status == "unknown" or fold.run.status == "ended":
             return
         found = self._open[id] = _Open(fold.run, version=fold.run.version, folded=0)
-        self._watch_timers(found.run, {})
+        self._watch_timers(id, found.run.timers.values())
         if unable and fold.pending:
             self._keep(found, decline(fold.at_head, fold.pending[-1], unable), started=fold.run.status != "unknown")
         else:
@@ -142,13 +144,12 @@ class Orchestrator:
     def _decide(self, found: _Open, fact: Fact) -> None:
         found.folded = fact.position
         started = found.run.status != "unknown"
-        self._keep(found, decide(found.run, fact, self._versions), started=started)
+        self._keep(found, decide(found.run, fact, self._versions, found.memo), started=started)
 
     def _keep(self, found: _Open, decision: Decision, *, started: bool) -> None:
         before, run = found.run, decision.run
         found.run = run
-        if run.timers:
-            self._watch_timers(run, before.timers)
+        self._watch_timers(run.id, decision.timers)
         if not decision.events:
             return
         marks: dict[str, str | None] = {}
@@ -168,7 +169,6 @@ class Orchestrator:
         self._made.append(Batch(id, events, {f"run.{id}": found.version}, marks, withdrawn))
         found.version += len(events)
 
-    def _watch_timers(self, run: Run, known: Mapping[str, Any]) -> None:
-        for name, timer in run.timers.items():
-            if name not in known:
-                heapq.heappush(self._timers, (timer.due, run.id, name))
+    def _watch_timers(self, id: str, timers: Iterable[Timer]) -> None:
+        for timer in timers:
+            heapq.heappush(self._timers, (timer.due, id, timer.name))

@@ -1,8 +1,8 @@
 """Plans: the data that says how the tasks of a run fit together.
 
-Owns the shapes of the patterns, their one textual form (the same words in Python, JSON and TOML) and the check of a
-plan before anything runs. What a pattern *does* is its decider's (`task`, `pipeline`, `saga`). Patterns nest freely
-and further ones are registered with `register_pattern`. Pure.
+Owns the task's shape, what all patterns have in common, their one textual form (the same words in Python, JSON and
+TOML) and the check of a plan before anything runs. Each pattern has a file of its own, with its shape and what it does
+(`pipeline`, `saga`, …); patterns nest freely, and `patterns` names those that there are. Pure.
 """
 
 from __future__ import annotations
@@ -10,25 +10,39 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast
 
 import msgspec
 
 from ..eventstore.names import is_name
 from .errors import PlanInvalid
-from .values import INPUT, ReferenceInvalid, references
+from .values import BOUND, INPUT, ReferenceInvalid, references
 
 #: How deep patterns may nest in one plan, and how many nodes one plan may have: paths are parts of stream names.
 NESTING_MAX = 32
-NODES_MAX = 10_000
+NODES_MAX = 20_000
 _NAME = re.compile(r"(?!\d+$)[a-z0-9_-]{1,64}")
-_RESERVED_NAMES = frozenset({INPUT, "undo"})
+_RESERVED_NAMES = frozenset({INPUT, *BOUND, "undo"})
 
 
 class Plan:
     """Any pattern: what a field that holds a plan is declared as."""
 
     __slots__ = ()
+
+
+class Part(NamedTuple):
+    """A plan inside another one: where it stands in the data, and what it may refer to.
+
+    `number` is its path below the pattern's own, "" for one that is run many times (for each item, say). `sees` are
+    the names that the pattern binds for it. `after`: it may refer to the parts that stand before it, too.
+    """
+
+    place: str
+    plan: PatternFields
+    number: str = ""
+    sees: tuple[str, ...] = ()
+    after: bool = True
 
 
 class PatternFields(msgspec.Struct, Plan, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -41,6 +55,21 @@ class PatternFields(msgspec.Struct, Plan, frozen=True, kw_only=True, forbid_unkn
     name: str = ""
     undo: Plan | None = None
     pivot: bool = False
+
+    #: Whether its parts may have `undo` and `pivot`.
+    compensates: ClassVar[bool] = False
+
+    def parts(self) -> Iterator[Part]:
+        """Yield the plans inside this one, in the order in which they begin."""
+        yield from ()
+
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Yield the fields of the pattern itself in which `$from` may stand, each with its place."""
+        yield from ()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the pattern's own fields: the place and the problem in words."""
+        yield from ()
 
 
 class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -61,12 +90,14 @@ class Retry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 
 
 class Task(PatternFields, frozen=True, tag_field="pattern", tag="task"):
-    """One unit of work, given to one idle agent of the queue `agent`.
+    """One unit of work, given to one idle agent of the queue `agent`: the name of an agent type or of a capability.
 
+    Without an `input` of its own a task gets what the pattern around it hands it: the item of a map, the value of the
+    stage before. In `input`, `{"$from": "name", "key": "field"}` stands for the value of an earlier step.
     `requires` lists the kinds of evidence without which a success counts as a failure. `timeout_s` bounds one
     attempt, `deadline_s` all of them from the first request on. Without `retry` a failure is final (a compensation
     is tried five times). `effect` says what doing it twice costs: a `read` has nothing to undo, a `once` is never
-    tried again by itself. In `input`, `{"$from": "name", "key": "field"}` stands for the value of an earlier step.
+    tried again by itself. `approval` is a question that a human must approve before the task is requested.
     """
 
     agent: str
@@ -76,21 +107,22 @@ class Task(PatternFields, frozen=True, tag_field="pattern", tag="task"):
     timeout_s: float | None = None
     deadline_s: float | None = None
     effect: Literal["read", "idempotent", "once"] = "idempotent"
+    approval: str = ""
 
+    def inputs(self) -> Iterator[tuple[str, Any]]:
+        """Yield the input."""
+        yield "input", self.input
 
-class Pipeline(PatternFields, frozen=True, tag_field="pattern", tag="pipeline"):
-    """Steps one after the other; the first that fails ends it. Its value is its last step's."""
-
-    steps: Sequence[Plan]
-
-
-class Saga(PatternFields, frozen=True, tag_field="pattern", tag="saga"):
-    """Steps one after the other; when one fails, those before it are undone in reverse order.
-
-    From the success of a step marked `pivot` on nothing is undone any more: what fails then waits for a human.
-    """
-
-    steps: Sequence[Plan]
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the task itself."""
+        if not is_name(self.agent):
+            yield "agent", f"{self.agent!r} is not the name of a queue"
+        for field in ("timeout_s", "deadline_s"):
+            seconds = getattr(self, field)
+            if seconds is not None:
+                yield from out_of_range(field, seconds, above=0)
+        if self.retry is not None:
+            yield from _retry_problems(self, self.retry)
 
 
 PATTERNS: dict[str, type[PatternFields]] = {}
@@ -108,8 +140,7 @@ def pattern_of(plan: Plan | type[PatternFields]) -> str:
     return str(tag)
 
 
-for _pattern in (Task, Pipeline, Saga):
-    register_pattern(_pattern)
+register_pattern(Task)
 
 
 def plan_from(data: Any, names: Sequence[str] = ()) -> PatternFields:
@@ -152,9 +183,20 @@ def parse_plan(text: str, form: Literal["json", "toml"], source: str = "") -> Pa
         raise PlanInvalid(problem.place, problem.problem, source) from None
 
 
-def steps_of(plan: Plan) -> Sequence[PatternFields]:
-    """Return the direct steps of a composite pattern, none for a task."""
-    return cast("Sequence[PatternFields]", getattr(plan, "steps", ()))
+def nodes_of(plan: PatternFields) -> Iterator[PatternFields]:
+    """Yield a plan and every plan inside it."""
+    yield plan
+    for part in plan.parts():
+        yield from nodes_of(part.plan)
+
+
+def _pattern(word: str) -> type[PatternFields] | None:
+    if word not in PATTERNS:
+        # They register themselves when they are imported; here, as each of them imports this module.
+        from . import patterns
+
+        patterns.load()
+    return PATTERNS.get(word)
 
 
 def _convert(wanted: type, value: Any) -> Any:
@@ -164,7 +206,7 @@ def _convert(wanted: type, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f"Expected `object`, got `{type(value).__name__}`")
     word = value.get("pattern", "task")
-    pattern = PATTERNS.get(word) if isinstance(word, str) else None
+    pattern = _pattern(word) if isinstance(word, str) else None
     if pattern is None:
         raise ValueError(f"Unknown pattern {word!r}; known are {', '.join(sorted(PATTERNS))}")
     try:
@@ -193,53 +235,55 @@ def _check(plan: PatternFields, place: str, depth: int, names: set[str], *, in_s
     if plan.pivot and not isinstance(plan, Task):
         raise PlanInvalid(f"{at}pivot", "only a single task can be the point of no return")
     yield
-    if isinstance(plan, Task):
-        _check_task(plan, at, names)
-    elif not steps_of(plan):
-        raise PlanInvalid(f"{at}steps", "has no steps")
-    seen = set(names)
-    for n, step in enumerate(steps_of(plan)):
-        if step.name in seen - names:
-            raise PlanInvalid(f"{at}steps[{n}].name", f"{step.name!r} names an earlier step already")
-        yield from _check(step, f"{at}steps[{n}]", depth + 1, seen, in_saga=isinstance(plan, Saga))
-        if step.name:
-            seen.add(step.name)
-        if step.undo is not None:
-            _check_undo(step.undo, f"{at}steps[{n}].undo", seen)
+    _check_fields(plan, at, names)
+    before: set[str] = set()
+    for part in plan.parts():
+        inside = part.plan
+        if inside.name in before:
+            raise PlanInvalid(f"{at}{part.place}.name", f"{inside.name!r} names an earlier step already")
+        visible = names | set(part.sees) | (before if part.after else set())
+        yield from _check(inside, f"{at}{part.place}", depth + 1, visible, in_saga=plan.compensates)
+        if inside.name:
+            before.add(inside.name)
+        if inside.undo is not None:
+            _check_undo(inside.undo, f"{at}{part.place}.undo", visible | before)
             yield
 
 
 def _check_undo(undo: Plan, place: str, names: set[str]) -> None:
     if not isinstance(undo, Task):
         raise PlanInvalid(place, "a compensation is one task")
-    if undo.undo is not None or undo.pivot:
-        raise PlanInvalid(place, "a compensation has no `undo` and is no `pivot`")
-    _check_task(undo, f"{place}.", names)
+    if undo.undo is not None or undo.pivot or undo.approval:
+        raise PlanInvalid(place, "a compensation has no `undo` and no `approval`, and is no `pivot`")
+    _check_fields(undo, f"{place}.", names)
 
 
-def _check_task(task: Task, at: str, names: set[str]) -> None:
-    if not is_name(task.agent):
-        raise PlanInvalid(f"{at}agent", f"{task.agent!r} is not the name of a queue")
-    for field in ("timeout_s", "deadline_s"):
-        seconds = getattr(task, field)
-        if seconds is not None and not 0 < seconds < 1e9:
-            raise PlanInvalid(f"{at}{field}", f"must be more than 0 and less than 1e9 seconds, is {seconds:g}")
-    if task.retry is not None:
-        _check_retry(task, task.retry, f"{at}retry")
-    try:
-        for place, reference in references(task.input):
-            if not reference.path and reference.name not in names:
-                raise PlanInvalid(f"{at}input{place}", f"no earlier step is named {reference.name!r}")
-    except ReferenceInvalid as error:
-        raise PlanInvalid(f"{at}input{error.place}", error.problem) from None
+def _check_fields(plan: PatternFields, at: str, names: set[str]) -> None:
+    """Check what a node itself says."""
+    for place, problem in plan.problems():
+        raise PlanInvalid(f"{at}{place}", problem)
+    for field, value in plan.inputs():
+        try:
+            for place, reference in references(value):
+                if not reference.path and reference.name not in names:
+                    raise PlanInvalid(f"{at}{field}{place}", f"no earlier step is named {reference.name!r}")
+        except ReferenceInvalid as error:
+            raise PlanInvalid(f"{at}{field}{error.place}", error.problem) from None
 
 
-def _check_retry(task: Task, retry: Retry, place: str) -> None:
-    if retry.attempts_max < 1:
-        raise PlanInvalid(f"{place}.attempts_max", f"must be at least 1, is {retry.attempts_max}")
+def out_of_range(
+    field: str, number: float, *, least: float = 0, above: float | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield the problem of a number that is less than `least` (or not more than `above`), or 1e9 and more."""
+    if above is not None and not above < number < 1e9:
+        yield field, f"must be more than {above:g} and less than 1e9, is {number:g}"
+    elif not least <= number < 1e9:
+        yield field, f"must be at least {least:g} and less than 1e9, is {number:g}"
+
+
+def _retry_problems(task: Task, retry: Retry) -> Iterator[tuple[str, str]]:
+    yield from out_of_range("retry.attempts_max", retry.attempts_max, least=1)
     if task.effect == "once" and retry.attempts_max > 1:
-        raise PlanInvalid(f"{place}.attempts_max", 'a task with `effect = "once"` is not tried again by itself')
+        yield "retry.attempts_max", 'a task with `effect = "once"` is not tried again by itself'
     for field, least in (("backoff_s", 0.0), ("factor", 1.0), ("backoff_max_s", 0.0)):
-        number = getattr(retry, field)
-        if not least <= number < 1e9:
-            raise PlanInvalid(f"{place}.{field}", f"must be at least {least:g} and less than 1e9, is {number:g}")
+        yield from out_of_range(f"retry.{field}", getattr(retry, field), least=least)

@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
+from immutables import Map
+from msgspec.structs import replace
 
 from ..eventstore.event import Event
 from .plan import PatternFields
 
 #: The ends of a run. `needs_human` is a rest and not among them.
 ENDS = frozenset({"succeeded", "nothing_to_do", "failed", "cancelled", "rolled_back"})
+
+
+_UNSETTLED = frozenset({"requested", "expired", "stopping", "backoff", "ready", "parked"})
+_OUT = frozenset({"requested", "expired", "stopping"})
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -33,7 +39,10 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What became of one attempt at a task. `in_doubt`: it was stopped, and nobody knows how far it came."""
+    """What became of one attempt at a task. `in_doubt`: it was stopped, and nobody knows how far it came.
+
+    A question may have a time, `expires_s`, after which `default` counts as its answer, or without one the task fails.
+    """
 
     outcome: Literal["succeeded", "nothing_to_do", "failed", "needs_human"]
     value: Any = None
@@ -43,6 +52,8 @@ class Report(msgspec.Struct, frozen=True):
     message: str = ""
     question: Any = None
     in_doubt: bool = False
+    expires_s: float | None = None
+    default: Any = msgspec.UNSET
 
 
 Phase = Literal["requested", "expired", "stopping", "reported", "planned", "backoff", "ready", "parked"]
@@ -54,7 +65,8 @@ class TaskState(msgspec.Struct, frozen=True):
     Phases: requested → reported | planned | expired → stopping (withdrawn, its holder may still work) → reported;
     then backoff → ready → requested for another attempt, or parked for a human.
     `failures` counts failed attempts since the first one or a human's last word; `doubt`: an attempt was stopped, and
-    nobody knows how far it came; `overdue`: its deadline has passed; `final`: a human has said how it ended.
+    nobody knows how far it came; `overdue`: its deadline has passed; `final`: a human has said how it ended;
+    `approved`: a human has let it be requested; `level` counts the tasks above it that answered with plans.
     """
 
     path: str
@@ -72,10 +84,16 @@ class TaskState(msgspec.Struct, frozen=True):
     doubt: bool = False
     overdue: bool = False
     final: bool = False
+    approved: bool = False
+    level: int = 0
 
 
 class Timer(msgspec.Struct, frozen=True):
-    """A timer that is set: `due` in wall-clock nanoseconds, `kind` one of timeout, deadline, retry, release, run."""
+    """A timer that is set: `due` in wall-clock nanoseconds. It belongs to a task, to a node of the plan, or to the run.
+
+    Kinds that are known here: timeout, deadline, retry, release, human (of a task), run, budget (of the run); patterns
+    set others for their nodes.
+    """
 
     name: str
     kind: str
@@ -86,14 +104,36 @@ class Timer(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """Why a run is being brought to its end from outside."""
+    """Why a run is being brought to its end before its plan is: by whom or what, and the reason in words."""
 
-    kind: Literal["cancelled", "timeout"]
+    kind: Literal["cancelled", "timeout", "budget"]
     reason: str = ""
 
 
+class Budget(msgspec.Struct, frozen=True):
+    """What a run may spend, and what it has spent: None where there is no bound. `tasks` counts attempts."""
+
+    tasks: int | None = None
+    wall_s: float | None = None
+    tokens: int | None = None
+    usd: float | None = None
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a run has spent of each thing that a budget bounds, but time."""
+
+    tasks: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+
+
 class Run(msgspec.Struct, frozen=True):
-    """Everything that orchestration knows of a run; `first` and `last` are positions, `version` its stream's."""
+    """Everything that orchestration knows of a run; `first` and `last` are positions, `version` its stream's.
+
+    `open` has the paths of tasks that are not settled, `out` the requests that are with the bus or an agent, by the id
+    of the `task.requested`. `levels` bounds how many tasks are out at once by level, the last number for all below;
+    `depth_max` how deep tasks may answer with plans. `ringing` are the timers of nodes that have fired.
+    """
 
     id: str
     first: int = 0
@@ -109,12 +149,20 @@ class Run(msgspec.Struct, frozen=True):
     plan_problem: str = ""
     input: Any = None
     labels: Any = None
-    budget: Any = None
+    budget: Budget = Budget()
+    spent: Spent = Spent()
     timeout_s: float | None = None
-    tasks: Mapping[str, TaskState] = {}
-    timers: Mapping[str, Timer] = {}
-    undone: frozenset[str] = frozenset()
+    levels: tuple[int, ...] = ()
+    depth_max: int = 3
+    tasks: Map[str, TaskState] = Map()
+    open: Map[str, None] = Map()
+    out: Map[bytes, str] = Map()
+    timers: Map[str, Timer] = Map()
+    ringing: Map[str, None] = Map()
+    undone: Map[str, None] = Map()
     stop: Stop | None = None
+    pause_asked: bool = False
+    paused: bool = False
     resting_on: tuple[str, ...] = ()
     outcome: str = ""
     end: Mapping[str, Any] = {}
@@ -160,9 +208,15 @@ def is_waiting(task: TaskState) -> bool:
     return asked or task.phase == "parked"
 
 
+def tree_order(path: str) -> tuple[tuple[int, str], ...]:
+    """Return a key that orders paths as a tree is read: by number, a compensation after the steps."""
+    return tuple((int(part), "") if part.isdigit() else (1 << 60, part) for part in path.split("."))
+
+
 def report_of(fact: Fact) -> Report:
     """Read an outcome event `task.<outcome>` of whatever shape its writer gave it."""
     data, kind = fact.data, fact.type.partition(".")[2]
+    expires_s = number(data.get("expires_s"))
     evidence = data.get("evidence")
     kept = tuple(item for item in evidence if isinstance(item, dict)) if isinstance(evidence, list) else ()
     return Report(
@@ -174,9 +228,42 @@ def report_of(fact: Fact) -> Report:
         message=text(data.get("message")),
         question=data.get("question"),
         in_doubt=data.get("in_doubt") is True,
+        expires_s=expires_s if kind == "needs_human" else None,
+        default=data.get("default", msgspec.UNSET) if kind == "needs_human" else msgspec.UNSET,
     )
+
+
+def number(value: Any) -> float | None:
+    """Return a number that is neither negative nor beyond all bounds, None for anything else."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+    return float(value) if fits else None
 
 
 def text(value: Any) -> str:
     """Return a text, "" for anything that isn't one: what agents and clients write may be of any shape."""
     return value if isinstance(value, str) else ""
+
+
+def with_report(run: Run, task: TaskState, report: Report, phase: Phase = "reported") -> Run:
+    """Return the state in which an attempt at a task has ended so."""
+    failures = task.failures + (report.outcome == "failed")
+    # How far a task came that is being stopped will be known when it is released.
+    doubt = task.doubt or (report.in_doubt and phase != "stopping")
+    return with_task(run, replace(task, phase=phase, report=report, failures=failures, doubt=doubt))
+
+
+def with_task(run: Run, task: TaskState) -> Run:
+    """Return the state with a task in it, and its two indexes of what is going on."""
+    path, before = task.path, run.tasks.get(task.path)
+    open, out = run.open, run.out
+    if task.phase in _UNSETTLED or is_waiting(task):
+        open = open.set(path, None) if path not in open else open
+    elif path in open:
+        open = open.delete(path)
+    if before is not None and before.request in out and before.request != task.request:
+        out = out.delete(before.request)
+    if task.phase in _OUT:
+        out = out.set(task.request, path) if task.request not in out else out
+    elif task.request in out:
+        out = out.delete(task.request)
+    return replace(run, tasks=run.tasks.set(path, task), open=open, out=out)

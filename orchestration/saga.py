@@ -1,4 +1,4 @@
-"""The decider of a saga: one step after the other; on a failure what was done is undone, in reverse order.
+"""The saga: steps one after the other; on a failure what was done is undone, in reverse order.
 
 A step's compensation is known, and recorded with the step's request, before the step starts. From the success of a
 pivot step on nothing is undone: what fails then waits for a human (`retry`, `done` or `give_up`).
@@ -6,30 +6,34 @@ pivot step on nothing is undone: what fails then waits for a human (`retry`, `do
 
 from __future__ import annotations
 
-from .pipeline import join
-from .plan import Saga, steps_of
-from .turn import At, Outcome, Turn, register_decider
-from .undoing import is_under, undo_steps
+from typing import ClassVar
 
-VERSION = 1
+from .plan import register_pattern
+from .steps import Stepping, advance_steps, steps_of
+from .turn import At, Outcome, Turn, register_decider
+from .undoing import is_under, undo_parts
+
+VERSION = 2
+
+
+@register_pattern
+class Saga(Stepping, frozen=True, tag_field="pattern", tag="saga"):
+    """Steps one after the other; when one fails, those before it are undone in reverse order.
+
+    From the success of a step marked `pivot` on nothing is undone any more: what fails then waits for a human.
+    """
+
+    compensates: ClassVar[bool] = True
 
 
 def advance(plan: Saga, at: At, turn: Turn) -> Outcome | None:
     """Bring the first open step forward, or after a failure the undoing, whose end is the saga's."""
-    outcomes = []
-    for n, step in enumerate(steps_of(plan)):
-        place = at.step(plan, n)
-        outcome = turn.advance(step, place)
-        if outcome is None:
-            return None
-        if outcome.kind == "failed":
-            if turn.stopping:
-                return outcome
-            if passed_pivot(plan, at, turn):
-                return None if _parked(outcome, place, turn) else outcome
-            return outcome if undo(plan, at, turn) else None
-        outcomes.append(outcome)
-    return join(outcomes)
+    outcome, place = advance_steps(plan, at, turn, hand_on=False)
+    if outcome is None or outcome.kind != "failed" or turn.stopping:
+        return outcome
+    if passed_pivot(plan, at, turn):
+        return None if _parked(outcome, place, turn) else outcome
+    return outcome if undo(plan, at, turn) else None
 
 
 def undo(plan: Saga, at: At, turn: Turn) -> bool:
@@ -43,13 +47,13 @@ def undo(plan: Saga, at: At, turn: Turn) -> bool:
                 turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="in_doubt")
             turn.ask(task.path, "in_doubt", "it was stopped half-way and can't be undone: did it happen?")
             return False
-    return undo_steps(plan, at, turn)
+    return undo_parts(plan, at, turn)
 
 
 def passed_pivot(plan: Saga, at: At, turn: Turn) -> bool:
     """Tell whether the point of no return has been passed: a pivot step has succeeded."""
     for n, step in enumerate(steps_of(plan)):
-        outcome = turn.outcomes.get(f"{at.path}.{n}") if step.pivot else None
+        outcome = turn.memo.outcome(f"{at.path}.{n}") if step.pivot else None
         if outcome is not None and outcome.kind == "succeeded":
             return True
     return False

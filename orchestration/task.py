@@ -12,13 +12,12 @@ from .run_state import Report, TaskState
 from .turn import NS, At, Outcome, Turn, register_decider
 from .values import Absent, resolve
 
-VERSION = 1
-#: How deep tasks may answer with plans, the first answer being 1.
-DEPTH_MAX = 3
+VERSION = 2
 #: Paths are parts of names of streams (`task.<run>.<path>`, 255 characters at most).
 PATH_LENGTH_MAX = 200
 ONCE = Retry(attempts_max=1)
 COMPENSATION_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0)
+_TIMERS = ("timeout", "deadline", "retry", "release", "human")
 
 
 def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
@@ -26,23 +25,22 @@ def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
     while True:
         task = turn.run.tasks.get(at.path)
         if task is None or task.phase == "ready":
-            if turn.stopping and not _is_undo(at.path):
-                return None
-            if not _request(plan, at, task, turn):
+            if not _may_start(plan, at, task, turn) or not _request(plan, at, task, turn):
                 return None
         elif task.phase == "expired":
             turn.cancel(task, task.reason)
         elif task.phase == "parked":
-            turn.ask(at.path, task.reason, task.report.error if task.report else None)
+            approval = plan.approval if task.reason == "approval" else None
+            turn.ask(at.path, task.reason, approval or (task.report.error if task.report else None))
             return None
         elif task.phase == "planned" and task.plan is not None:
-            turn.cancel_timers(at.path)
+            turn.cancel_timers(at.path, task.attempt, _TIMERS)
             if not _refused(at, turn):
                 outcome = turn.advance(task.plan, at.planned(task.plan))
                 if outcome is None or not _unproven(plan, task, outcome.kind, outcome.evidence, turn):
                     return outcome
         elif task.phase == "reported" and task.report is not None:
-            turn.cancel_timers(at.path, ("timeout", "release"))
+            turn.cancel_timers(at.path, task.attempt, ("timeout", "release"))
             if not _unproven(plan, task, task.report.outcome, task.report.evidence, turn):
                 return _judged(plan, task, task.report, at, turn)
         else:
@@ -57,13 +55,27 @@ def undo(plan: Task, at: At, turn: Turn) -> bool:
     return turn.undo(task.plan, at.planned(task.plan))
 
 
+def _may_start(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
+    """Tell whether the next attempt may be requested now; asks for the approval that it needs."""
+    if _is_undo(at.path):
+        return True  # whatever happens, what was done must be undone
+    if turn.stopping:
+        return False
+    if plan.approval and not (task and task.approved):
+        turn.decide("task.parked", at.path, what="parked/approval", agent=plan.agent, reason="approval")
+        turn.ask(at.path, "approval", plan.approval)
+        return False
+    return turn.may_start(at.path, at.depth)
+
+
 def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
     """Request the next attempt; False once it is out, True where the task was decided without one."""
     if len(at.path) > PATH_LENGTH_MAX:
         turn.decide("task.failed", at.path, agent=plan.agent, reason="plan", error="plans nest too deep in each other")
         return True
     compensates = _is_undo(at.path)
-    value = resolve(plan.input, lambda reference: turn.look_up(reference, at), lenient=compensates)
+    wanted = at.given if plan.input is None and at.given is not msgspec.UNSET else plan.input
+    value = wanted if wanted is at.given else resolve(wanted, lambda one: turn.look_up(one, at), lenient=compensates)
     if isinstance(value, Absent):
         kind = "nothing_to_do" if value.idle else "failed"
         detail = {"reason": value.problem} if value.idle else {"reason": "reference", "error": value.problem}
@@ -78,6 +90,7 @@ def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
         "timeout_s": plan.timeout_s,
         "effect": plan.effect,
         "undo": compensates,
+        "level": at.depth,
     }
     if plan.name:
         data["name"] = plan.name
@@ -88,7 +101,7 @@ def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
     turn.decide("task.requested", at.path, to=plan.agent, **data)
     if plan.timeout_s is not None:
         turn.set_timer("timeout", at.path, turn.fact.time + int(plan.timeout_s * NS), attempt)
-    if plan.deadline_s is not None and task is None:
+    if plan.deadline_s is not None and attempt == 1:
         turn.set_timer("deadline", at.path, turn.fact.time + int(plan.deadline_s * NS))
     return False
 
@@ -109,8 +122,8 @@ def _refused(at: At, turn: Turn) -> bool:
     problem = ""
     if _is_undo(at.path):
         problem = "a compensation can't answer with a plan"
-    elif at.depth >= DEPTH_MAX:
-        problem = f"tasks may answer with plans at most {DEPTH_MAX} deep"
+    elif at.depth >= turn.run.depth_max:
+        problem = f"tasks of this run may answer with plans at most {turn.run.depth_max} deep"
     if problem:
         turn.decide("task.failed", at.path, reason="plan", error=problem)
     return bool(problem)
@@ -119,14 +132,25 @@ def _refused(at: At, turn: Turn) -> bool:
 def _judged(plan: Task, task: TaskState, report: Report, at: At, turn: Turn) -> Outcome | None:
     """Tell what a report means: the outcome, or None where a human or another attempt follows."""
     if report.outcome == "needs_human":
-        turn.ask(task.path, report.reason, report.question)
-        return None
+        return _ask(plan, at, task, report, turn)
     if report.outcome == "failed" and _tries_again(plan, task, report, turn):
         return None
-    turn.cancel_timers(task.path)
+    turn.cancel_timers(task.path, task.attempt, _TIMERS)
     return Outcome(
         report.outcome, task.path, report.value, report.evidence, report.reason, report.error, report.message
     )
+
+
+def _ask(plan: Task, at: At, task: TaskState, report: Report, turn: Turn) -> Outcome | None:
+    """Ask a human, and go on without one where the question's time is over."""
+    if task.reason == "human_expired":
+        given = {} if report.default is msgspec.UNSET else {"default": report.default}
+        turn.decide("human.expired", task.path, what=f"human.expired/{task.attempt}", **given)
+        return advance(plan, at, turn)
+    turn.ask(task.path, report.reason, report.question)
+    if report.expires_s is not None and f"human/{task.path}/{task.attempt}" not in turn.run.timers:
+        turn.set_timer("human", task.path, turn.fact.time + int(report.expires_s * NS), task.attempt)
+    return None
 
 
 def _tries_again(plan: Task, task: TaskState, report: Report, turn: Turn) -> bool:

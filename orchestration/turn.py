@@ -1,15 +1,16 @@
 """One turn of deciding: what a pattern's decider sees of its run, and how it says what is to happen.
 
 A decider is two pure functions over a node of the plan. `advance` brings the node forward and tells its outcome, None
-while it is open: it asks for whatever isn't recorded yet, so that asking again changes nothing. `undo` brings the
-undoing of what the node has done forward, and tells whether that is over. A decision that is made is folded at once,
-so what is read afterwards includes it. Patterns' deciders are registered here.
+while it is open: it asks for whatever isn't recorded yet, so that asking again changes nothing. It is called when
+something in the node has changed, and calls `turn.advance` for its parts, which costs nothing where nothing has.
+`undo` brings the undoing of what the node has done forward, and tells whether that is over. A decision that is made is
+folded at once, so what is read afterwards includes it. Patterns' deciders are registered here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -17,10 +18,12 @@ from ..eventstore.event import NewEvent, new_event
 from ..eventstore.ids import derived_id
 from .errors import PatternUnknown
 from .evolve import evolve
-from .plan import PatternFields, Task, pattern_of, steps_of
-from .run_state import Fact, Run, TaskState
+from .memo import Memo
+from .plan import PatternFields, Task, pattern_of
+from .run_state import Fact, Run, TaskState, Timer, tree_order
 from .values import INPUT, Absent, Reference
 
+T = TypeVar("T")
 NS = 1_000_000_000
 #: How long the bus may take to say that a withdrawn task's holder has let go (or was killed), before it is believed.
 RELEASE_S = 60.0
@@ -39,20 +42,32 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class At(msgspec.Struct, frozen=True):
-    """A place in the tree of a run: its path, the pattern it is a step of, how many tasks above it are plans."""
+    """A place in the tree of a run: its path, the pattern it is a part of, how many tasks above it are plans.
+
+    `given` is what a task here gets that has no input of its own, `bound` the values of names that the pattern binds.
+    """
 
     path: str
     parent: At | None = None
     within: PatternFields | None = None
     depth: int = 0
+    given: Any = msgspec.UNSET
+    bound: Mapping[str, Any] | None = None
 
-    def step(self, pattern: PatternFields, n: int) -> At:
-        """Return the place of a pattern's n-th step."""
-        return At(f"{self.path}.{n}", self, pattern, self.depth)
+    def part(
+        self,
+        within: PatternFields,
+        number: str | int,
+        given: Any = msgspec.UNSET,
+        bound: Mapping[str, Any] | None = None,
+    ) -> At:
+        """Return the place of a part of the pattern here; what is `given` here is given to it, if nothing else is."""
+        given = self.given if given is msgspec.UNSET else given
+        return At(f"{self.path}.{number}", self, within, self.depth, given, bound)
 
     def undo(self) -> At:
         """Return the place of the task that compensates this step."""
-        return At(f"{self.path}.undo", self.parent, self.within, self.depth)
+        return At(f"{self.path}.undo", self.parent, self.within, self.depth, self.given, self.bound)
 
     def planned(self, plan: PatternFields) -> At:
         """Return the place of the plan that the task here answered with; its steps follow the task's own path."""
@@ -98,73 +113,181 @@ def decider_of(plan: PatternFields) -> Decider:
         raise PatternUnknown(pattern_of(plan), known) from None
 
 
-class Turn:
-    """The decisions for one input. `stopping` means: nothing new is started, only what is open is brought to an end."""
+class _Frame(NamedTuple):
+    """A decider at work: the node that it brings forward, and what of it has changed since the last time."""
 
-    def __init__(self, run: Run, fact: Fact) -> None:
+    key: tuple[str, int]
+    by: dict[str, int]
+    changed: set[str] | None
+
+
+#: The version of what is decided for no pattern: it changes as those of patterns do.
+RUN_VERSION = 1
+
+
+class Turn:
+    """The decisions for one input; `memo` is what is known of the plan's nodes from the turns before."""
+
+    def __init__(self, run: Run, fact: Fact, memo: Memo) -> None:
         self.run = run
         self.fact = fact
-        self.stopping = run.stop is not None
+        self.memo = memo
         self.withdrawn: list[bytes] = []
-        self.questions: list[Question] = []
-        self.outcomes: dict[str, Outcome] = {}
-        self._versions: dict[str, int] = {}
+        self.timers: list[Timer] = []
+        self._frames = [_Frame(("", 0), {"run": RUN_VERSION}, None)]
         self._made: list[tuple[str, dict[str, Any], str, bytes]] = []
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing new is started, and what is open is only brought to an end."""
+        return self.run.stop is not None
+
     def advance(self, plan: PatternFields, at: At) -> Outcome | None:
-        """Bring a node forward by its pattern's decider; its outcome, None while it is open."""
-        decider = decider_of(plan)
-        self._versions[decider.pattern] = decider.version
-        outcome = decider.advance(plan, at, self)
-        if outcome is not None:
-            self.outcomes[at.path] = outcome
-        return outcome
+        """Bring a node forward, if anything in it has changed; return its outcome, None while it is open."""
+        node = self.memo.node(at.path, at.depth)
+        if not node.dirty:
+            return node.outcome
+        decider, key = decider_of(plan), (at.path, at.depth)
+        self._frames.append(_Frame(key, {decider.pattern: decider.version}, node.changed))
+        node.changed = set()
+        self.memo.questions.pop(key, None)
+        node.outcome = decider.advance(plan, at, self)
+        # What the decider itself has changed elsewhere below it is to be looked at in the next turn.
+        node.dirty = bool(node.changed)
+        self._frames.pop()
+        return node.outcome
 
     def undo(self, plan: PatternFields, at: At) -> bool:
         """Bring the undoing of a node forward; True once all that can be undone is."""
         decider = decider_of(plan)
-        self._versions[decider.pattern] = decider.version
-        return decider.undo(plan, at, self)
+        self._frames.append(self._frames[-1]._replace(by={decider.pattern: decider.version}))
+        over = decider.undo(plan, at, self)
+        self._frames.pop()
+        return over
+
+    def outcome(self, at: At) -> Outcome | None:
+        """Return the outcome of a node that has been brought forward before, None while it is open."""
+        return self.memo.outcome(at.path)
+
+    @property
+    def changed(self) -> set[str] | None:
+        """The paths, below the node's own, of what has changed since its decider was last called; None for all."""
+        return self._frames[-1].changed
+
+    def notes(self, at: At, make: Callable[[], T]) -> T:
+        """Return what the node's decider keeps from turn to turn: a cache that follows from the run's state alone."""
+        node = self.memo.node(at.path, at.depth)
+        if node.notes is None:
+            node.notes = make()
+        notes: T = node.notes
+        return notes
 
     def decide(self, type: str, path: str = "", *, to: str = "", what: str = "", **data: Any) -> bytes:
         """Record a decision; its id is derived from the run, the path, what it is, and the input it answers."""
         id = derived_id(self.run.id, path, what or type, self.fact.position)
         if path:
             data = {"path": path, **data}
-        self._made.append((type, data, to, id))
+        frame = self._frames[-1]
+        self._made.append((type, {**data, "decider": frame.by}, to, id))
         self.run = evolve(self.run, Fact(type, data, path, id, decided=True))
+        if path and path != frame.key[0]:
+            self.memo.touch(path)
         return id
 
     def set_timer(self, kind: str, path: str, due: int, attempt: int = 0) -> None:
         """Set the timer of a kind for an attempt, due at wall-clock nanoseconds."""
         timer = f"{kind}/{path}/{attempt}" if path else kind
         self.decide("timer.set", path, what=f"timer.set/{kind}", timer=timer, kind=kind, due=due, attempt=attempt)
+        self.timers.append(self.run.timers[timer])
 
-    def cancel_timers(self, path: str | None = None, kinds: tuple[str, ...] = ()) -> None:
-        """Cancel the open timers of a task (of the whole run where path is None), of these kinds or of all."""
+    def cancel_timers(self, path: str, attempt: int, kinds: Sequence[str]) -> None:
+        """Cancel the timers of these kinds that are set for a task or node; those of attempts are for this one."""
+        timers = self.run.timers
+        if not timers:
+            return
+        for kind in kinds:
+            for number in {0, attempt}:
+                if (timer := timers.get(f"{kind}/{path}/{number}")) is not None:
+                    self.cancel_timer(timer)
+
+    def cancel_all_timers(self) -> None:
+        """Cancel every timer of the run."""
         for timer in [*self.run.timers.values()]:
-            if (path is None or timer.path == path) and (not kinds or timer.kind in kinds):
-                self.decide("timer.cancelled", timer.path, what=f"timer.cancelled/{timer.name}", timer=timer.name)
+            self.cancel_timer(timer)
+
+    def cancel_timer(self, timer: Timer) -> None:
+        """Cancel a timer that is set."""
+        self.decide("timer.cancelled", timer.path, what=f"timer.cancelled/{timer.name}", timer=timer.name)
+
+    def rang(self, at: At, kind: str, after_s: float, attempt: int = 0) -> bool:
+        """Tell whether a timer of the node has fired; it is set, seconds from now, when this is first asked."""
+        name = f"{kind}/{at.path}/{attempt}"
+        if name in self.run.ringing:
+            return True
+        if name not in self.run.timers:
+            self.set_timer(kind, at.path, self.fact.time + int(after_s * NS), attempt)
+        return False
 
     def cancel(self, task: TaskState, reason: str) -> None:
         """End an attempt; a request that is out is withdrawn, and nothing follows before its holder has let go."""
         out = task.phase in ("requested", "expired")
         self.decide("task.cancelled", task.path, reason=reason, attempt=task.attempt)
-        self.cancel_timers(task.path, ("timeout", "retry"))
+        self.cancel_timers(task.path, task.attempt, ("timeout", "retry", "human"))
         if out:
             self.withdrawn.append(task.request)
             self.set_timer("release", task.path, self.fact.time + int(RELEASE_S * NS), task.attempt)
 
+    def may_start(self, path: str, level: int) -> bool:
+        """Tell whether another task may be requested now: its level is not full, and the budget allows it."""
+        run = self.run
+        if run.paused:
+            return False
+        if run.levels:
+            row = min(level, len(run.levels) - 1)
+            if free_slots(run, row) < 1:
+                self.memo.held.setdefault(row, set()).add(path)
+                return False
+        return not self._over_budget("tasks", run.budget.tasks, run.spent.tasks + 1)
+
+    def check_budget(self) -> None:
+        """Stop the run if what its model calls have used is more than it may spend."""
+        budget, spent = self.run.budget, self.run.spent
+        if not self._over_budget("tokens", budget.tokens, spent.tokens):
+            self._over_budget("usd", budget.usd, spent.usd)
+
+    def _over_budget(self, what: str, limit: float | None, spent: float) -> bool:
+        if limit is None or spent <= limit:
+            return False
+        if not self.stopping:
+            self.decide("run.stopping", reason="budget", budget=what, limit=limit)
+        return True
+
     def ask(self, path: str, reason: str, question: Any = None) -> None:
-        """Say that a human's word is needed for a task."""
-        self.questions.append(Question(path, reason, question))
+        """Say that a human's word is needed for a task, until the node is looked at again."""
+        self.memo.questions.setdefault(self._frames[-1].key, []).append(Question(path, reason, question))
+
+    @property
+    def questions(self) -> list[Question]:
+        """All that humans are asked, in the order of the tree."""
+        asked = {one.path: one for questions in self.memo.questions.values() for one in questions}
+        return sorted(asked.values(), key=lambda one: tree_order(one.path))
 
     def look_up(self, reference: Reference, at: At) -> Any:
         """Return the value that a reference at a place means, or Absent."""
         if reference.name == INPUT:
             return self.run.input
-        path = reference.path or _path_of(reference.name, at)
-        outcome = self.outcomes.get(path or "")
+        path = reference.path
+        if not path:
+            here: At | None = at
+            # The innermost pattern comes first; an undo sees its own step too.
+            while here is not None and not path:
+                if here.bound is not None and reference.name in here.bound:
+                    return here.bound[reference.name]
+                if here.within is not None and here.parent is not None:
+                    number = self.memo.number_of(reference.name, here.within)
+                    path = f"{here.parent.path}.{number}" if number else ""
+                here = here.parent
+        outcome = self.memo.outcome(path)
         if outcome is None:
             return Absent(f"{reference.name or reference.path} has no value")
         if outcome.kind == "nothing_to_do":
@@ -177,7 +300,7 @@ class Turn:
         return [
             new_event(
                 type,
-                {**data, "decider": self._versions},
+                data,
                 stream=f"run.{run.id}",
                 id=id,
                 to=to,
@@ -190,13 +313,8 @@ class Turn:
         ]
 
 
-def _path_of(name: str, at: At) -> str | None:
-    """Find the step with a name among those before a place, innermost pattern first; an undo sees its own step too."""
-    here: At | None = at
-    while here is not None and here.parent is not None:
-        if here.within is not None:
-            for n, step in enumerate(steps_of(here.within)):
-                if step.name == name:
-                    return f"{here.parent.path}.{n}"
-        here = here.parent
-    return None
+def free_slots(run: Run, row: int) -> int:
+    """Return how many tasks more may be out at a level (all below the last bound count to that)."""
+    last = len(run.levels) - 1
+    tasks = (run.tasks[path] for path in run.out.values())
+    return run.levels[row] - sum(min(task.level, last) == row and not task.undo for task in tasks)

@@ -6,17 +6,39 @@ far it came (`doubt`); it is undone once a compensation of it, or of a step arou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from .plan import PatternFields, Task, steps_of
+from .plan import PatternFields, Task
 from .run_state import Run, TaskState
 from .turn import At, Turn
 
 
-def undo_steps(plan: PatternFields, at: At, turn: Turn) -> bool:
-    """Undo the steps of a pattern, last first; True once that is over."""
-    numbered = reversed([*enumerate(steps_of(plan))])
-    return all(undo_step(step, at.step(plan, n), turn) for n, step in numbered)
+def undo_parts(plan: PatternFields, at: At, turn: Turn) -> bool:
+    """Undo the parts of a pattern that are run once, last first; True once that is over."""
+    places = [(part.plan, at.part(plan, part.number)) for part in plan.parts() if part.number]
+    return undo_in_reverse(places, at, turn)
+
+
+def undo_in_reverse(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn) -> bool:
+    """Undo plans at places of a node, last first; True once that is over."""
+    node = turn.memo.node(at.path, at.depth)
+    while node.undone < len(places):
+        if not undo_step(*places[-1 - node.undone], turn):
+            return False
+        node.undone += 1
+    return True
+
+
+def take_back(plan: PatternFields, at: At, turn: Turn, reason: str) -> bool:
+    """Cancel what is open of a part that is not needed any more, then undo what it has done; True once that is over."""
+    for path in [path for path in turn.run.open if is_under(path, at.path)]:
+        task = turn.run.tasks[path]
+        if not task.undo and task.phase != "stopping" and task.reason != "in_doubt":
+            turn.cancel(task, reason)
+    if any(is_under(path, at.path) and not turn.run.tasks[path].undo for path in turn.run.open):
+        return False
+    return undo_step(plan, at, turn)
 
 
 def undo_step(step: PatternFields, at: At, turn: Turn) -> bool:
@@ -43,6 +65,9 @@ def undo_step(step: PatternFields, at: At, turn: Turn) -> bool:
 
 def has_done(run: Run, path: str) -> bool:
     """Tell whether a task at or below a path has done something that isn't undone."""
+    task = run.tasks.get(path)
+    if task is not None and task.plan is None:
+        return _did(task) and not _is_undone(run, path)
     return any(
         is_under(task.path, path) and _did(task) and not _is_undone(run, task.path) for task in run.tasks.values()
     )
@@ -80,4 +105,8 @@ def _did(task: TaskState) -> bool:
 
 
 def _is_undone(run: Run, path: str) -> bool:
-    return any(is_under(path, root) for root in run.undone)
+    while path:
+        if path in run.undone:
+            return True
+        path = path.rpartition(".")[0]
+    return False

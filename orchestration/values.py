@@ -1,8 +1,8 @@
 """References to values of earlier steps inside a task's input, and their resolution.
 
 `{"$from": "fix", "key": "commit"}` stands for the field `commit` of the value of the step named `fix`; `$from` may
-also be a path (`0.1`) or `input`, the run's own input; `key` may be a list for nested fields, and is left out for
-the whole value; `default` stands in where there is none. Pure.
+also be a path (`0.1`), `input`, the run's own input, or what the pattern around binds (`item`); `key` may be a list for
+nested fields, and is left out for the whole value; `default` stands in where there is none. Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import msgspec
 
 #: The name under which the run's own input is referred to.
 INPUT = "input"
+#: Names that patterns bind for the plans inside them: no step can have them.
+BOUND = frozenset({"item", "index", "items", "round", "feedback"})
 _PATH = re.compile(r"\d+(?:\.(?:\d+|undo))*")
 _KEYS = frozenset({"$from", "key", "default"})
 

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from .eventstore.errors import VersionConflict as VersionConflict
     from .eventstore.event import Event as Event
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
-    from .orchestration.plan import Pipeline as Pipeline
+    from .orchestration.pipeline import Pipeline as Pipeline
     from .orchestration.plan import Retry as Retry
-    from .orchestration.plan import Saga as Saga
+    from .orchestration.saga import Saga as Saga
     from .orchestration.plan import Task as Task
     from .orchestration.result import RunResult as RunResult
     from .orchestration.result import TaskResult as TaskResult
@@ -57,11 +57,11 @@ _PLACES = {
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
     "NewEvent": "eventstore.event:new_event",
-    "Pipeline": "orchestration.plan",
+    "Pipeline": "orchestration.pipeline",
     "PublisherAgent": "agents.publisher",
     "Retry": "orchestration.plan",
     "RunResult": "orchestration.result",
-    "Saga": "orchestration.plan",
+    "Saga": "orchestration.saga",
     "Settings": "settings",
     "SyncConnection": "connection",
     "Task": "orchestration.plan",

@@ -14,8 +14,10 @@ import pytest
 
 from twelvefold.orchestration.decider import decide
 from twelvefold.orchestration.evolve import INPUT_TYPES
-from twelvefold.orchestration.plan import Pipeline, Plan, Retry, Saga, Task
+from twelvefold.orchestration.pipeline import Pipeline
+from twelvefold.orchestration.plan import Plan, Retry, Task
 from twelvefold.orchestration.run_state import Run, fact_of
+from twelvefold.orchestration.saga import Saga
 from twelvefold.orchestration.submit import cancel, follow, submit, wait
 
 pytestmark = pytest.mark.e2e

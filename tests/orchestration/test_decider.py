@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from twelvefold.orchestration.plan import Pipeline, Retry, Task
+from twelvefold.orchestration.pipeline import Pipeline
+from twelvefold.orchestration.plan import Retry, Task
 
 OK = {"value": {"n": 1}, "evidence": [{"kind": "value", "ref": "x"}]}
 
@@ -21,8 +22,9 @@ def test_a_run_starts_with_its_first_task(story: Any) -> None:
     assert {key: data[key] for key in ("agent", "input", "requires", "attempt", "undo")} == {
         "agent": "echo", "input": {"a": 1}, "requires": ["commit"], "attempt": 1, "undo": False,
     }  # fmt: skip
-    assert data["decider"] == {"task": 1}
-    assert told.decided("run.started")["versions"]["deciders"]["saga"] == 1
+    assert data["decider"] == {"task": 2}
+    assert told.decided("run.started")["decider"] == {"run": 1}
+    assert told.decided("run.started")["versions"]["deciders"]["saga"] == 2
 
 
 def test_a_success_is_the_runs_success(story: Any) -> None:
@@ -192,7 +194,7 @@ def test_the_runs_own_deadline(story: Any) -> None:
 def test_a_run_in_time_cancels_its_deadline(story: Any) -> None:
     """A run that ends leaves no timer behind."""
     told = story(Task("a"), timeout_s=30).when("task.succeeded", "0", **OK).then("timer.cancelled", "run.succeeded")
-    assert told.run.timers == {}
+    assert not told.run.timers
 
 
 def test_an_invalid_plan_fails_with_words(world: Any) -> None:

@@ -12,8 +12,10 @@ from twelvefold.eventstore.log import Append
 from twelvefold.orchestration.decider import decide
 from twelvefold.orchestration.evolve import INPUT_TYPES
 from twelvefold.orchestration.orchestrator import Orchestrator
-from twelvefold.orchestration.plan import PatternFields, Pipeline, Retry, Saga, Task
+from twelvefold.orchestration.pipeline import Pipeline
+from twelvefold.orchestration.plan import PatternFields, Retry, Task
 from twelvefold.orchestration.run_state import Run, fact_of
+from twelvefold.orchestration.saga import Saga
 
 TWICE = Retry(attempts_max=2, backoff_s=1)
 

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twelvefold.orchestration.errors import PlanInvalid
+from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import (
     PatternFields,
-    Pipeline,
     Retry,
-    Saga,
     Task,
     parse_plan,
     plan_data,
     plan_from,
-    steps_of,
 )
+from twelvefold.orchestration.saga import Saga
+from twelvefold.orchestration.steps import steps_of
 
 JOB = Saga(
     [

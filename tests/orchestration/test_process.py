@@ -15,7 +15,9 @@ from twelvefold.bus.client import BusClient
 from twelvefold.eventstore.errors import TwelvefoldError
 from twelvefold.eventstore.event import new_event
 from twelvefold.orchestration.errors import PlanInvalid, RunNotFound, RunWaitTimedOut
-from twelvefold.orchestration.plan import Pipeline, Retry, Saga, Task
+from twelvefold.orchestration.pipeline import Pipeline
+from twelvefold.orchestration.plan import Retry, Task
+from twelvefold.orchestration.saga import Saga
 from twelvefold.orchestration.submit import answer, cancel, follow, new_run_id, result, submit, wait
 
 ORCHESTRATOR = """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twelvefold.orchestration.plan import Saga, Task
+from twelvefold.orchestration.plan import Task
 from twelvefold.orchestration.result import Cost, RunView, result_of
+from twelvefold.orchestration.saga import Saga
 
 RUN = "0190a0b0c0d0e0f00000000000000001"
 PLAN = Saga([Task("a", name="a", undo=Task("c")), Task("b")])

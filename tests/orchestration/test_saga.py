@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twelvefold.orchestration.plan import Pipeline, Retry, Saga, Task
+from twelvefold.orchestration.pipeline import Pipeline
+from twelvefold.orchestration.plan import Retry, Task
+from twelvefold.orchestration.saga import Saga
 
 ONE_TRY = Retry(attempts_max=1)
 STEPS = [

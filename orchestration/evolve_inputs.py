@@ -1,0 +1,245 @@
+"""What each input of a run does to its state: what clients, agents, the bus and the clock have said. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+from msgspec.structs import replace
+
+from .errors import PlanInvalid
+from .plan import PatternFields, plan_from
+from .run_state import (
+    Budget,
+    Fact,
+    Phase,
+    Report,
+    Run,
+    Stop,
+    TaskState,
+    Timer,
+    is_waiting,
+    number,
+    report_of,
+    text,
+    with_report,
+    with_task,
+)
+
+#: The names of the levels, from the run's own task down.
+LEVELS = ("primary", "secondary", "tertiary")
+
+
+def _requested(run: Run, fact: Fact) -> Run:
+    if run.status != "unknown":
+        return run
+    data = fact.data
+    try:
+        plan, problem = _read_plan(msgspec.json.encode(data.get("plan")))
+    except RecursionError:
+        plan, problem = None, "the plan nests too deep to be read"
+    depth_max = number(data.get("depth_max"))
+    return replace(
+        run,
+        status="requested",
+        first=fact.position,
+        requested_ns=fact.time,
+        last_ns=fact.time,
+        trace=fact.trace,
+        plan=plan,
+        plan_problem=problem,
+        caller=data.get("caller"),
+        input=data.get("input"),
+        labels=data.get("labels"),
+        budget=_budget(data.get("budget")),
+        timeout_s=number(data.get("timeout_s")),
+        levels=_levels(data.get("levels")),
+        depth_max=run.depth_max if depth_max is None else int(depth_max),
+    )
+
+
+def _budget(given: object) -> Budget:
+    try:
+        return msgspec.convert(given or {}, Budget)
+    except msgspec.ValidationError:
+        return Budget()
+
+
+def _levels(given: object) -> tuple[int, ...]:
+    if not isinstance(given, dict):
+        return ()
+    bounds = [number(given.get(name)) for name in LEVELS]
+    return tuple(max(1, int(bound)) for bound in bounds if bound is not None) if None not in bounds else ()
+
+
+@lru_cache(maxsize=64)
+def _read_plan(text: bytes) -> tuple[PatternFields | None, str]:
+    """Read and check a plan, or say what is wrong with it; many runs have the same one, so the last are kept."""
+    try:
+        return plan_from(msgspec.json.decode(text)), ""
+    except PlanInvalid as error:
+        return None, error.message()
+
+
+def _cancel_requested(run: Run, fact: Fact) -> Run:
+    if run.stop is not None or run.status in ("unknown", "ended"):
+        return run
+    return replace(run, stop=Stop("cancelled", text(fact.data.get("reason"))))
+
+
+def _pause_requested(run: Run, fact: Fact) -> Run:
+    return run if run.status in ("unknown", "ended") else replace(run, pause_asked=True)
+
+
+def _resume_requested(run: Run, fact: Fact) -> Run:
+    return run if run.status in ("unknown", "ended") else replace(run, pause_asked=False)
+
+
+def _spent(run: Run, fact: Fact) -> Run:
+    """Count what a model call used."""
+    usage = fact.data.get("usage")
+    if fact.data.get("kind") != "model" or not isinstance(usage, dict):
+        return run
+    tokens = (number(usage.get("tokens_in")) or 0) + (number(usage.get("tokens_out")) or 0)
+    usd = number(usage.get("usd")) or 0.0
+    spent = replace(run.spent, tokens=run.spent.tokens + int(tokens), usd=run.spent.usd + usd)
+    return replace(run, spent=spent)
+
+
+def _reported(run: Run, fact: Fact) -> Run:
+    """Take a holder's outcome, if it answers the attempt that is open.
+
+    One that is being stopped counts too: it was settled before the withdrawal was committed.
+    """
+    task = _open_task(run, fact)
+    return run if task is None else with_report(run, task, report_of(fact))
+
+
+def _planned(run: Run, fact: Fact) -> Run:
+    task = _open_task(run, fact)
+    if task is None:
+        return run
+    try:
+        plan = plan_from(fact.data.get("plan"))
+    except PlanInvalid as problem:
+        return with_report(run, task, Report("failed", reason="plan", error=problem.message()))
+    return with_task(run, replace(task, phase="planned", plan=plan))
+
+
+def _delivery_parked(run: Run, fact: Fact) -> Run:
+    """The bus gave up handing a task out, as each of its holders died or failed to settle it."""
+    task = _task_of_delivery(run, fact)
+    if task is None:
+        return run
+    return with_report(run, task, Report("failed", reason="parked", error=fact.data.get("error"), in_doubt=True))
+
+
+def _delivery_withdrawn(run: Run, fact: Fact) -> Run:
+    """Nobody works on a withdrawn request any more."""
+    task = _task_of_delivery(run, fact)
+    if task is None or task.phase != "stopping":
+        return run
+    doubt = task.doubt or fact.data.get("delivered") is not False
+    return with_task(run, replace(task, phase="reported", doubt=doubt))
+
+
+def _timer_fired(run: Run, fact: Fact) -> Run:
+    timer = run.timers.get(text(fact.data.get("timer")))
+    if timer is None:
+        return run
+    run = replace(run, timers=run.timers.delete(timer.name))
+    if timer.kind in _STOPS:
+        return run if run.stop else replace(run, stop=_STOPS[timer.kind])
+    task = run.tasks.get(timer.path)
+    if timer.kind not in _OF_TASKS:
+        return replace(run, ringing=run.ringing.set(timer.name, None))
+    if task is None:
+        return run
+    if timer.kind == "retry":
+        return with_task(run, replace(task, phase="ready")) if task.phase == "backoff" else run
+    if timer.kind == "release":
+        return with_task(run, replace(task, phase="reported", doubt=True)) if task.phase == "stopping" else run
+    if timer.kind == "human":
+        return _unanswered(run, task, timer)
+    overdue = task.overdue or timer.kind == "deadline"
+    if task.phase == "requested" and (overdue or timer.attempt == task.attempt):
+        return with_task(run, replace(task, phase="expired", reason=timer.kind, overdue=overdue))
+    # Past its deadline a task that waits for its next try keeps the failure that it has.
+    phase: Phase = "reported" if overdue and task.phase in ("backoff", "ready") else task.phase
+    return with_task(run, replace(task, phase=phase, overdue=overdue))
+
+
+_STOPS = {"run": Stop("timeout"), "budget": Stop("budget", "wall_s")}
+_OF_TASKS = frozenset({"timeout", "deadline", "retry", "release", "human"})
+
+
+def _unanswered(run: Run, task: TaskState, timer: Timer) -> Run:
+    """Nobody has answered in time."""
+    if not is_waiting(task) or timer.attempt != task.attempt:
+        return run
+    run = with_task(run, replace(task, reason="human_expired"))
+    return replace(run, status="open", resting_on=()) if run.status == "resting" else run
+
+
+def _answered(run: Run, fact: Fact) -> Run:
+    """A human's word: an answer to an agent's question, or what to do with parked work.
+
+    `retry`, `done`, `give_up` for what is stuck; `approve` and `reject` let a task go on or not, and stand for `retry`
+    and `give_up` where something is stuck.
+    """
+    waiting = [path for path in run.open if is_waiting(run.tasks[path]) and fact.path in ("", path)]
+    if len(waiting) != 1:
+        return run
+    task = run.tasks[waiting[0]]
+    answer = fact.data.get("answer")
+    approval = task.reason == "approval"
+    if task.phase != "parked":
+        task = replace(task, phase="ready", failures=0, answers=(*task.answers, answer))
+    elif answer == "retry" or answer == "approve":
+        task = replace(task, phase="ready", failures=0, approved=task.approved or approval)
+    elif answer == "done":
+        report = Report("succeeded", value=fact.data.get("value"), message="done by a human")
+        task = replace(task, phase="reported", report=report, final=True)
+    elif answer == "give_up" or answer == "reject":
+        rejected = Report("failed", reason="rejected", error=fact.data.get("note")) if approval else None
+        report = rejected or replace(task.report or Report("failed"), outcome="failed", in_doubt=False)
+        task = replace(task, phase="reported", report=report, final=True, doubt=False)
+    else:
+        return run
+    return replace(with_task(run, task), status="open", resting_on=())
+
+
+def _open_task(run: Run, fact: Fact) -> TaskState | None:
+    """Return the task whose open attempt a holder's event answers."""
+    task = run.tasks.get(fact.path)
+    if task is None or task.phase not in ("requested", "stopping") or (fact.cause and fact.cause != task.request):
+        return None
+    return task
+
+
+def _task_of_delivery(run: Run, fact: Fact) -> TaskState | None:
+    """Return the task whose open attempt the bus speaks of: queues hand out requests, groups may follow them too."""
+    if fact.data.get("queue") is False:
+        return None
+    path = run.out.get(fact.cause)
+    task = run.tasks[path] if path is not None else None
+    return task if task is not None and task.phase in ("requested", "stopping") else None
+
+
+INPUTS: dict[str, Callable[[Run, Fact], Run]] = {
+    "run.requested": _requested,
+    "run.cancel_requested": _cancel_requested,
+    "run.pause_requested": _pause_requested,
+    "run.resume_requested": _resume_requested,
+    "effect.completed": _spent,
+    "human.answered": _answered,
+    "timer.fired": _timer_fired,
+    "delivery.parked": _delivery_parked,
+    "delivery.withdrawn": _delivery_withdrawn,
+    "task.planned": _planned,
+    "task.succeeded": _reported,
+    "task.nothing_to_do": _reported,
+    "task.failed": _reported,
+    "task.needs_human": _reported,
+}

@@ -1,0 +1,105 @@
+"""What is worked out about the nodes of a run's plan, so that an input costs what it changes, not the plan's size.
+
+A cache and nothing else: everything in it follows from the run's state, an empty one gives the same decisions, and it
+is thrown away whenever in doubt. Owns which nodes must be looked at again: those above and at a task that has changed.
+Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .run_state import tree_order
+
+if TYPE_CHECKING:
+    from .plan import PatternFields
+    from .turn import Outcome, Question
+
+
+class Node:
+    """One node: its outcome, None while it is open, and what its pattern's decider keeps for the next time.
+
+    `changed` has the paths, below its own, of the nodes that have changed since it was looked at; None for all.
+    `undone` counts the parts whose undoing is over.
+    """
+
+    __slots__ = ("changed", "dirty", "notes", "outcome", "undone")
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.notes: Any = None
+        self.changed: set[str] | None = None
+        self.dirty = True
+        self.undone = 0
+
+
+class Memo:
+    """The nodes of one run, by path and by how many tasks above them are plans (a task and its plan share a path)."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[tuple[str, int], Node] = {}
+        self._depth = 0
+        self._numbers: dict[int, tuple[PatternFields, dict[str, str]]] = {}
+        #: What humans are asked, by the node that asks.
+        self.questions: dict[tuple[str, int], list[Question]] = {}
+        #: Tasks that wait until fewer of their level are out, by level.
+        self.held: dict[int, set[str]] = {}
+        #: Whether everything that is open has been taken back, once a run is being stopped.
+        self.swept = False
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.__init__()  # type: ignore[misc]
+
+    def node(self, path: str, depth: int) -> Node:
+        """Return a node, new if it wasn't known."""
+        key = (path, depth)
+        node = self._nodes.get(key)
+        if node is None:
+            node = self._nodes[key] = Node()
+            self._depth = max(self._depth, depth)
+        return node
+
+    def outcome(self, path: str) -> Outcome | None:
+        """Return the outcome of the node at a path, None while it is open or unknown."""
+        for depth in range(self._depth + 1):
+            node = self._nodes.get((path, depth))
+            if node is not None:
+                return node.outcome
+        return None
+
+    def number_of(self, name: str, within: PatternFields) -> str | None:
+        """Return the number of the part of a pattern that has a name, None where there is none."""
+        known = self._numbers.get(id(within))
+        if known is None:
+            numbers = {part.plan.name: part.number for part in within.parts() if part.plan.name and part.number}
+            # The pattern is kept as well, so that its id stays its own.
+            known = self._numbers[id(within)] = (within, numbers)
+        return known[1].get(name)
+
+    def touch(self, path: str) -> None:
+        """Note that the task at a path has changed: it and all nodes above it are to be looked at again."""
+        nodes, depths = self._nodes, range(self._depth + 1)
+        here, below = path, path
+        while True:
+            found = False
+            for depth in depths:
+                node = nodes.get((here, depth))
+                if node is not None:
+                    found = node.dirty = True
+                    if node.changed is not None and below != here:
+                        node.changed.add(below[len(here) + 1 :])
+            if found:
+                below = here
+            here, dot, _ = here.rpartition(".")
+            if not dot:
+                return
+
+    def let_go(self, level: int, free: int) -> None:
+        """Look again at so many of the tasks that are held at a level, the first ones of the tree."""
+        held = self.held.get(level)
+        if not held:
+            return
+        for path in sorted(held, key=tree_order)[:free]:
+            held.discard(path)
+            self.touch(path)
