@@ -86,13 +86,13 @@ class Holding:
         """Take in deliveries; one whose event cannot be lifted fails, as it does where a handler fails."""
         held, binds = self._held, self.binds
         left = set()
-        unfit: list[tuple[Delivery, UpcastFailed]] = []
+        unfit: list[tuple[Delivery, str]] = []
         for delivery in message.deliveries:
             key = delivery.key
             try:
                 (event,) = self._machine.lifted([delivery.event])
             except UpcastFailed as error:
-                unfit.append((delivery, error))
+                unfit.append((delivery, error.message()))
             else:
                 if event is not delivery.event:
                     delivery = msgspec.structs.replace(delivery, event=event)
@@ -100,8 +100,8 @@ class Holding:
             held[key, delivery.event.position] = delivery
             if key not in binds:
                 left.add(key)
-        for delivery, error in unfit:
-            self.fail(delivery, error.message(), None)
+        for delivery, fault in unfit:
+            self.fail(delivery, fault.message(), None)
         for key in left:
             # They were on their way when we left.
             self.leave(key)

@@ -6,6 +6,7 @@ of one stream of work are the same few again and again.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -94,10 +95,20 @@ def payload_fault(payload: str, index: int) -> TwelvefoldError | None:
     except RecursionError:
         return InvalidEvent(index, "payload", f"is nested deeper than {PAYLOAD_DEPTH_MAX} levels")
     except msgspec.DecodeError as error:
-        return InvalidEvent(index, "payload", f"is not JSON: {error}")
+        reason = "escapes half of a surrogate pair" if _is_json_to_python(payload) else str(error)
+        return InvalidEvent(index, "payload", f"is not JSON that any parser reads: {reason}")
     if is_too_deep(payload):
         return InvalidEvent(index, "payload", f"is nested deeper than {PAYLOAD_DEPTH_MAX} levels")
     return None
+
+
+def _is_json_to_python(payload: str) -> bool:
+    """Tell whether the standard library reads what msgspec doesn't: it lets escaped halves of characters pass."""
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def is_too_deep(payload: str) -> bool:

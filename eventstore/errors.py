@@ -38,7 +38,11 @@ from typing import Any, ClassVar
 
 
 class TwelvefoldError(Exception):
-    """Root of all errors raised on purpose by Twelvefold."""
+    """Root of all errors raised on purpose by Twelvefold.
+
+    As the code of an error on the command line, E000 stands for what nobody foresaw: a defect of Twelvefold or of the
+    machine. The command in its help shows the whole traceback; please report that.
+    """
 
     code: ClassVar[str] = "E000"
     #: The command line's exit status for this error (CLI rules: 1 failed, 2 usage, 3 not found, 4 conflict, …).

@@ -175,6 +175,14 @@ def test_a_malformed_event_is_refused_with_its_place_and_field(
     assert log.append(Append(events=[fact()])).events[0].version == 1
 
 
+def test_half_a_character_is_told_as_such(log: EventLog, fact: Any) -> None:
+    """Python's own JSON lets escaped surrogates pass, other readers don't: the error says what is wrong."""
+    with pytest.raises(InvalidEvent, match="surrogate"):
+        log.append(Append(events=[fact(payload='{"name": "\\ud800"}')]))
+    with pytest.raises(InvalidEvent, match="malformed"):
+        log.append(Append(events=[fact(payload="{1}")]))
+
+
 def test_an_id_stands_in_an_append_once(log: EventLog, fact: Any) -> None:
     """Two events with one id are no append."""
     event = fact()

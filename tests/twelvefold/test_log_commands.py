@@ -344,6 +344,18 @@ def test_verify_names_the_first_bad_position(
     assert (told.json["ok"], told.json["position"]) == (False, position)
 
 
+def test_verify_names_what_a_witness_misses(twelvefold: CommandLine, home: Path) -> None:
+    """Where the end of the log is missing, the first missing position is named; damage outside of events has none."""
+    words = (home / "log.head").read_text().split()
+    (home / "log.head").write_text(" ".join(["12", *words[1:]]))
+    told = twelvefold("verify", "--json")
+    assert (told.status, told.json["code"], told.json["position"]) == (6, "E112", 11)
+    (home / "log.head").unlink()
+    tamper(home, "DROP INDEX events_to")
+    told = twelvefold("verify", "--json")
+    assert (told.status, told.json["code"], told.json["position"]) == (6, "E108", None)
+
+
 def test_backup_is_a_log(twelvefold: CommandLine, home: Path) -> None:
     """A backup put into a new home shows and verifies the same events."""
     made = twelvefold("backup", "copy.db", "--json")

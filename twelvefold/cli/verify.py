@@ -10,6 +10,7 @@ import typer
 
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.integrity import verify_home
+from ..eventstore.storage_errors import CorruptLog, LogCutShort
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json
 
@@ -22,7 +23,8 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     Walks every event: data against its hash, hashes along the chain, positions and versions without a gap; then the
     last acknowledged position, side tables, triggers and indexes, SQLite's own structure, and the blobs. Works while a
     bus runs and when none does. With --json a log that is sound gives the keys ok, head, hash, streams, blobs,
-    forgotten (payloads that were freed), and one that is not gives ok, code, position, message.
+    forgotten (payloads that were freed), and one that is not gives ok, code, position (null where the damage lies
+    outside of events), message.
     """
     home = load_settings().home
     live = redraws(sys.stderr) and not as_json
@@ -30,8 +32,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         verdict = verify_home(home, progress=_show_progress if live else None)
     except TwelvefoldError as error:
         if as_json and error.exit_code == EXIT_CORRUPT:
-            position = error.facts().get("position")
-            write_json({"ok": False, "code": error.code, "position": position, "message": error.message()})
+            write_json({"ok": False, "code": error.code, "position": _first_bad(error), "message": error.message()})
         raise
     finally:
         if live:
@@ -44,6 +45,13 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     if verdict.forgotten:
         write(f"    {verdict.forgotten} payloads were freed; their hashes still chain")
     note(f"chain hash {verdict.hash} at position {verdict.head}")
+
+
+def _first_bad(error: TwelvefoldError) -> int | None:
+    """Return the first position that is missing or not what it was; None where the damage lies outside of events."""
+    if isinstance(error, LogCutShort):
+        return min(error.head + 1, error.acknowledged)
+    return error.position or None if isinstance(error, CorruptLog) else None
 
 
 def _show_progress(position: int, head: int) -> None:
