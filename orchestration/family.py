@@ -70,6 +70,8 @@ class Family:
     forget_zygote: Callable[[], None]
     zygote: ZygoteClient | None = None
     pids: dict[int, str] = field(default_factory=dict)
+    #: A sweep was put off, to be made up for when births are done.
+    sweep_is_due: bool = False
     _forking: dict[str, str] = field(default_factory=dict)
     _unclaimed: dict[int, tuple[int, int]] = field(default_factory=dict)
     _ending: dict[int, str] = field(default_factory=dict)
@@ -209,12 +211,13 @@ class Family:
         return [self._ending.pop(pid) for pid in found]
 
     def sweep(self, living: Collection[str]) -> None:
-        """Kill what agents that are gone have left behind, unless an agent that is being born could be meant."""
+        """Kill what agents that are gone have left behind; put off while an agent that is being born could be meant."""
+        self.sweep_is_due = bool(self._forking)
         if not self._forking:
-            self._unclaimed.clear()
+            self._unclaimed = {pid: exit for pid, exit in self._unclaimed.items() if pid in self.pids}
             known = {*self.pids, *self._foreign, self.zygote.pid if self.zygote else 0}
-            for pid in kill_adopted(known, {0, *self._ending}, living):
-                self.say(f"killed process {pid}, which an agent had left behind")
+            for pid, key in kill_adopted(known, {0, *self._ending}, living).items():
+                self.say(f"killed process {pid}, which {key or 'a process'} had left behind")
 
     def end_zygote(self) -> None:
         """Kill the zygote for good; agents live on."""

@@ -25,8 +25,9 @@ class OutputPump:
         self._told: set[str] = set()
 
     def open(self, key: str) -> OutputPipe:
-        """Make the pipe of a new process of a place."""
+        """Make the pipe of a new process of a place, and its log file, which says that it has printed nothing yet."""
         pipe = OutputPipe(key)
+        self._file(key).write([], time.time())
         self._pipes.add(pipe)
         self._selector.register(pipe.reader, selectors.EVENT_READ, lambda: self._move(pipe))
         return pipe
@@ -63,12 +64,15 @@ class OutputPump:
             return
         now = time.time()
         name = key or SUPERVISOR_LOG
-        file = self._files.get(name)
-        if file is None:
-            file = self._files[name] = LogFile(self._logs / f"{name}.log")
+        file = self._file(name)
         file.write(lines, now)
         if self._console is not None:
             self._console.lines(key, lines, now)
             if file.failed and name not in self._told:
                 self._told.add(name)
                 self._console.lines("", [f"cannot write {file.path}: {file.failed}".encode()], now)
+
+    def _file(self, name: str) -> LogFile:
+        if name not in self._files:
+            self._files[name] = LogFile(self._logs / f"{name}.log")
+        return self._files[name]

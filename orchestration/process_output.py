@@ -154,10 +154,7 @@ class Console:
             if self._bytes + len(text) > CONSOLE_BYTES_MAX:
                 self._missed += len(lines)
                 return
-            if self._missed:
-                note = f"… {self._missed} lines not shown, as this terminal is slow: twelvefold logs has them\n"
-                self._queue.append((1, note.encode()))
-                self._missed = 0
+            self._tell_missed()
             self._queue.append((0 if key else 1, text))
             self._bytes += len(text)
             self._changed.notify()
@@ -165,9 +162,16 @@ class Console:
     def close(self, timeout_s: float) -> None:
         """Print what is left, for at most timeout_s."""
         with self._changed:
+            self._tell_missed()
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout_s)
+
+    def _tell_missed(self) -> None:
+        if self._missed:
+            note = f"… {self._missed} lines not shown, as this terminal is slow: twelvefold logs has them\n"
+            self._queue.append((1, note.encode()))
+            self._missed = 0
 
     def _print(self) -> None:
         closed = [False, False]

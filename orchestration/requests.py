@@ -17,7 +17,7 @@ from ..eventstore.errors import TwelvefoldError
 from .control import ControlRequest, ControlServer, ProcessStatus
 from .errors import SupervisorRefused, UnknownProcess
 from .process_table import Entry
-from .supervisor_plan import scaled
+from .supervisor_plan import one_of_each, scaled
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -78,7 +78,7 @@ class Requests:
             case "wait":
                 self._await_ready(address, [entry.spec.key for entry in self._chosen(request.names)])
             case "start" | "restart":
-                chosen = self._chosen(request.names)
+                chosen = self._chosen(request.names, some=True)
                 for entry in chosen:
                     if request.op == "restart" and entry.alive:
                         self._table.stop(entry.spec.key, now, then="start")
@@ -97,7 +97,7 @@ class Requests:
     def _scale(self, address: bytes, request: ControlRequest, now: float) -> None:
         """Start or stop the last places of a line, so that `count` are left."""
         plan = self._supervisor.plan
-        known = {spec.name.lower(): spec.name for spec in self._all_specs()}
+        known = {spec.name.lower(): spec.name for spec in one_of_each(plan)}
         name = known.get(request.names[0].lower(), "") if request.names else ""
         if not name:
             raise UnknownProcess(request.names[0] if request.names else "", tuple(known.values()))
@@ -117,11 +117,6 @@ class Requests:
                 self._table.start(spec.key, now)
         self._supervisor.plan = msgspec.structs.replace(plan, formation={**plan.formation, name: request.count})
         self._wait(address, keys, self._arrived)
-
-    def _all_specs(self) -> list[Any]:
-        plan = self._supervisor.plan
-        lines = [spec for line in plan.lines for spec in scaled(plan, line.name, 1)]
-        return lines + [entry.spec for entry in self._table.entries.values()]
 
     def _wait(self, address: bytes, keys: list[str], arrived: Callable[[Entry], bool]) -> None:
         """Answer with the state of the places once each has arrived or is removed."""
@@ -148,24 +143,26 @@ class Requests:
         """Tell whether a place is where it can stay: ready, ended, or given up."""
         return entry.state == "ready" or (entry.state in ("stopped", "crashed") and not entry.alive)
 
-    def _chosen(self, names: tuple[str, ...]) -> list[Entry]:
-        """Return the places of NAME or NAME.N; all where nothing is named."""
+    def _chosen(self, names: tuple[str, ...], *, some: bool = False) -> list[Entry]:
+        """Return the places of NAME or NAME.N; all where nothing is named. `some` refuses a line that has none."""
         if not names:
             return list(self._table.entries.values())
         chosen: dict[str, Entry] = {}
         by_key = {key.lower(): entry for key, entry in self._table.entries.items()}
+        known = {spec.name.lower(): spec.name for spec in one_of_each(self._supervisor.plan)}
         for name in names:
             place = by_key.get(name.lower())
             found = [place] if place is not None else self._table.named(name)
-            if not found:
-                known = dict.fromkeys(other.spec.name for other in self._table.entries.values())
-                raise UnknownProcess(name, tuple(known))
+            if not found and name.lower() not in known:
+                raise UnknownProcess(name, tuple(known.values()))
+            if not found and some:
+                raise SupervisorRefused(f"{name} is scaled to 0; to have one: twelvefold scale {name}=1")
             chosen.update((entry.spec.key, entry) for entry in found)
         return list(chosen.values())
 
     def _statuses(self, entries: list[Entry]) -> list[ProcessStatus]:
         offset = time.time() - time.monotonic()
-        first = {name: n for n, name in reversed(list(enumerate(e.spec.name for e in self._table.entries.values())))}
+        order = {spec.name: n for n, spec in enumerate(one_of_each(self._supervisor.plan))}
         return [
             ProcessStatus(
                 name=entry.spec.key,
@@ -177,5 +174,5 @@ class Requests:
                 instance=entry.instance if entry.pid is not None else "",
                 waits_for=self._table.waits_for(entry),
             )
-            for entry in sorted(entries, key=lambda entry: (first.get(entry.spec.name, 0), entry.spec.number))
+            for entry in sorted(entries, key=lambda entry: (order[entry.spec.name], entry.spec.number))
         ]

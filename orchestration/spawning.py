@@ -43,7 +43,7 @@ def spawn(argv: Sequence[str], environ: Mapping[str, str], cwd: str, output: int
         os.chdir(cwd)
         os.execve(argv[0], list(argv), dict(environ))
     except OSError as error:
-        os.write(2, f"cannot run {argv[0]} in {cwd}: {error.strerror}\n".encode())
+        os.write(2, f"cannot run {argv[0]} in {cwd}: {error.strerror}\n".encode(errors="replace"))
     finally:
         # Whatever went wrong, the copy of the supervisor must not go on as a second one.
         os._exit(127)

@@ -16,19 +16,21 @@ from pathlib import Path
 from .proc_files import all_pids, children_of_self, environment_of, group_of, parent_and_session
 
 
-def kill_adopted(known: Collection[int], groups: Collection[int], living: Collection[str]) -> list[int]:
+def kill_adopted(known: Collection[int], groups: Collection[int], living: Collection[str]) -> dict[int, str]:
     """Kill children of this process that are not `known`, but for those that carry one of the `living` instances.
 
-    `groups` are process groups that have been killed already. Returns who was killed here. Their own children are
-    adopted in turn, so call it again after each exit.
+    `groups` are process groups that have been killed already. Returns who was killed here, and which place's process
+    had left it behind ("" where it doesn't carry that). Their own children are adopted in turn, so call it again after
+    each exit.
     """
     keep = {instance.encode() for instance in living}
-    killed = []
+    killed = {}
     for pid in children_of_self() - set(known):
-        if group_of(pid) in groups or environment_of(pid).get(b"TWELVEFOLD_INSTANCE") in keep:
+        environ = environment_of(pid)
+        if group_of(pid) in groups or environ.get(b"TWELVEFOLD_INSTANCE") in keep:
             continue
         if _kill(pid):
-            killed.append(pid)
+            killed[pid] = environ.get(b"TWELVEFOLD_PROCESS", b"").decode(errors="replace")
     return killed
 
 

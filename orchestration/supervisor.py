@@ -184,6 +184,8 @@ class Supervisor:
                 self.table.unborn(birth.key, time.monotonic())
             else:
                 self._stillborn(birth)
+        if self.family.sweep_is_due:
+            self.family.sweep(self._instances)
 
     def _signal(self, entry: Entry, name: str) -> None:
         if entry.pid is None:

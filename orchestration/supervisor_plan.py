@@ -102,6 +102,11 @@ def scaled(plan: SupervisorPlan, name: str, count: int) -> list[ProcessSpec]:
     ]
 
 
+def one_of_each(plan: SupervisorPlan) -> list[ProcessSpec]:
+    """Return the first place of every line and implied process, in their order, whether any runs or not."""
+    return places(msgspec.structs.replace(plan, formation={line.name: 1 for line in plan.lines}, only=()))
+
+
 def service_of(line: ProcfileLine) -> str:
     """Return which of the two services a line is, by its command or by its name, or ""."""
     return next((s for s in IMPLIED if is_service_line(line.command, s) or line.stream_name == s), "")

@@ -44,6 +44,7 @@ def test_grandchildren_die_with_their_process(project: Any, eventually: Any, how
     else:
         project.run(*{"stop": ["stop", "parent"], "down": ["down"], "scale": ["scale", "parent=0"]}[how])
     eventually(lambda: not alive(project, *words))
+    assert any("which parent.1 had left behind" in line for line in project.said("supervisor"))
 
 
 def test_a_daemon_of_a_living_process_is_left_alone(project: Any, eventually: Any) -> None:

@@ -98,9 +98,10 @@ def test_logs_follows(project: Any, eventually: Any) -> None:
 
 def test_logs_work_after_the_end_and_name_what_is_unknown(project: Any) -> None:
     """What was printed can be read when nothing runs any more; `-n` shows the last lines; unknown names are refused."""
-    project.write("Procfile", "web: echo one; echo two; sleep 4711\n")
+    project.write("Procfile", "web: echo one; echo two; sleep 4711\nsilent: sleep 4711\n")
     project.run("up", "-d", "--wait")
     project.run("down")
+    assert project.run("logs", "silent").stdout == ""
     shown = project.run("logs", "web", "-n", "1").stdout
     assert shown.endswith("web.1 | two\n")
     assert shown.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -59,6 +60,20 @@ def test_stop_restart_and_start_again(project: Any) -> None:
     assert {after[name]["state"] for name in ("web.1", "web.2")} == {"ready"}
     assert not {before[f"web.{n}"]["pid"] for n in (1, 2)} & {after[f"web.{n}"]["pid"] for n in (1, 2)}
     assert after["bus.1"]["pid"] == before["bus.1"]["pid"]
+
+
+def test_a_line_without_a_process_is_still_known(project: Any) -> None:
+    """Scaled to 0, a line is listed as nothing, may be stopped, says how to have one again, and keeps its place."""
+    project.write("Procfile", "web: exec sleep 4711\nlast: exec sleep 4711\n")
+    project.run("up", "-d", "--wait", "-c", "web=0")
+    assert json.loads(project.run("ps", "web", "--json").stdout) == []
+    project.run("stop", "web")
+    assert "twelvefold scale web=1" in project.run("restart", "web", status=2).stderr
+    project.run("scale", "web=1")
+    assert list(project.ps()) == ["bus.1", "orchestrator.1", "web.1", "last.1"]
+    project.run("stop", "web.1")
+    project.run("stop", "web.1")
+    assert project.states()["web.1"] == "stopped"
 
 
 def test_restart_of_the_bus_leaves_agents_running(project: Any) -> None:
