@@ -7,6 +7,7 @@ hint, the lock is the truth.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -25,8 +26,9 @@ class FileLock:
             owner = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
             raise LogLocked(str(guarded), int(owner) if owner.isdecimal() else 0) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        # Written over what was there, which needs no space; a disk that is full anyhow is no reason to let the lock go.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, b"%-31d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Let the lock go; the file stays, as removing it would let two processes hold one each."""

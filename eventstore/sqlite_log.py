@@ -71,6 +71,7 @@ class SqliteLog:
                 self._load()
                 self._hear_witness()
                 self._witness = witness.Witness(self._witness_path, durability)
+                self._witness.testify(self._head, self._hash)
                 self._checkpointer = Checkpointer(self.path, durability)
             except BaseException as error:
                 self._connection.close()
@@ -80,7 +81,6 @@ class SqliteLog:
         except BaseException:
             self._lock.release()
             raise
-        self._witness.testify(self._head, self._hash)
 
     @property
     def head(self) -> int:

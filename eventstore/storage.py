@@ -32,6 +32,8 @@ BUSY_TIMEOUT_MS = 1000
 PAGE_SIZE = 4096
 #: Where a file's header says how it is written to, and what it says where no write-ahead file belongs to it.
 _FORMAT_AT, _FORMAT_WITHOUT_WAL = 18, b"\1"
+#: Of the file beside the log that its openers share, in bytes, at least.
+_SHARED_MEMORY_SIZE = 32 * 1024
 _NO_ACCESS = (sqlite.READ_ONLY, sqlite.PERMISSION, sqlite.CANNOT_OPEN)
 
 
@@ -43,7 +45,7 @@ def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqli
         _refuse_stray_wal(path)
         connection = _checked(path, "rwc")
     except (sqlite.Error, OSError) as error:
-        raise in_words(error, path) from error
+        raise _unopened(error, path) from error
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
@@ -57,9 +59,17 @@ def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqli
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite.Error):
-            raise in_words(error, path) from error
+            raise _unopened(error, path) from error
         raise
     return connection
+
+
+def _unopened(error: sqlite.Error | OSError, path: Path) -> TwelvefoldError:
+    """Say why the log did not open: SQLite calls it an I/O error, too, when its shared memory found no space."""
+    free = _free_bytes(path)
+    if sqlite.result_code(error) == sqlite.IO_ERROR and free < _SHARED_MEMORY_SIZE:
+        return StorageFull(str(path), free)
+    return in_words(error, path)
 
 
 def _empty_wal(connection: sqlite.Connection) -> None:
@@ -83,13 +93,15 @@ def open_reader(path: Path) -> sqlite.Connection:
         return _checked(path, "ro")
     except sqlite.Error as error:
         left = wal_of(path)
-        if sqlite.result_code(error) in _NO_ACCESS and not (left.exists() and left.stat().st_size > 0):
+        if sqlite.result_code(error) in (*_NO_ACCESS, sqlite.IO_ERROR) and not (
+            left.exists() and left.stat().st_size > 0
+        ):
             # SQLite needs its shared memory beside the file; where it cannot be made, nothing can be writing either.
             try:
                 return _checked(path, "ro&immutable=1")
             except sqlite.Error as second:
                 error = second
-        raise in_words(error, path) from error
+        raise _unopened(error, path) from error
 
 
 def _checked(path: Path, mode: str) -> sqlite.Connection:

@@ -158,7 +158,7 @@ class LogNotFound(TwelvefoldError):
 class LogCutShort(TwelvefoldError):
     """The log ends before, or differs at, a position that was acknowledged: its end was cut off or the file replaced.
 
-    The file beside the log whose name ends in `.head` remembers the last acknowledged position and its hash. Nothing
+    The file beside the log whose name ends in `.head` remembers the last acknowledged position and its hash. No event
     was changed. Where the loss is meant (a backup was put in place), remove that file.
     """
 

@@ -25,7 +25,6 @@ from twelvefold.eventstore.storage_errors import (
     LogNotAccessible,
     LogNotFound,
     NewerSchema,
-    StorageFull,
     StrayWal,
 )
 
@@ -107,48 +106,6 @@ def test_a_missing_folder_is_said(tmp_path: Path) -> None:
     """The log makes no folders; it says what is missing."""
     with pytest.raises(LogNotAccessible, match="No such file"):
         SqliteLog(tmp_path / "nowhere" / "log.db")
-
-
-def test_full_by_its_page_limit_loses_nothing_and_goes_on_when_there_is_space(tmp_path: Path, fact: Any) -> None:
-    """A full file refuses appends whole, keeps reading, keeps versions true, and recovers by a retry."""
-    path = tmp_path / "log.db"
-    log = SqliteLog(path, page_count_max=60)
-    acked = 0
-    with pytest.raises(StorageFull):
-        for _ in range(1000):
-            fill(log, fact, 10)
-            acked += 10
-    assert 0 < acked == log.head == len(log.read(limit=10_000))
-    with pytest.raises(StorageFull):
-        fill(log, fact, 10)
-    assert sum(log.version(f"s.{n}") for n in range(3)) == acked
-    log.close()
-    log = SqliteLog(path)
-    fill(log, fact, 10)
-    assert log.head == acked + 10
-    log.close()
-    with LogReader(path) as reader:
-        assert verify(reader).head == acked + 10
-
-
-def test_a_full_disk_loses_nothing_and_goes_on_when_there_is_space(small_disk: Path, fact: Any) -> None:
-    """On a disk without space appends fail with the reason; with space again the same log goes on."""
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(bytes(300 << 10))
-    log = SqliteLog(small_disk / "log.db")
-    acked = 0
-    with pytest.raises(StorageFull) as caught:
-        for _ in range(1000):
-            fill(log, fact, 10, '"' + "x" * 900 + '"')
-            acked += 10
-    assert caught.value.code == "E106"
-    assert 0 < acked == log.head == len(log.read(limit=10_000))
-    ballast.unlink()
-    fill(log, fact, 10)
-    assert log.head == acked + 10
-    log.close()
-    with LogReader(small_disk / "log.db") as reader:
-        assert verify(reader).head == acked + 10
 
 
 def test_a_read_only_folder_is_said_and_can_be_read(
