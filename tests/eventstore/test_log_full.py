@@ -1,4 +1,4 @@
-"""What the log does where there is no space: nothing is lost, the reason is given, and it goes on once there is some."""
+"""What the log does where there is no space: nothing is lost, the reason is given, and later it goes on."""
 
 from __future__ import annotations
 
