@@ -101,7 +101,7 @@ class Holding:
             if key not in binds:
                 left.add(key)
         for delivery, fault in unfit:
-            self.fail(delivery, fault.message(), None)
+            self.fail(delivery, fault, None)
         for key in left:
             # They were on their way when we left.
             self.leave(key)

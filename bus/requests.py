@@ -144,6 +144,9 @@ class Requests:
         settle = self._broker.settling.settle
         for request in post.requests:
             is_free = authority.is_free(request.events)
+            if not is_free and session.settled_in == self._broker.commit.turn:
+                # Its settle closes the task's stream to what follows.
+                self._broker.finish()
             fault = self._request_fault(session, request, is_free)
             if fault is not None:
                 self._refuse(session, request.seq, fault)
@@ -163,6 +166,8 @@ class Requests:
                 # Settles that came before it in this turn are decided first.
                 self._broker.finish()
                 self._broker.settling.append_withdrawing(append, request.withdraw, done)
+                # Those that come after it are judged by what their senders still hold then.
+                self._broker.finish()
             else:
                 self._broker.commit.propose(append, done)
 

@@ -37,6 +37,8 @@ class Session:
     kill_asked: float = 0.0
     #: Messages to it may have been lost: it must say hello again before anything else.
     lapsed: bool = False
+    #: The transaction that its latest settle belongs to.
+    settled_in: int = 0
     #: Pages that it has asked for and not got yet.
     reading: int = 0
     deliveries: list[Delivery] = field(default_factory=list)

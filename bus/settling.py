@@ -66,6 +66,7 @@ class Settling:
         if holding.settling:
             return False
         holding.settling = True
+        session.settled_in = self._commit.turn
         marks = dict(append.marks)
         slot, text = self._slot_text(group, held.position, held.fence, marks)
         settling = Append(
@@ -211,16 +212,9 @@ class Settling:
                 slot, text = self._slot_text(group, position, _WITHDRAWN, marks)
                 joined[slot] = f"{joined[slot]}{JOINT}{text}" if slot in joined else text
                 targets.append((group, position))
-                if position in group.held:
-                    # A settle that comes in the same turn waits for the commit, and is refused.
-                    group.held[position].settling = True
 
         def withdrawn(result: Appended | TwelvefoldError) -> None:
-            if isinstance(result, TwelvefoldError):
-                for group, position in targets:
-                    if position in group.held:
-                        group.held[position].settling = False
-            else:
+            if not isinstance(result, TwelvefoldError):
                 for group, position in targets:
                     entry = group.pending.get(position)
                     attempts = entry.attempts if entry else group.history.get(position, (0, _WITHDRAWN))[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,12 +14,24 @@ import zmq
 from twelvefold.bus import publish, wire
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.keys import key_path, read_key
+from twelvefold.bus.machine import Machine
 from twelvefold.bus.publish import Publisher
 from twelvefold.eventstore.event import NewEvent
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.memory_log import MemoryLog
+from twelvefold.eventstore.storage_errors import StorageFull
 
 RUN = "0" * 31 + "1"
+SMALL_BUS = """
+import sys
+from pathlib import Path
+from twelvefold.bus.broker import Options
+from twelvefold.bus.endpoints import endpoints
+from twelvefold.bus.process import main
+home, runtime = map(Path, sys.argv[1:])
+options = Options(attempts_max=1, backoff_s=3600.0)
+main(home, endpoints(home, runtime), options=options, page_count_max=120, ready=lambda: print("ready", flush=True))
+"""
 
 
 class Peer:
@@ -87,6 +101,62 @@ def test_a_settle_in_the_same_message_as_its_withdrawal_is_refused(bus_home: Any
     types = [found.type for found in bus_home.client().read()]
     assert "work.cancelled" in types
     assert "work.done" not in types
+
+
+def test_a_settle_closes_its_tasks_stream_to_what_comes_with_it(bus_home: Any, meet: Any) -> None:
+    """A task's event after the outcome is refused, also where both came in one message; before it, it is taken."""
+    orchestrator = bus_home.client(role="orchestrator")
+    orchestrator.emit("task.requested", {"path": "0"}, stream=f"run.{RUN}", run=RUN, to="work")
+    peer = meet()
+    delivery = peer.held()
+    before, outcome, after = (
+        with_id(f"task.{what}", number, stream=f"task.{RUN}.0", run=RUN)
+        for number, what in enumerate(("started", "succeeded", "progressed"))
+    )
+    settling = wire.Request(2, [outcome], settle=delivery.held)
+    peer.say(wire.Post([wire.Request(1, [before]), settling, wire.Request(3, [after])]))
+    refusal = peer.hear(wire.Refusal)
+    assert (refusal.seq, refusal.code) == (3, "E205")
+    types = [found.type for found in orchestrator.read(stream=f"task.{RUN}.0")]
+    assert types == ["task.started", "task.succeeded"]
+
+
+def test_a_membership_that_could_not_be_recorded_is_asked_for_again() -> None:
+    """The refusal of a hello's binding (a full disk, say) is said, and forgotten once a later hello succeeds."""
+    machine = Machine(
+        instance="t", role="client", pid=1, supervised=False, nonce=b"n", fresh_ids=lambda count: [], now=0.0
+    )
+    welcome = wire.encode(wire.Welcome(b"bus", 1, 0, 10.0, 0))
+    machine.received(wire.encode(wire.Who(b"bus")), 0.0)
+    machine.hello("", None)
+    machine.received(welcome, 0.0)
+    machine.received(wire.encode(wire.refusal(0, StorageFull("log.db", 0))), 0.0)
+    assert isinstance(machine.failure, StorageFull)
+    machine.tick(60.0)
+    assert machine.hello_due
+    machine.hello("", None)
+    machine.received(welcome, 60.0)
+    assert machine.failure is None
+    assert machine.greeted
+
+
+def test_a_delivery_that_cannot_be_parked_is_not_stuck_with_its_holder(bus_home_stopped: Any) -> None:
+    """On a full disk the last failure is refused, and the delivery waits to be handed out again."""
+    bus = bus_home_stopped
+    command = [sys.executable, "-c", SMALL_BUS, str(bus.home), str(bus.runtime)]
+    bus.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert bus.process.stdout.readline() == "ready\n"
+    client, other = bus.client(), bus.client()
+    client.emit("work.wanted", to="work")
+    first = next(client.consume("work"))
+    with pytest.raises(StorageFull):
+        for _ in range(100_000):
+            other.emit("filling.went_on", "x" * 2000)
+    with pytest.raises(StorageFull):
+        # Small events may still fit; what a parking says of the error doesn't.
+        client.fail(first, "x" * 4000)
+    group = other.stats()["groups"]["q/work"]
+    assert (group["held"], group["waiting"]) == (0, 1)
 
 
 def test_an_answer_to_a_withdrawal_that_got_lost_is_asked_for_again(bus_home: Any, meet: Any) -> None:
