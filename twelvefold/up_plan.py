@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 
+from .errors import NotAccessible
 from .orchestration.errors import ProcfileInvalid, ProcfileMissing, UnknownProcess
 from .orchestration.formation import parse_formation
 from .orchestration.procfile import ProcfileLine, parse_procfile
@@ -83,11 +85,16 @@ def up_plan(
 
 
 def environment_files(folder: Path, files: Sequence[Path] | None) -> dict[str, str]:
-    """Return what environment files say, later ones before earlier ones; `.env` in the folder, if any, where None."""
+    """Return what environment files say, later ones before earlier ones; `.env` in the folder, if any, where None.
+
+    Raises EnvFileInvalid and NotAccessible.
+    """
     if files is None:
         files = [folder / ".env"] if (folder / ".env").is_file() else []
     found: dict[str, str] = {}
     for file in files:
+        if not file.exists():
+            raise NotAccessible(str(file), "there is no such file", f"touch {quote(str(file))}")
         found.update(read_env_file(file))
     return found
 

@@ -161,7 +161,9 @@ def test_mistakes_are_refused_before_anything_starts(project: Any) -> None:
     assert "error[E305]" in project.run("up", "nobody", status=3).stderr
     assert "error[E304]" in project.run("up", "-c", "nobody=1", status=2).stderr
     assert "error[E303]" in project.run("up", "-f", "nowhere", status=3).stderr
-    assert "error[E002]" in project.run("up", "-e", "missing.env", status=2).stderr
+    assert "help: touch missing.env" in project.run("up", "-e", "missing.env", status=1).stderr
+    project.write("broken.env", "NAME\n")
+    assert "broken.env:1:1" in project.run("up", "-e", "broken.env", status=2).stderr
     project.write("Procfile.options", "[web]\nquantitty = 1\n")
     assert "Procfile.options:2:1" in project.run("check", status=2).stderr
     assert project.of_this_home() == []
