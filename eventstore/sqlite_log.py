@@ -164,11 +164,10 @@ class SqliteLog:
     def stats(self) -> dict[str, int | str]:
         """Return the head, the sizes in bytes of the file, of the write-ahead file and of what waits in it for a
         checkpoint, the durability, SQLite's version, and why writes have stopped ("" where they have not)."""
-        left = storage.wal_of(self.path)
         return {
             "head": self._head,
-            "file_bytes": self.path.stat().st_size,
-            "wal_bytes": left.stat().st_size if left.exists() else 0,
+            "file_bytes": _size_of(self.path),
+            "wal_bytes": _size_of(storage.wal_of(self.path)),
             "pending_bytes": self._checkpointer.pending_bytes,
             "durability": self._durability,
             "sqlite": sqlite.library_version(),
@@ -287,6 +286,14 @@ class SqliteLog:
             return question(self._connection, argument)
         except sqlite.Error as error:
             raise storage.in_words(error, self.path) from error
+
+
+def _size_of(file: Path) -> int:
+    """Return a file's size, 0 where it has been removed: asking for figures is no moment to fail."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 # The module looks for an adapter of each value that is not an int, float, str or bytearray, and takes ten times as long

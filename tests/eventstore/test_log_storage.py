@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from twelvefold.eventstore.storage_errors import (
     LogNotAccessible,
     LogNotFound,
     NewerSchema,
+    StorageFailed,
     StrayWal,
 )
 
@@ -100,6 +102,20 @@ def test_no_log_to_read(tmp_path: Path) -> None:
     with pytest.raises(LogNotFound):
         LogReader(tmp_path / "log.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_whose_files_were_removed_still_gives_its_figures_and_stops_writing(tmp_path: Path, fact: Any) -> None:
+    """A home deleted under a running bus is noticed: nothing is acknowledged into files without a name for long."""
+    log = SqliteLog(tmp_path / "log.db")
+    fill(log, fact, 3)
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert (log.stats()["head"], log.stats()["file_bytes"]) == (3, 0)
+    deadline = time.monotonic() + 30
+    with pytest.raises(StorageFailed):
+        while time.monotonic() < deadline:
+            fill(log, fact, 1)
+    log.close()
 
 
 def test_a_missing_folder_is_said(tmp_path: Path) -> None:
