@@ -92,16 +92,22 @@ def open_reader(path: Path) -> sqlite.Connection:
     try:
         return _checked(path, "ro")
     except sqlite.Error as error:
-        left = wal_of(path)
-        if sqlite.result_code(error) in (*_NO_ACCESS, sqlite.IO_ERROR) and not (
-            left.exists() and left.stat().st_size > 0
-        ):
-            # SQLite needs its shared memory beside the file; where it cannot be made, nothing can be writing either.
+        if _nobody_writes(path, sqlite.result_code(error)):
             try:
                 return _checked(path, "ro&immutable=1")
             except sqlite.Error as second:
                 error = second
         raise _unopened(error, path) from error
+
+
+def _nobody_writes(path: Path, code: int) -> bool:
+    """Tell whether a log that did not open, with this code, can be read as a plain file.
+
+    SQLite needs its shared memory beside the file; where that cannot be made, nothing can be writing either.
+    """
+    if code == sqlite.IO_ERROR and _size_of(path.with_name(path.name + "-shm")) >= _SHARED_MEMORY_SIZE:
+        return False
+    return code in (*_NO_ACCESS, sqlite.IO_ERROR) and _size_of(wal_of(path)) == 0
 
 
 def _checked(path: Path, mode: str) -> sqlite.Connection:
@@ -121,7 +127,7 @@ def _refuse_stray_wal(path: Path) -> None:
     So it is where a backup was put in the place of a log whose process was killed: SQLite would play the file into it.
     """
     left = wal_of(path)
-    if left.exists() and left.stat().st_size > 0:
+    if _size_of(left) > 0:
         # Only before SQLite has opened the file in this process: closing it here would drop SQLite's locks.
         with path.open("rb") as file:
             header = file.read(_FORMAT_AT + 1)
@@ -167,7 +173,7 @@ def in_words(error: BaseException, path: Path) -> TwelvefoldError:
 def _create(path: Path) -> None:
     """Build a new log beside its place and rename it there; raises sqlite.Error, OSError or StrayWal."""
     left = wal_of(path)
-    if left.exists() and left.stat().st_size > 0:
+    if _size_of(left) > 0:
         # SQLite would replay it into the new, empty file.
         raise StrayWal(str(path), str(left))
     draft = path.with_name(path.name + ".new")
@@ -192,6 +198,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _free_bytes(path: Path) -> int:
