@@ -39,6 +39,8 @@ def is_diff(block: Block) -> bool:
     inside = language in _LETTERS and re.search(r"^--- \S.*\n\+\+\+ \S.*\n@@ ", block.text, re.M) is not None
     if language in _LANGUAGES or headed is not None or inside or _SEARCH.search(block.text):
         return True
+    if block.text.startswith("*** Begin Patch\n"):
+        return True
     lines = block.text.split("\n")
     marked = all(line[:1] in ("", "-", "+", " ", "@") for line in lines)
     return language == "" and marked and {"-", "+"} <= {line[:1] for line in lines}
@@ -171,6 +173,12 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
                 place = [Scope([git[1]], number)]
             if header[1] and not header[1].startswith("/dev/null"):
                 place = [Scope([_path(header[1])], number)]
+        elif line.startswith("*** "):  # the headers of a patch that programs like to write
+            finish(number + 1)
+            if line.startswith("*** Update File: "):
+                place = [Scope([normal(line[17:])], number)]
+            elif not re.match(r"\*\*\* (?:Begin Patch|End Patch|End of File)", line):
+                return [Problem(number, "makes, removes or moves a whole file")]
         elif line.startswith("@@") or line.strip() in ("...", "…", "[...]"):
             finish(number + 1)
         elif line.startswith("-"):

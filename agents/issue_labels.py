@@ -23,7 +23,8 @@ _WEAK = (
 OLD = {
     "plain": rf"current(?:ly)?|before|old|existing|original(?:ly)?|{_WEAK}"
     r"|(?:wrong|buggy|broken|incorrect|faulty|problematic|actual) (?:source )?(?:code|lines?)",
-    "verb": r"replace|instead of|find|search(?: for)?|change(?:d)?(?: it)?(?: from)?|substitute",
+    "find": r"find|search(?: for)?",
+    "verb": r"replace|instead of|change(?:d)?(?: it)?(?: from)?|substitute",
 }
 _BECOMES = (
     r"(?:should|must|needs? to|has to|ought to)(?: instead| rather)? (?:be|become|read|look like|say|use)(?: instead)?"
@@ -33,6 +34,7 @@ _CHANGE = r"(?:replace|change|update)(?:d|s)?(?: it| this| that)? (?:with|by|to)
 NEW = {
     "plain": rf"{_BECOMES}|after|new|becomes?|to be|proposed|desired|fix(?:ed)?|suggest(?:ed|ion)|correct(?:ed)?|change"
     rf"|updated|modified|replacement|{_CHANGE}|to|with|instead|expected (?:source )?(?:code|lines?)",
+    "find": rf"replace(?: (?:it|this|that))?|with|by|replacement|{_CHANGE}|new|{_BECOMES}",
     "verb": rf"with|by|to|into|for|use|replacement|{_CHANGE}|new|{_BECOMES}",
 }
 _CODE_WORDS = r"(?:function|method|class|constant|variable|property|section|test|module|table|docstring)"

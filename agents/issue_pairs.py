@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from .edits import EVERY
 from .issue_blocks import CODE, Block
 from .issue_comments import halves, named_file
 from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
-from .issue_paths import Scope, looks_like_path, mentioned, of_heading, of_info, scopes
+from .issue_paths import Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
 from .issue_sentences import find_in_table, find_sentences, without
-from .issue_statement import Pair, Problem, stated_count
+from .issue_statement import EXCEPTED, Pair, Problem, stated_count
 
 _ORDER = r"\s*(?:\d+[.)]\s*)?(?:and |then |also |please |simply |just )*"
 #: "Remove this block:"; the text goes, and nothing takes its place.
@@ -36,6 +37,10 @@ _TOLD = re.compile(r"\W*(?:expected|desired|wanted|actual)\b", re.I)
 _NOTHING = re.compile(r"\W(?:removed?|deleted?|nothing|gone|empty|dropped)\W*(?:[,;(][^:]{0,40})?$", re.I)
 #: A remark in brackets that names another place to look at.
 _ASIDE = re.compile(r"\((?:see|compare|cf\.?|as|like|same|similar|copied|used|unlike)\b[^()]*\)", re.I)
+#: One line, or the first of a range; two lines are two places.
+_LINE = re.compile(
+    r"\bline ~?(\d+)\b(?!\s*(?:,|and|&|or)\s*\d)|\blines ~?(\d+)\s*(?:[-–—]|to)\s*\d|\.\w+(?::|#L)(\d+)\b", re.I
+)
 
 
 def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[int]]:
@@ -74,6 +79,12 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[
             pairs += found
             problems += wrong
         at += step
+    if not pairs and not problems:  # the title is all that some issues say
+        for at, block in enumerate(blocks):
+            if block.kind == "heading":
+                found, wrong = find_sentences(blocks, at)
+                pairs += found
+                problems += wrong
     return pairs, problems, taken
 
 
@@ -148,7 +159,7 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
             return None
         return Problem(lines[start].block.line, "has an old text, and no new one after it")
     remarks = " ".join([*texts, lines[after].text, _remark(lines, new[2])])
-    near = [Scope(_places(line), line.block.line) for line in lines[start : new[2]] if line.codes]
+    near = [Scope(_places(line), line.block.line) for line in lines[start : new[2]] if line.block.kind == "text"]
     near += [Scope(of_info(line.block.info), line.block.line) for line in lines[start : new[2]] if line.block.info]
     count = stated_count(remarks)
     if count is None:
@@ -160,7 +171,12 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
             near.insert(0, Scope([path], lines[start].block.line))
             old, new = (stripped, *old[1:]), (rest, *new[1:])
     offered = without([*near, *scopes(blocks, at + 1)], [text for text, block, _ in (old, new) if not block])
+    if count == EVERY and EXCEPTED.search(remarks):
+        return Problem(lines[start].block.line, "makes an exception from all occurrences")
     pair = Pair(old[0], new[0], old[1] or new[1], lines[start].block.line, offered, 1 if count is None else count)
+    heading = next((block for block in reversed(blocks[:at]) if block.kind == "heading"), None)
+    said = [line.block.plain() for line in lines[start : new[2]] if line.block.kind == "text"]
+    pair = msgspec.structs.replace(pair, at_line=_stated_line([*said, heading.plain() if heading else ""]))
     last = lines[new[2] - 1].at
     return pair, last - at + 1
 
@@ -175,6 +191,12 @@ def _label(line: _Line, labels: dict[str, str]) -> str | None:
         return None
     head = head_of(_NOTHING.sub("", line.text))
     return label_of(head, labels) or label_of(re.split(r"[.!?] ", head)[-1], labels)
+
+
+def _stated_line(texts: Sequence[str]) -> int:
+    """Return the line at which the first of some texts says that something stands; 0 where none does."""
+    found = (_LINE.search(text) for text in texts)
+    return next((int(next(filter(None, match.groups()))) for match in found if match), 0)
 
 
 def _expected(blocks: Sequence[Block], at: int, line: _Line) -> bool:
@@ -210,10 +232,11 @@ def _value(lines: Sequence[_Line], at: int) -> tuple[str, bool, int] | None:
 
 def _places(line: _Line) -> list[str]:
     codes = line.codes[:-1] if head_of(line.text) != line.text else line.codes
+    plain = [normal(word) for word in re.findall(r"[\w.@+~/:\-]+", _ASIDE.sub(" ", line.text)) if looks_like_path(word)]
     for aside in _ASIDE.finditer(line.text):  # "(as in `b.py`)" names no place
         first = line.text.count(CODE, 0, aside.start())
         codes = [code for n, code in enumerate(codes) if not first <= n < first + aside[0].count(CODE)]
-    return mentioned(msgspec.structs.replace(line.block, text=CODE * len(codes), codes=codes))
+    return mentioned(msgspec.structs.replace(line.block, text=CODE * len(codes), codes=codes)) + plain
 
 
 def _remark(lines: Sequence[_Line], at: int) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from .edits import EVERY
 from .issue_blocks import CODE, Block
-from .issue_paths import Scope, mentioned, scopes, stated, with_paths_as_code
-from .issue_statement import Pair, Problem, stated_count
+from .issue_paths import Scope, looks_like_path, mentioned, normal, scopes, stated, with_paths_as_code
+from .issue_statement import EXCEPTED, Pair, Problem, stated_count
 
 _NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
 _DETERMINERS = (
@@ -45,6 +46,7 @@ _SHOULD_BE = re.compile(
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
 #: What may follow an order to replace: another couple of texts for the same file.
 _MORE = re.compile(rf"(?:,? and|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into) {_DETERMINERS}{CODE}", re.I)
+_ELSEWHERE = re.compile(rf"(?:,? and(?: in)?|,) {CODE}")
 #: How alike such two texts must be: `f(1)` -> `2` shows what a call gives.
 _LIKENESS_MIN = 0.5
 
@@ -84,6 +86,14 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 done = more.end()
                 old, new = block.codes[first : first + 2]
                 found.append(Pair(old, new, False, block.line, offered, times))
+            while groups.get("where") and (other := _ELSEWHERE.match(flat, done)):
+                path = block.codes[flat[:done].count(CODE)]
+                if not looks_like_path(path):
+                    break
+                done = other.end()
+                found.append(Pair(codes[0], codes[1], False, block.line, [Scope([normal(path)], block.line)], times))
+            if count == EVERY and EXCEPTED.search(flat, start, end if end >= 0 else len(flat)):
+                problems.append(Problem(block.line, "makes an exception from all occurrences"))
             if pattern in _SENTENCES and re.match(rf",? and {CODE}", flat[done:]):
                 problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break

@@ -29,6 +29,10 @@ EVERY_WORDS = re.compile(
 )
 
 
+#: "all of them but this one", which no number says.
+EXCEPTED = re.compile(r"\b(?:except|excepting|but not|other than|apart from|excluding|save for|only the)\b", re.I)
+
+
 class Pair(msgspec.Struct, frozen=True):
     """An old text, the new one, and what the issue says about their place and number.
 

@@ -22,12 +22,16 @@ def lift(text: str) -> tuple[str, list[tuple[int, str]]]:
     lines = text.split("\n")
     found: list[tuple[int, str]] = []
     fence = ""
+    hidden = False
     at = 0
     while at < len(lines):
         mark = _FENCE.match(lines[at])
         if mark and (not fence or (mark[1].startswith(fence) and not lines[at].strip().strip(fence[0]))):
             fence = "" if fence else mark[1]
-        end = at if fence else _end(lines, at)
+        if not fence:
+            opened = hidden or "<!--" in lines[at]
+            hidden = opened and "-->" not in lines[at].rpartition("<!--")[2]
+        end = at if fence or hidden else _end(lines, at)
         if end > at:
             found.append((at + 1, "".join(f"{line}\n" for line in lines[at:end])))
             lines[at:end] = [""] * (end - at)

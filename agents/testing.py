@@ -32,7 +32,9 @@ from .workspace import Workspaces
 AGAIN_ELAPSED_S_MAX = 300.0
 OUTPUT_LENGTH_MAX = 4000
 #: How Python, pytest and argparse end what they say of an error.
-_CAUSE = re.compile(r"^(?:E +)?((?:[\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception)|error): .+)$", re.MULTILINE)
+_CAUSE = re.compile(
+    r"^(?:E +)?((?:[\w.]*\.)?(?:[A-Z]\w*(?:Error|Exception)|error): .+|\S*sh: .*not found)$", re.MULTILINE
+)
 
 
 class TestingTask(msgspec.Struct, kw_only=True):

@@ -82,6 +82,10 @@ SHAPES = {
     "letter without a fence": LETTER + GIT,
     "diff without a fence": f"# clamp\n\nPlease apply:\n\n{NAMES}{HUNK}\nThanks!\n",
     "search without a fence": f"# clamp\n\nsrc/util.py\n{SEARCH}",
+    "apply_patch": code(f"*** Begin Patch\n*** Update File: src/util.py\n@@\n-{OLD}+{NEW}*** End Patch", info=""),
+    "search and replace": f"## File: `src/util.py`\n### Search\n{code(OLD)}\n### Replace\n{code(NEW)}",
+    "place in the label": pair(OLD, NEW, "**Current** (src/util.py:2):", "**Should be**:"),
+    "only a title": "# Replace `value, low))` with `value, high))` in `src/util.py`",
     "windows": f"# clamp\n\n{NAMES}{HUNK}".replace("\n", "\r\n"),
 }
 
@@ -140,6 +144,11 @@ REFUSED = {
         f"{PAIR}\nAfter the line\n{code('RETRIES = 3')}\nadd\n{code('DELAY = 1')}",
         "incomplete",
     ),
+    "all but one": (
+        "In `src/core.py`, replace all occurrences of `path` with `name`, except the one in `load`.",
+        "incomplete",
+    ),
+    "a hidden diff": (f"# clamp\n<!-- as in\n{NAMES}{HUNK}-->\n", "none"),
     "a third text": (
         "In `src/core.py`, replace `TIMEOUT = 30` with `TIMEOUT = 60` and `RETRIES = 3` in the same way.",
         "incomplete",
@@ -159,6 +168,25 @@ REFUSED = {
 def test_doubt_changes_nothing(text: str, word: str) -> None:
     """What stands there otherwise, or is said by half, changes nothing at all."""
     assert outcome(text) == word
+
+
+def test_a_stated_line_decides_between_equal_ones() -> None:
+    """Where a text stands several times, the line that the issue names tells which is meant."""
+    twice = "a = 1\nb = 2\na = 1\n"
+    for place in ("### `x.py`, line 3\n", "### `x.py:3`\n"):
+        found, _ = parse_issue(place + pair("a = 1", "a = 9")).edits(["x.py"])
+        made = apply_edits(found, {"x.py": twice.encode()})
+        assert isinstance(made, Applied)
+        assert made.contents == {"x.py": b"a = 1\nb = 2\na = 9\n"}
+    found, _ = parse_issue("### `x.py`, line 1 and 3\n" + pair("a = 1", "a = 9")).edits(["x.py"])
+    assert isinstance(apply_edits(found, {"x.py": twice.encode()}), list)
+
+
+def test_one_sentence_for_two_files() -> None:
+    """A replacement in two files is made in both."""
+    found, problems = parse_issue("Replace `1.0` with `1.1` in `a.toml` and `b.json`.").edits(["a.toml", "b.json"])
+    assert not problems
+    assert [(edit.path, edit.old, edit.new) for edit in found] == [("a.toml", "1.0", "1.1"), ("b.json", "1.0", "1.1")]
 
 
 def test_overlap_in_context() -> None:
