@@ -250,7 +250,7 @@ class NameInvalid(TwelvefoldError):
         if self.what == "event type":
             return "twelvefold emit demo.happened"
         if self.what == "stream":
-            return "write it as demo.1; see which there are: twelvefold log --limit 20"
+            return "twelvefold log --limit 20    # shows which streams there are; write a new one like demo.1"
         return "twelvefold log --type 'task.*'    # quotes keep the shell from the `*`"
 
 
