@@ -46,7 +46,9 @@ def up(
 ) -> int:
     """Start the bus, the orchestrator and every line of the Procfile.
 
-    Ctrl-C lets processes finish what they do; Ctrl-C again kills them.
+    Ctrl-C lets processes finish what they do; Ctrl-C again kills them. The Procfile, `Procfile.options` and `.env` are
+    read once, at the start: after a change, `down` and `up`. A line stays in the foreground: what goes into the
+    background is ended with it.
     """
     from ..orchestration.process_output import Console
     from ..orchestration.supervising import launch, supervise
