@@ -75,7 +75,7 @@ class NotARepository(TwelvefoldError):
         if not self.exists:
             return "twelvefold repos    # lists the repositories beside this one"
         git = f"git -C {quote(self.path)}"
-        return f"{git} init && {git} add -A && {git} commit -m 'First commit'"
+        return f"{git} init && {git} add -A && {git} commit --allow-empty -m 'First commit'"
 
 
 @dataclass(eq=False)
@@ -91,7 +91,8 @@ class NoCommits(TwelvefoldError):
 
     def help(self) -> str:
         """Make the first commit."""
-        return f"git -C {quote(self.path)} add -A && git -C {quote(self.path)} commit -m 'First commit'"
+        git = f"git -C {quote(self.path)}"
+        return f"{git} add -A && {git} commit --allow-empty -m 'First commit'"
 
 
 @dataclass(eq=False)

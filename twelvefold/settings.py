@@ -166,7 +166,7 @@ def load_settings(
 ) -> Settings:
     """Work out the effective settings and where each came from; reads files, writes none.
 
-    `command_line` maps a field to (option, value). Raises SettingInvalid and EnvFileInvalid.
+    `command_line` maps a field to (option, value). Raises SettingInvalid, EnvFileInvalid and NotAccessible.
     """
     environ = os.environ if environ is None else environ
     cwd = (Path.cwd() if cwd is None else cwd).absolute()
@@ -318,7 +318,10 @@ class ConfigManager:
         self._set[key] = str(value)
 
     def reload(self) -> None:
-        """Read the file again and drop what was `set`; a missing file holds nothing. Raises EnvFileInvalid."""
+        """Read the file again and drop what was `set`; a missing file holds nothing.
+
+        Raises EnvFileInvalid and NotAccessible.
+        """
         self._set.clear()
         self._in_file = read_env_file(self.path) if self.path.is_file() else {}
 

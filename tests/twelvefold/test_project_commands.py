@@ -433,6 +433,20 @@ def test_repos_without_any(twelvefold: CommandLine) -> None:
     assert "no git repositories" in shown.err
 
 
+def test_a_folder_becomes_a_repository_to_work_in_by_the_help(twelvefold: CommandLine) -> None:
+    """An empty folder, and a repository without a commit: what the help of `run` says makes each one to start from."""
+    who = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@x", "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@x"}
+    for code, begun in (("E442", "true"), ("E443", "git init -q")):
+        folder = twelvefold.cwd / f"my {code}"
+        folder.mkdir()
+        assert twelvefold.shell(begun, cwd=folder).status == 0
+        asked = "twelvefold run 'Replace it in words' --dry-run"
+        shown = twelvefold.shell(asked, cwd=folder)
+        assert shown.err.startswith(f"error[{code}]")
+        assert twelvefold.shell(shown.help, cwd=folder, **who).status == 0
+        assert twelvefold.shell(asked, cwd=folder).status == 7
+
+
 @pytest.mark.parametrize("command", ["config", "doctor", "explain", "repos"])
 def test_looking_makes_no_home(twelvefold: CommandLine, tmp_path: Path, command: str) -> None:
     """Commands that only look leave neither a home nor anything in the folder they were called in."""

@@ -119,7 +119,8 @@ def _show_trace(client: BusClient, run: str, style: Style) -> None:
 
 
 def _end(settings: Settings) -> None:
-    """Stop what the demonstration started."""
+    """Stop what the demonstration started, and take away the folder of its sockets, which nobody will use again."""
+    from ..bus.endpoints import endpoints
     from ..orchestration.control import ControlRequest, ask, await_end
     from ..orchestration.errors import NotUp
 
@@ -127,4 +128,5 @@ def _end(settings: Settings) -> None:
         pid = ask(settings.home, settings.runtime_dir, ControlRequest("down"))
         await_end(settings.home, pid, 30.0)
     except NotUp:
-        return  # it had not begun, or has ended by itself
+        pass  # it had not begun, or has ended by itself
+    shutil.rmtree(endpoints(settings.home, settings.runtime_dir).folder)
