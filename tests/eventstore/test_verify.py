@@ -118,6 +118,20 @@ def test_a_damaged_or_missing_blob_makes_the_event_that_names_it_bad(tmp_path: P
         verify_home(tmp_path)
 
 
+def test_what_belongs_to_others_is_not_judged(tmp_path: Path, fact: Any) -> None:
+    """A user's own view and index, and the migration library's own table in another shape, leave a log sound."""
+    log = SqliteLog(tmp_path / "log.db")
+    fill(log, fact, 3)
+    log.close()
+    for statement in (
+        "CREATE VIEW mine AS SELECT count(*) FROM events",
+        "CREATE INDEX my_types ON events (type)",
+        "ALTER TABLE _sqlite_migrations ADD COLUMN later TEXT",
+    ):
+        tamper(tmp_path / "log.db", statement)
+    assert verify_home(tmp_path).head == 3
+
+
 def test_a_longer_log_in_the_place_of_the_right_one_is_found(tmp_path: Path, fact: Any) -> None:
     """The witness knows the hash of what was acknowledged last, so that another sound log is not taken for it."""
     for name, count in (("a", 4), ("b", 9)):
