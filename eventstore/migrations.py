@@ -96,7 +96,7 @@ def made_by_migrations() -> list[tuple[str, str, str]]:
 def schema_of(connection: Connection, _: None = None) -> list[tuple[str, str, str]]:
     """Return the kind, name and statement of what a file is made of; a question for `LogReader.ask`.
 
-    But for the table that `sqlite-utils` keeps of migrations: its shape is that library's, and changes with its versions.
+    But for the table that `sqlite-utils` keeps of migrations, whose shape changes with its versions.
     """
     statement = (
         "SELECT type, name, sql FROM sqlite_schema "
