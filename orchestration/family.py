@@ -253,8 +253,11 @@ class Family:
         script = shutil.which("twelvefold", path=self.environ.get("PATH"))
         if script is None or Path(script).parent == Path(sys.executable).parent:
             return True
-        with Path(script).open("rb") as file:
-            first = file.readline(512)
+        try:
+            with Path(script).open("rb") as file:
+                first = file.readline(512)
+        except OSError:
+            return False  # it may be run, but not read: a shell will know what it is
         return first.startswith(b"#!") and first[2:].strip() == os.fsencode(sys.executable)
 
 
