@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
     from .orchestration.pipeline import Pipeline as Pipeline
     from .orchestration.plan import Retry as Retry
-    from .orchestration.saga import Saga as Saga
     from .orchestration.plan import Task as Task
     from .orchestration.result import RunResult as RunResult
     from .orchestration.result import TaskResult as TaskResult
+    from .orchestration.saga import Saga as Saga
     from .settings import ConfigManager as ConfigManager
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
