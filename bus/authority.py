@@ -1,4 +1,4 @@
-"""Who may write what: the reserved families of DESIGN section 4, judged for one request of one sender. Pure.
+"""Who may write what: the reserved families of types and streams, judged for one request of one sender. Pure.
 
 Everything not named here is free. The sender's deliveries are given as the set of task streams that they open.
 """
