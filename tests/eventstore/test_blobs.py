@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -119,22 +118,14 @@ def test_nothing_in_the_blob_folders_keeps_a_bus_from_starting(tmp_path: Path) -
     assert (folder / "deep" / "file").exists()
 
 
-def test_a_blob_without_space_is_refused_and_can_be_offered_again(small_disk: Path) -> None:
-    """The event that names it isn't appended; with space again the same offer is good."""
-    store = BlobStore(small_disk / "blobs")
+def test_a_blob_that_cannot_be_stored_is_refused_and_can_be_taken_in_later(tmp_path: Path) -> None:
+    """The event that names it isn't appended; once the cause is gone the same offer is good."""
+    store = BlobStore(tmp_path / "blobs")
     sha256, payload = offered(store, b"content")
-    ballast = small_disk / "ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    number = 0
-    with contextlib.suppress(OSError):
-        while True:
-            # Inodes are what a new folder needs here.
-            (small_disk / f"empty.{(number := number + 1)}").touch()
-    with pytest.raises(BlobNotStored, match="space"):
+    obstacle = store.root / sha256[:2]
+    obstacle.touch()
+    with pytest.raises(BlobNotStored, match="Not a directory"):
         store.admit("fixer.1", payload)
-    for file in [ballast, *small_disk.glob("empty.*")]:
-        file.unlink()
+    obstacle.unlink()
     store.admit("fixer.1", payload)
     assert store.read(sha256) == b"content"
