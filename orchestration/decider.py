@@ -46,8 +46,11 @@ def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None, m
     if run.status in ("unknown", "ended"):
         return Decision(run, [], [], [])
     memo = Memo() if memo is None else memo
-    _note_changes(before, run, fact, memo)
+    path = _note_changes(before, run, fact, memo)
     turn = Turn(run, fact, memo)
+    released = before.tasks.get(path)
+    if released is not None and released.phase == "stopping" and run.tasks[path].phase != "stopping":
+        turn.cancel_timers(path, released.attempt, ("release",))
     if before.status == "resting" and run.status == "open":
         turn.decide("run.resumed", what="run.resumed/answered", answered=fact.path)
     if run.status == "requested":
@@ -62,8 +65,8 @@ def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None, m
     return Decision(turn.run, turn.events(), turn.withdrawn, turn.timers)
 
 
-def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> None:
-    """Note in the memo which nodes an input concerns; where that isn't clear, all."""
+def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> str:
+    """Note in the memo which nodes an input concerns; where that isn't clear, all. Return the path it is about."""
     path = fact.path
     if fact.type == "timer.fired":
         timer = before.timers.get(str(fact.data.get("timer")))
@@ -79,6 +82,7 @@ def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> None:
     if run.levels and len(run.out) < len(before.out):
         for row in range(len(run.levels)):
             memo.let_go(row, free_slots(run, row))
+    return path
 
 
 def decline(run: Run, fact: Fact, error: str) -> Decision:

@@ -9,7 +9,10 @@ from msgspec.structs import replace
 
 from .run_state import (
     ENDS,
+    RUN_TIMERS,
+    TASK_TIMERS,
     Fact,
+    Joined,
     Report,
     Run,
     Stop,
@@ -84,6 +87,11 @@ def _human_expired(run: Run, fact: Fact) -> Run:
     return with_task(run, replace(task, phase="reported", reason="", report=report, final=True))
 
 
+def _task_joined(run: Run, fact: Fact) -> Run:
+    verdict = Joined(tuple(fact.data["counted"]), tuple(fact.data["unneeded"]))
+    return replace(run, joined=run.joined.set(fact.path, verdict))
+
+
 def _task_compensated(run: Run, fact: Fact) -> Run:
     return replace(run, undone=run.undone.set(fact.path, None))
 
@@ -92,6 +100,8 @@ def _timer_set(run: Run, fact: Fact) -> Run:
     data = fact.data
     timer = Timer(data["timer"], data["kind"], data["due"], fact.path, data.get("attempt", 0), fact.id)
     run = replace(run, timers=run.timers.set(timer.name, timer))
+    if timer.kind not in TASK_TIMERS and timer.kind not in RUN_TIMERS:
+        return replace(run, alarms=run.alarms.set(timer.name, False))
     task = run.tasks.get(fact.path)
     if timer.kind == "retry" and task is not None:
         run = with_task(run, replace(task, phase="backoff"))
@@ -138,6 +148,7 @@ DECIDED: dict[str, Callable[[Run, Fact], Run]] = {
     "task.failed": _task_judged,
     "task.nothing_to_do": _task_judged,
     "task.parked": _task_parked,
+    "task.joined": _task_joined,
     "task.compensated": _task_compensated,
     "timer.set": _timer_set,
     "timer.cancelled": _timer_cancelled,

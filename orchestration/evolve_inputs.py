@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from .errors import PlanInvalid
 from .plan import PatternFields, plan_from
 from .run_state import (
+    TASK_TIMERS,
     Budget,
     Fact,
     Phase,
@@ -152,8 +153,8 @@ def _timer_fired(run: Run, fact: Fact) -> Run:
     if timer.kind in _STOPS:
         return run if run.stop else replace(run, stop=_STOPS[timer.kind])
     task = run.tasks.get(timer.path)
-    if timer.kind not in _OF_TASKS:
-        return replace(run, ringing=run.ringing.set(timer.name, None))
+    if timer.kind not in TASK_TIMERS:
+        return replace(run, alarms=run.alarms.set(timer.name, True))
     if task is None:
         return run
     if timer.kind == "retry":
@@ -171,7 +172,6 @@ def _timer_fired(run: Run, fact: Fact) -> Run:
 
 
 _STOPS = {"run": Stop("timeout"), "budget": Stop("budget", "wall_s")}
-_OF_TASKS = frozenset({"timeout", "deadline", "retry", "release", "human"})
 
 
 def _unanswered(run: Run, task: TaskState, timer: Timer) -> Run:
@@ -199,7 +199,7 @@ def _answered(run: Run, fact: Fact) -> Run:
     elif answer == "retry" or answer == "approve":
         task = replace(task, phase="ready", failures=0, approved=task.approved or approval)
     elif answer == "done":
-        report = Report("succeeded", value=fact.data.get("value"), message="done by a human")
+        report = Report("succeeded", value=fact.data.get("value"), message="done by a human", position=fact.position)
         task = replace(task, phase="reported", report=report, final=True)
     elif answer == "give_up" or answer == "reject":
         rejected = Report("failed", reason="rejected", error=fact.data.get("note")) if approval else None

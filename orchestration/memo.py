@@ -20,10 +20,11 @@ class Node:
     """One node: its outcome, None while it is open, and what its pattern's decider keeps for the next time.
 
     `changed` has the paths, below its own, of the nodes that have changed since it was looked at; None for all.
-    `undone` counts the parts whose undoing is over.
+    `undone` counts the parts whose undoing is over; `leaving` has the tasks of parts that are not needed any more and
+    have not let go yet, `left` counts such parts that are done with.
     """
 
-    __slots__ = ("changed", "dirty", "notes", "outcome", "undone")
+    __slots__ = ("changed", "dirty", "leaving", "left", "notes", "outcome", "undone")
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
@@ -31,6 +32,8 @@ class Node:
         self.changed: set[str] | None = None
         self.dirty = True
         self.undone = 0
+        self.leaving: set[str] | None = None
+        self.left = 0
 
 
 class Memo:

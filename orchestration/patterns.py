@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-from . import pipeline, saga, task  # noqa: F401  each registers its pattern
+from . import critique, fork_join, pipeline, race, saga, scatter_gather, task  # noqa: F401  each registers its pattern
 from .errors import PatternNotLoadable
 from .plan import PatternFields, pattern_of
 

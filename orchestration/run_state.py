@@ -24,6 +24,11 @@ _UNSETTLED = frozenset({"requested", "expired", "stopping", "backoff", "ready", 
 _OUT = frozenset({"requested", "expired", "stopping"})
 
 
+#: Kinds of timers that belong to a task, or to the run; all others are alarms of nodes.
+TASK_TIMERS = frozenset({"timeout", "deadline", "retry", "release", "human"})
+RUN_TIMERS = frozenset({"run", "budget"})
+
+
 class Fact(msgspec.Struct, frozen=True):
     """An event of a run as `evolve` needs it: its payload decoded once, and the path of the task that it is about."""
 
@@ -42,6 +47,7 @@ class Report(msgspec.Struct, frozen=True):
     """What became of one attempt at a task. `in_doubt`: it was stopped, and nobody knows how far it came.
 
     A question may have a time, `expires_s`, after which `default` counts as its answer, or without one the task fails.
+    `position` is where in the log it was said.
     """
 
     outcome: Literal["succeeded", "nothing_to_do", "failed", "needs_human"]
@@ -54,6 +60,7 @@ class Report(msgspec.Struct, frozen=True):
     in_doubt: bool = False
     expires_s: float | None = None
     default: Any = msgspec.UNSET
+    position: int = 0
 
 
 Phase = Literal["requested", "expired", "stopping", "reported", "planned", "backoff", "ready", "parked"]
@@ -127,12 +134,22 @@ class Spent(msgspec.Struct, frozen=True):
     usd: float = 0.0
 
 
+class Joined(msgspec.Struct, frozen=True):
+    """What was decided of a node whose parts ran beside each other: the numbers of those that count, and of those that
+    are not needed any more and are taken back.
+    """
+
+    counted: tuple[int, ...]
+    unneeded: tuple[int, ...]
+
+
 class Run(msgspec.Struct, frozen=True):
     """Everything that orchestration knows of a run; `first` and `last` are positions, `version` its stream's.
 
     `open` has the paths of tasks that are not settled, `out` the requests that are with the bus or an agent, by the id
     of the `task.requested`. `levels` bounds how many tasks are out at once by level, the last number for all below;
-    `depth_max` how deep tasks may answer with plans. `ringing` are the timers of nodes that have fired.
+    `depth_max` how deep tasks may answer with plans. `alarms` tells of each timer that a node has ever set whether it
+    has fired; `joined` has the nodes, by path, whose outcome stands although not all of their parts have ended.
     """
 
     id: str
@@ -158,7 +175,8 @@ class Run(msgspec.Struct, frozen=True):
     open: Map[str, None] = Map()
     out: Map[bytes, str] = Map()
     timers: Map[str, Timer] = Map()
-    ringing: Map[str, None] = Map()
+    alarms: Map[str, bool] = Map()
+    joined: Map[str, Joined] = Map()
     undone: Map[str, None] = Map()
     stop: Stop | None = None
     pause_asked: bool = False
@@ -228,6 +246,7 @@ def report_of(fact: Fact) -> Report:
         message=text(data.get("message")),
         question=data.get("question"),
         in_doubt=data.get("in_doubt") is True,
+        position=fact.position,
         expires_s=expires_s if kind == "needs_human" else None,
         default=data.get("default", msgspec.UNSET) if kind == "needs_human" else msgspec.UNSET,
     )

@@ -63,7 +63,8 @@ def _parked(outcome: Outcome, step: At, turn: Turn) -> bool:
     """Park what failed beyond the pivot for a human; False where nobody can bring it on any more."""
     task = turn.run.tasks.get(outcome.path)
     started_undoing = any(is_under(path, step.path) for path in turn.run.undone)
-    if task is None or task.final or started_undoing:
+    given_up = any(is_under(outcome.path, path) for path in turn.run.joined)
+    if task is None or task.final or started_undoing or given_up:
         return False
     turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="beyond_pivot", error=outcome.error)
     turn.ask(task.path, "beyond_pivot", f"failed beyond the point of no return: {outcome.reason}")

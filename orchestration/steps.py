@@ -58,7 +58,7 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
         return outcomes[0]
     last = done[-1]
     evidence = tuple(item for outcome in done for item in outcome.evidence)
-    return Outcome("succeeded", last.path, last.value, evidence, message=last.message)
+    return Outcome("succeeded", last.path, last.value, evidence, message=last.message, position=last.position)
 
 
 def _value_before(done: Sequence[Outcome]) -> Any:

@@ -17,7 +17,7 @@ VERSION = 2
 PATH_LENGTH_MAX = 200
 ONCE = Retry(attempts_max=1)
 COMPENSATION_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0)
-_TIMERS = ("timeout", "deadline", "retry", "release", "human")
+_TIMERS = ("timeout", "deadline", "retry", "human")
 
 
 def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
@@ -40,7 +40,7 @@ def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
                 if outcome is None or not _unproven(plan, task, outcome.kind, outcome.evidence, turn):
                     return outcome
         elif task.phase == "reported" and task.report is not None:
-            turn.cancel_timers(at.path, task.attempt, ("timeout", "release"))
+            turn.cancel_timers(at.path, task.attempt, ("timeout",))
             if not _unproven(plan, task, task.report.outcome, task.report.evidence, turn):
                 return _judged(plan, task, task.report, at, turn)
         else:
@@ -137,7 +137,14 @@ def _judged(plan: Task, task: TaskState, report: Report, at: At, turn: Turn) -> 
         return None
     turn.cancel_timers(task.path, task.attempt, _TIMERS)
     return Outcome(
-        report.outcome, task.path, report.value, report.evidence, report.reason, report.error, report.message
+        report.outcome,
+        task.path,
+        report.value,
+        report.evidence,
+        report.reason,
+        report.error,
+        report.message,
+        report.position,
     )
 
 

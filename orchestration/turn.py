@@ -30,7 +30,7 @@ RELEASE_S = 60.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a node of the plan ended; `path` is the task that decided it."""
+    """How a node of the plan ended; `path` is the task that decided it, `position` where in the log that was said."""
 
     kind: Literal["succeeded", "nothing_to_do", "failed"]
     path: str
@@ -39,6 +39,7 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str = ""
     error: Any = None
     message: str = ""
+    position: int = 0
 
 
 class At(msgspec.Struct, frozen=True):
@@ -221,12 +222,10 @@ class Turn:
 
     def rang(self, at: At, kind: str, after_s: float, attempt: int = 0) -> bool:
         """Tell whether a timer of the node has fired; it is set, seconds from now, when this is first asked."""
-        name = f"{kind}/{at.path}/{attempt}"
-        if name in self.run.ringing:
-            return True
-        if name not in self.run.timers:
+        fired = self.run.alarms.get(f"{kind}/{at.path}/{attempt}")
+        if fired is None:
             self.set_timer(kind, at.path, self.fact.time + int(after_s * NS), attempt)
-        return False
+        return bool(fired)
 
     def cancel(self, task: TaskState, reason: str) -> None:
         """End an attempt; a request that is out is withdrawn, and nothing follows before its holder has let go."""

@@ -6,11 +6,11 @@ far it came (`doubt`); it is undone once a compensation of it, or of a step arou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from .plan import PatternFields, Task
-from .run_state import Run, TaskState
+from .run_state import Run, TaskState, tree_order
 from .turn import At, Turn
 
 
@@ -30,15 +30,38 @@ def undo_in_reverse(places: Sequence[tuple[PatternFields, At]], at: At, turn: Tu
     return True
 
 
-def take_back(plan: PatternFields, at: At, turn: Turn, reason: str) -> bool:
-    """Cancel what is open of a part that is not needed any more, then undo what it has done; True once that is over."""
-    for path in [path for path in turn.run.open if is_under(path, at.path)]:
-        task = turn.run.tasks[path]
-        if not task.undo and task.phase != "stopping" and task.reason != "in_doubt":
-            turn.cancel(task, reason)
-    if any(is_under(path, at.path) and not turn.run.tasks[path].undo for path in turn.run.open):
-        return False
-    return undo_step(plan, at, turn)
+def take_back(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn, reason: str) -> bool:
+    """Cancel what is open of parts of a node that are not needed any more, then undo what they have done.
+
+    True once that is over; until then call it again with the same parts.
+    """
+    node = turn.memo.node(at.path, at.depth)
+    if node.leaving is None:
+        roots = {place.path for _, place in places}
+        inside = (path for path in turn.run.open if _is_at_or_under(path, roots))
+        node.leaving = {path for path in inside if not turn.run.tasks[path].undo}
+        for path in sorted(node.leaving, key=tree_order):
+            task = turn.run.tasks[path]
+            if task.phase != "stopping" and task.reason != "in_doubt":
+                turn.cancel(task, reason)
+    while node.leaving:
+        path = next(iter(node.leaving))
+        if path in turn.run.open:
+            return False
+        node.leaving.discard(path)
+    while node.left < len(places):
+        if not undo_step(*places[-1 - node.left], turn):
+            return False
+        node.left += 1
+    return True
+
+
+def _is_at_or_under(path: str, roots: Container[str]) -> bool:
+    while path:
+        if path in roots:
+            return True
+        path = path.rpartition(".")[0]
+    return False
 
 
 def undo_step(step: PatternFields, at: At, turn: Turn) -> bool:
@@ -105,8 +128,4 @@ def _did(task: TaskState) -> bool:
 
 
 def _is_undone(run: Run, path: str) -> bool:
-    while path:
-        if path in run.undone:
-            return True
-        path = path.rpartition(".")[0]
-    return False
+    return _is_at_or_under(path, run.undone)

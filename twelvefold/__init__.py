@@ -35,12 +35,16 @@ if TYPE_CHECKING:
     from .eventstore.errors import VersionConflict as VersionConflict
     from .eventstore.event import Event as Event
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
+    from .orchestration.critique import Critique as Critique
+    from .orchestration.fork_join import ForkJoin as ForkJoin
     from .orchestration.pipeline import Pipeline as Pipeline
     from .orchestration.plan import Retry as Retry
     from .orchestration.plan import Task as Task
+    from .orchestration.race import Race as Race
     from .orchestration.result import RunResult as RunResult
     from .orchestration.result import TaskResult as TaskResult
     from .orchestration.saga import Saga as Saga
+    from .orchestration.scatter_gather import ScatterGather as ScatterGather
     from .settings import ConfigManager as ConfigManager
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
@@ -50,18 +54,22 @@ _PLACES = {
     "BaseAgent": "agents.base",
     "ConfigManager": "settings",
     "Connection": "async_connection",
+    "Critique": "orchestration.critique",
     "Delivery": "bus.wire",
     "DuplicateConflict": "eventstore.errors",
     "Event": "eventstore.event",
     "Evidence": "agents.response",
+    "ForkJoin": "orchestration.fork_join",
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
     "NewEvent": "eventstore.event:new_event",
     "Pipeline": "orchestration.pipeline",
     "PublisherAgent": "agents.publisher",
+    "Race": "orchestration.race",
     "Retry": "orchestration.plan",
     "RunResult": "orchestration.result",
     "Saga": "orchestration.saga",
+    "ScatterGather": "orchestration.scatter_gather",
     "Settings": "settings",
     "SyncConnection": "connection",
     "Task": "orchestration.plan",
@@ -85,18 +93,22 @@ __all__ = [
     "BaseAgent",
     "ConfigManager",
     "Connection",
+    "Critique",
     "Delivery",
     "DuplicateConflict",
     "Event",
     "Evidence",
+    "ForkJoin",
     "IssueFixerAgent",
     "LocalEventSystem",
     "NewEvent",
     "Pipeline",
     "PublisherAgent",
+    "Race",
     "Retry",
     "RunResult",
     "Saga",
+    "ScatterGather",
     "Settings",
     "SyncConnection",
     "Task",
