@@ -37,6 +37,15 @@ def proof(outcome: Any) -> dict[str, str]:
 
 
 @needs_npm
+def test_npm_without_its_packages(project: Any) -> None:
+    """Where the tool behind the script isn't installed, the reason says so."""
+    project.commit({"package.json": PACKAGE.replace("node --test", "jest-of-nowhere"), "lib/add.js": ADD_JS})
+    outcome = project.test({"lib/add.js": WRONG_JS})
+    assert (outcome.outcome, outcome.value["status"]) == ("needs_human", "unusable")
+    assert "jest-of-nowhere: not found" in str(outcome.message)
+
+
+@needs_npm
 def test_npm(project: Any) -> None:
     """`npm test` with node's own runner: tests are named, and Node loaded the changed file from the workspace."""
     project.commit({"package.json": PACKAGE, "lib/add.js": ADD_JS, "test/add.test.js": TEST_JS})
