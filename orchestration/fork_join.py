@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, cast
 
-from .branches import Branching, failures, first_failure, in_order_of_success, join, quorum_of
+from .branches import Branching, Ended, failures, first_failure, in_order_of_success, join, quorum_of
 from .plan import PatternFields, register_pattern
 from .run_state import Joined
 from .turn import At, Outcome, Turn, register_decider
@@ -43,24 +43,25 @@ def advance(plan: ForkJoin, at: At, turn: Turn) -> Outcome | None:
     return None if found is None else _outcome(plan, *found)
 
 
-def _judge(plan: ForkJoin, ended: dict[int, Outcome]) -> Joined | None:
+def _judge(plan: ForkJoin, ended: Ended) -> Joined | None:
     """Say which branches count, once enough have succeeded, or enough have failed (then none does)."""
-    count, good = len(plan.branches), in_order_of_success(ended)
-    idle = [n for n, outcome in ended.items() if outcome.kind == "nothing_to_do"]
+    count = len(plan.branches)
     needed = {"all": count, "any": 1}.get(plan.join) or quorum_of(plan.join) or count
     # Having nothing to do is as good as done, but where any one shall do it.
-    done = good if plan.join == "any" else [*good, *idle]
-    if len(done) >= needed:
+    done = ended.count["succeeded"] + (ended.count["nothing_to_do"] if plan.join != "any" else 0)
+    if done >= needed:
+        good = in_order_of_success(ended)
+        good += [n for n in sorted(ended) if ended[n].kind == "nothing_to_do"] if plan.join != "any" else []
         if plan.rest == "await":
-            return Joined(tuple(sorted(done)), ()) if len(ended) == count else None
-        counted = done[:needed]
-        return Joined(tuple(sorted(counted)), tuple(n for n in range(count) if n not in set(counted)))
-    if len(ended) - len(done) > count - needed or len(ended) == count:
+            return Joined(tuple(sorted(good)), ()) if len(ended) == count else None
+        counted = {*good[:needed]}
+        return Joined(tuple(sorted(counted)), tuple(n for n in range(count) if n not in counted))
+    if len(ended) - done > count - needed or len(ended) == count:
         return Joined((), tuple(n for n in range(count) if n not in ended))
     return None
 
 
-def _outcome(plan: ForkJoin, joined: Joined, ended: dict[int, Outcome]) -> Outcome:
+def _outcome(plan: ForkJoin, joined: Joined, ended: Ended) -> Outcome:
     counted = {*joined.counted}
     good = [n for n in in_order_of_success(ended) if n in counted]
     if not good:

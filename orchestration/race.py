@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from .branches import Branching, failures, first_failure, in_order_of_success, join
+from .branches import Branching, Ended, failures, first_failure, in_order_of_success, join
 from .plan import PatternFields, out_of_range, register_pattern
 from .run_state import Joined
 from .turn import At, Outcome, Turn, register_decider
@@ -56,14 +56,14 @@ def advance(plan: Race, at: At, turn: Turn) -> Outcome | None:
     return Outcome("failed", first.path, reason="all_failed", error=failed, position=first.position)
 
 
-def _judge(count: int, ended: dict[int, Outcome]) -> Joined | None:
-    good = in_order_of_success(ended)
-    if good:
-        return Joined((good[0],), tuple(n for n in range(count) if n != good[0]))
+def _judge(count: int, ended: Ended) -> Joined | None:
+    if ended.count["succeeded"]:
+        first = in_order_of_success(ended)[0]
+        return Joined((first,), tuple(n for n in range(count) if n != first))
     return Joined((), ()) if len(ended) == count else None
 
 
-def _is_due(n: int, plan: Race, at: At, turn: Turn, ended: dict[int, Outcome]) -> bool:
+def _is_due(n: int, plan: Race, at: At, turn: Turn, ended: Ended) -> bool:
     """Tell whether a branch has started, or is to start now."""
     if n == 0 or not plan.stagger_s or n in ended:
         return True

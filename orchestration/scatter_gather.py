@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.names import is_name
-from .branches import failures, first_failure, in_order_of_success, join, quorum_of
+from .branches import Ended, failures, first_failure, in_order_of_success, join, quorum_of
 from .plan import Part, PatternFields, Retry, Task, out_of_range, register_pattern
 from .run_state import Joined
 from .turn import At, Outcome, Turn, register_decider
@@ -81,7 +81,7 @@ def advance(plan: ScatterGather, at: At, turn: Turn) -> Outcome | None:
     return _gathered(plan, at, *found, late=over)
 
 
-def _judge(plan: ScatterGather, ended: dict[int, Outcome], *, over: bool) -> Joined | None:
+def _judge(plan: ScatterGather, ended: Ended, *, over: bool) -> Joined | None:
     """Say which answers count, once that stands: none where what is demanded can't be reached any more."""
     asked, good = len(plan.agents), in_order_of_success(ended)
     rest = tuple(n for n in range(asked) if n not in ended)
@@ -106,7 +106,7 @@ def _judge(plan: ScatterGather, ended: dict[int, Outcome], *, over: bool) -> Joi
     return None if counted is None else Joined(tuple(sorted(counted)), rest)
 
 
-def _groups(ended: dict[int, Outcome], good: Sequence[int]) -> list[list[int]]:
+def _groups(ended: Ended, good: Sequence[int]) -> list[list[int]]:
     """Return who gave the same answers, the largest group first, then the one that began first."""
     groups: dict[bytes, list[int]] = {}
     for n in good:
@@ -114,7 +114,7 @@ def _groups(ended: dict[int, Outcome], good: Sequence[int]) -> list[list[int]]:
     return sorted(groups.values(), key=lambda group: (-len(group), good.index(group[0])))
 
 
-def _best(plan: ScatterGather, ended: dict[int, Outcome], good: Sequence[int]) -> Sequence[int]:
+def _best(plan: ScatterGather, ended: Ended, good: Sequence[int]) -> Sequence[int]:
     scores = {n: score for n in good if (score := _score(plan, ended[n].value)) is not None}
     return [max(scores, key=lambda n: (scores[n], -n))] if scores else []
 
@@ -126,7 +126,7 @@ def _score(plan: ScatterGather, value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _gathered(plan: ScatterGather, at: At, joined: Joined, ended: dict[int, Outcome], *, late: bool) -> Outcome:
+def _gathered(plan: ScatterGather, at: At, joined: Joined, ended: Ended, *, late: bool) -> Outcome:
     answers = [_answer(plan, at, n, ended.get(n)) for n in range(len(plan.agents))]
     good = in_order_of_success(ended)
     largest = max((len(group) for group in _groups(ended, good)), default=0)
