@@ -1,6 +1,6 @@
 """A task's journal over the bus: its events through the client, large values through the blob folder.
 
-Used by the worker thread while the main thread runs the client. A blob is put where the bus takes it in before it
+A blob is put where the bus takes it in before it
 appends the event that names it (see `eventstore/blobs.py`, which agents don't import: it needs SQLite).
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..bus.client import BusClient
+from ..bus.ticket import Ticket
 from ..bus.wire import Delivery
-from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.storage_errors import BlobMissing
 
@@ -27,24 +28,29 @@ class BusJournal:
     """Writes as the holder of the task's delivery; the bus refuses what isn't its to write. For any thread.
 
     Queued events travel in front of the next append, in the same atomic batch: they cost no message of their own, and
-    what comes later is never durable before them.
+    what comes later is never durable before them. Where no append follows soon, somebody has to call `send_queued`
+    when `due`; `on_queued` is called where that has just been set.
     """
 
-    def __init__(self, client: BusClient, blobs: Path, instance: str) -> None:
+    def __init__(
+        self, client: BusClient, blobs: Path, instance: str, on_queued: Callable[[], None] = lambda: None
+    ) -> None:
         self.client = client
         self.blobs = blobs
         self.instance = instance
+        #: When what is queued is to be sent at the latest (monotonic seconds); None while nothing is.
+        self.due: float | None = None
+        self._on_queued = on_queued
         self._order = threading.Lock()
         self._queue_lock = threading.Lock()
         self._queued: list[NewEvent] = []
         self._queued_bytes = 0
-        self._timer: threading.Timer | None = None
-        self._refusal: TwelvefoldError | None = None
+        self._sent: Ticket | None = None
 
     def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
         """Append atomically; durable on return. Raises what the bus refuses with, queued events' refusals too."""
         with self._order:
-            self._raise_refusal()
+            self._finish_sent()
             queued = self._take_queued()
             return self.client.emit_many([*queued, *events])[len(queued) :]
 
@@ -53,47 +59,56 @@ class BusJournal:
         with self._queue_lock:
             self._queued.append(event)
             self._queued_bytes += len(event.payload)
-            full = self._queued_bytes > QUEUED_BYTES_MAX
-            if self._timer is None and not full:
-                self._timer = threading.Timer(QUEUED_S, self._send_queued)
-                self._timer.daemon = True
-                self._timer.start()
-        if full:
-            self._send_queued()
+            is_first, is_full = self.due is None, self._queued_bytes > QUEUED_BYTES_MAX
+            if is_first:
+                self.due = time.monotonic() + QUEUED_S
+        if is_full:
+            with self._order:
+                self._finish_sent()
+                self._send(self._take_queued())
+        elif is_first:
+            self._on_queued()
+
+    def send_queued(self) -> None:
+        """Send what is queued, without waiting for anything: what is sent already, or held up, sends more by itself."""
+        if not self._order.acquire(blocking=False):
+            return
+        try:
+            sent = self._sent
+            if sent is None or (sent.done and sent.error is None):
+                self._send(self._take_queued())
+            elif self.due is not None:
+                self.due = time.monotonic() + QUEUED_S
+        finally:
+            self._order.release()
 
     def settle(self, delivery: Delivery, event: NewEvent) -> None:
         """Settle the delivery with its outcome and everything still queued; raises StaleDelivery, and as `append`."""
         with self._order:
-            self._raise_refusal()
-            self.client.settle(delivery, [*self._take_queued(), event])
+            self._finish_sent()
+            self.client.settle(delivery, [*self._take_queued(), event], brief=True)
 
     def drop(self) -> None:
         """Forget what is queued and refused: the task is over."""
         with self._order:
             self._take_queued()
-            self._refusal = None
+            self._sent = None
 
-    def _send_queued(self) -> None:
-        with self._order:
-            queued = self._take_queued()
-            try:
-                if queued:
-                    self.client.emit_many(queued)
-            except TwelvefoldError as error:
-                self._refusal = error
+    def _send(self, events: list[NewEvent]) -> None:
+        if events:
+            self._sent = self.client.begin(events)
+
+    def _finish_sent(self) -> None:
+        """Wait for what was sent without waiting; raises what it was refused with."""
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            self.client.finish(sent)
 
     def _take_queued(self) -> list[NewEvent]:
         with self._queue_lock:
             queued, self._queued, self._queued_bytes = self._queued, [], 0
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            self.due = None
             return queued
-
-    def _raise_refusal(self) -> None:
-        refusal, self._refusal = self._refusal, None
-        if refusal is not None:
-            raise refusal
 
     def history(self, stream: str) -> Sequence[Event]:
         """Read a stream through the bus."""

@@ -80,7 +80,8 @@ class EffectLedger:
         self._intents: set[str] = set()
         self._intended: Counter[str] = Counter()
         self._doubted: set[str] = set()
-        self._load(journal.history(request.stream))
+        if not request.fresh:
+            self._load(journal.history(request.stream))
 
     def _load(self, history: Sequence[Event]) -> None:
         for event in history:

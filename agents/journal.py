@@ -77,6 +77,7 @@ class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One task to do, as `task.requested` says it; `id` is that event's, `delivery` counts how often it was handed out.
 
     `attempt` counts the plan's retries from 1; `undo` marks a compensation; `trace` is the W3C traceparent to carry on.
+    `fresh`: nothing has been recorded in its stream, by no attempt and no delivery.
     """
 
     run: str
@@ -91,6 +92,7 @@ class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     effect: str | None = None
     undo: bool = False
     trace: str = ""
+    fresh: bool = False
 
     @property
     def stream(self) -> str:
@@ -111,12 +113,17 @@ class RequestData(msgspec.Struct):
     undo: bool = False
 
 
-def request_of(event: Event, journal: Journal, delivery: int = 1) -> TaskRequest:
+_decode_request = msgspec.json.Decoder(RequestData).decode
+
+
+def request_of(event: Event, journal: Journal, delivery: int = 1, *, fresh: bool = False) -> TaskRequest:
     """Read a `task.requested`; values held as blobs are loaded. Raises msgspec.ValidationError for a wrong payload."""
-    data = msgspec.json.decode(event.payload or "null", type=RequestData)
-    fields = {name: getattr(data, name) for name in data.__struct_fields__}
-    fields["input"] = load(data.input, journal)
-    return TaskRequest(run=event.run, id=event.id, delivery=delivery, trace=event.trace, **fields)
+    data = _decode_request(event.payload or "null")
+    return TaskRequest(
+        run=event.run, path=data.path, agent=data.agent, input=load(data.input, journal), id=event.id,
+        attempt=data.attempt, delivery=delivery, requires=data.requires, timeout_s=data.timeout_s, effect=data.effect,
+        undo=data.undo, trace=event.trace, fresh=fresh,
+    )  # fmt: skip
 
 
 def pack(data: dict[str, Any], journal: Journal) -> str:

@@ -35,6 +35,7 @@ _QUEUE = "rehearsed"
 _MODULE = "twelvefold_rehearsed"
 _SOURCE = f'''"""The agent of the rehearsal."""
 
+import os
 import signal
 
 import twelvefold as tf
@@ -49,7 +50,7 @@ class Rehearsed(tf.BaseAgent):
         """Go through one effect."""
         self.done += 1
         if self.done == {TASKS_A_LIFE}:
-            signal.raise_signal(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
         return tf.ToolResponse.succeeded(context.effect("process", "rehearse", {{}}, lambda: task))
 '''
 
@@ -141,8 +142,8 @@ def _serve(folder: Path) -> None:
     from ..eventstore.memory_log import MemoryLog
 
     log = MemoryLog()
-    # One that is on its way to an agent as that ends is lost to the next.
-    for _ in range(LIVES * (TASKS_A_LIFE + 1)):
+    # A life may do a few more before it notices that it is to end.
+    for _ in range(LIVES * TASKS_A_LIFE * 4):
         log.append(Append(events=[_task()]))
     Broker(endpoints(folder, folder), log, None, write_keys(folder), Options()).run()
 

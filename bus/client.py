@@ -14,6 +14,7 @@ from ..eventstore.event import Event, NewEvent, new_event
 from .errors import BusNotRunning, BusTimeout
 from .serving import Serving
 from .subscription import Watch
+from .ticket import Ticket
 from .wire import Delivery, Gone, Last, Page, Read, Started, Stats, group_key, queue_key
 
 READ_PAGE = 2000
@@ -57,6 +58,21 @@ class BusClient(Serving):
         """
         options = {"expected": dict(expected_version or {}), "marks": dict(marks or {}), "withdraw": withdraw}
         return self._post(events, timeout_s, brief=brief, **options)
+
+    def begin(self, events: Sequence[NewEvent]) -> Ticket:
+        """Send an atomic append, after all that was sent before, and wait for nothing: `finish` does. As `emit_many`.
+
+        Raises BatchTooLarge.
+        """
+        self._check_open()
+        with self._state:
+            ticket = self._machine.post(events, brief=True)
+        self._driver.turn()
+        return ticket
+
+    def finish(self, ticket: Ticket) -> None:
+        """Wait until what was begun is durable; raises what it was refused with."""
+        self._result(ticket, None)
 
     def withdraw(self, ids: Sequence[bytes], events: Sequence[NewEvent] = ()) -> list[Event]:
         """End the deliveries of the events with these ids, in one append with `events` (orchestrator only)."""
@@ -240,9 +256,12 @@ class BusClient(Serving):
                 # Not waited for: this may be the end of a generator that nobody looks at any more.
                 self._driver.turn()
 
-    def settle(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> list[Event]:
-        """Append results and settle, in one transaction. Raises StaleDelivery, and as `emit`."""
-        return self._post(events, None, what="settle", settle=delivery)
+    def settle(self, delivery: Delivery, events: Sequence[NewEvent] = (), *, brief: bool = False) -> list[Event]:
+        """Append results and settle, in one transaction. Raises StaleDelivery, and as `emit`.
+
+        With `brief` nothing is returned, and the next delivery may come in the same message as the acknowledgement.
+        """
+        return self._post(events, None, what="settle", settle=delivery, brief=brief)
 
     def settle_soon(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> None:
         """Settle without waiting; a refusal comes up at `flush`. Raises StaleDelivery where it is already withdrawn."""

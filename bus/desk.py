@@ -223,8 +223,10 @@ class Desk:
                 self._counter += 1
                 event = holding.event
                 session = self._sessions.by_identity[holding.member.session]
-                session.holds[group.key, event.position] = task_stream(event) if is_queue else None
-                self._sessions.deliver(session, Delivery(event, group.name, fence, holding.attempt, is_queue))
+                stream = task_stream(event) if is_queue else None
+                session.holds[group.key, event.position] = stream
+                fresh = stream is not None and self._log.version(stream) == 0
+                self._sessions.deliver(session, Delivery(event, group.name, fence, holding.attempt, is_queue, fresh))
 
     def due(self) -> float | None:
         """Return when the next delayed delivery falls due (monotonic seconds)."""

@@ -194,20 +194,26 @@ class Serving:
         """Whether a delivery is there to be taken."""
         return bool(self._machine.holding.deliveries)
 
-    def take_delivery(self) -> Delivery | None:
-        """Wait for the next delivery of all that was joined; None once stopped. Raises what the bus refuses us with.
+    def take_delivery(self, unless: Callable[[], bool]) -> Delivery | None:
+        """Wait for the next delivery of all that was joined; None once stopped, or `unless()` (looked at on `wake`).
 
-        For a thread of its own beside the one in `run`: whichever of the two waits serves the connection.
+        For a thread of its own beside the one in `run`: whichever of the two waits serves the connection. Raises what
+        the bus refuses us with.
         """
         machine, holding = self._machine, self._machine.holding
-        while not self._stopped:
+
+        def something() -> bool:
+            return bool(self._stopped or holding.deliveries or machine.failure is not None or unless())
+
+        while True:
+            self._driver.wait(something, None)
+            if self._stopped or unless():
+                return None
+            if machine.failure is not None:
+                raise machine.failure
             with self._state:
                 if holding.deliveries:
                     return holding.deliveries.popleft()
-            if machine.failure is not None:
-                raise machine.failure
-            self._driver.wait(lambda: self._stopped or bool(holding.deliveries) or machine.failure is not None, None)
-        return None
 
     def is_withdrawn(self, delivery: Delivery) -> bool:
         """Tell whether a delivery that was taken, and is not settled yet, has been withdrawn."""

@@ -14,7 +14,7 @@ import msgspec
 from ..eventstore.event import Event, NewEvent
 
 WIRE_MAJOR = 1
-WIRE_MINOR = 1
+WIRE_MINOR = 2
 
 #: Longest frame that the bus takes; libzmq drops a connection that sends a longer one.
 FRAME_BYTES_MAX = 16 * 1024 * 1024
@@ -48,6 +48,8 @@ class Delivery(_Message, frozen=True):
     fence: Fence
     attempt: int
     queue: bool = False
+    #: The stream that it opens to its holder is empty: there is nothing to read from it first.
+    fresh: bool = False
 
     @property
     def key(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.agents.conftest import Crew
 from tests.conftest import eventually, stopped
-from twelvefold.agents.process import BROKEN
+from twelvefold.agents.working import BROKEN
 
 pytestmark = pytest.mark.e2e
 

@@ -1,0 +1,279 @@
+"""An agent process at work: takes tasks from its queue one at a time, and settles each.
+
+Owns the two threads. The worker thread runs the handlers, and serves the bus itself while it waits for a task or for
+the log: a task that ends at once costs no hand-over between threads. The main thread sleeps meanwhile, hears signals,
+and is the bus loop once a handler takes longer than SHORT_HANDLER_S: it signs life, hears of withdrawals, sends what
+is queued. What a task means is `turn`'s. Keeps: a task is settled exactly once, by the process that holds it; a process
+that is asked to stop finishes what it has begun; a handler that doesn't return after its task was withdrawn ends with
+its process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+import msgspec
+
+from ..bus.client import BusClient
+from ..bus.errors import StaleDelivery
+from ..bus.wire import Delivery
+from ..eventstore.errors import TwelvefoldError
+from ..eventstore.event import NewEvent, new_event
+from .base import BaseAgent
+from .bus_journal import BusJournal
+from .context import TaskContext
+from .errors import NotATask
+from .faults import whole
+from .journal import AgentPlaces, TaskRequest, request_of
+from .telemetry import SAMPLE_INTERVAL_S
+from .turn import perform
+
+log = logging.getLogger("twelvefold.agent")
+
+#: A handler that takes no longer has the bus to itself; then the main thread looks after both.
+SHORT_HANDLER_S = 0.005
+#: How long a task's write waits for a bus that is away: the task is held meanwhile, so there is nothing better to do.
+PATIENCE_S = 24 * 3600.0
+#: How long a process that ends waits for its last telemetry to be recorded.
+FAREWELL_S = 1.0
+#: Exit status of a process that can't go on by itself.
+BROKEN = 70
+
+
+class AgentProcess:
+    """One agent instance at work on a queue. Made and run on the main thread."""
+
+    def __init__(
+        self, agent: BaseAgent, client: BusClient, queue_of: str, places: AgentPlaces, stop_timeout_s: float
+    ) -> None:
+        self.agent = agent
+        self.client = client
+        self.queue = queue_of
+        self.places = places
+        self.stop_timeout_s = stop_timeout_s
+        self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
+        self.stopping = False
+        self._member = False
+        self._given = 0
+        self._ended = 0
+        self._status = 0
+        self._refusal: TwelvefoldError | None = None
+        self._worker: threading.Thread | None = None
+        self._lock = threading.Lock()
+        #: The delivery whose handler is at work.
+        self._current: Delivery | None = None
+        self._context: TaskContext | None = None
+        self._withdrawn = False
+        self._deadline: threading.Timer | None = None
+        self._sampled_at = float("-inf")
+        #: Wakes the main thread, which sleeps without end where `_asleep`, and serves the bus where `_serving`.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._asleep = False
+        self._serving = False
+        self._over = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task is in hand."""
+        return self._given != self._ended
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT, and return the exit status; raises what the bus refuses the agent with."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.client.join(self.queue)
+        self._member = True
+        self.client.timeout_s = PATIENCE_S
+        # Not by `logging`, whose first line alone costs an idle agent 0.2 MB of memory of its own.
+        os.write(2, f"{self.client.instance} takes tasks of queue {self.queue}\n".encode())
+        # Alone until there is something to do: many agents wait for ever, and a thread costs memory.
+        self.client.run(until=lambda: self.client.has_delivery)
+        if not self.stopping:
+            self._worker = threading.Thread(target=self._work_off, name="task", daemon=True)
+            self._worker.start()
+            self._stand_by()
+            self._worker.join()
+            if self._refusal is not None:
+                raise self._refusal
+            if self._status == 0:
+                self._sample(final=True)
+        return self._status
+
+    # --- on the main thread -------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Finish the task at hand, then end; asked twice, end at once and leave the task to another instance."""
+        if self.stopping:
+            os._exit(128 + number)
+        if not self._member:
+            sys.exit(128 + number)
+        self.stopping = True
+        os.write(2, b"finishing the task at hand\n" if self.busy else b"ending\n")
+        if self._worker is None:
+            self.client.stop()
+        else:
+            self.client.wake()
+
+    def _stand_by(self) -> None:
+        """Sleep while the worker serves the bus between short handlers; serve it where a handler takes longer."""
+        while not self._over:
+            if self._current is None:
+                self._asleep = True
+                # Looked at again, as the worker may have begun just before it could see that we sleep.
+                if self._current is None and not self._over:
+                    self._bell.get()
+                self._asleep = False
+            begun = self._given
+            time.sleep(SHORT_HANDLER_S)
+            if self._current is not None and self._given == begun:
+                self._serve(self._current)
+
+    def _serve(self, delivery: Delivery) -> None:
+        """Be the bus loop while the handler of a delivery is at work."""
+        journal = self.journal
+        journal.send_queued()
+        self._serving = True
+        while self._current is delivery:
+            due = journal.due
+            if due is not None and due <= time.monotonic():
+                journal.send_queued()
+                continue
+            self.client.run(
+                on_withdrawn=self._on_withdrawn,
+                until=lambda due=due: self._current is not delivery or journal.due != due,  # type: ignore[misc]
+                deadline=due,
+            )
+        self._serving = False
+
+    def _on_queued(self) -> None:
+        """Have the main thread see when the first queued event is due, where it wouldn't look."""
+        if self._serving:
+            self.client.wake()
+
+    def _on_withdrawn(self, delivery: Delivery) -> None:
+        with self._lock:
+            if self._current is not delivery or self._withdrawn:
+                return  # its handler has returned meanwhile, or knows
+            self._withdrawn = True
+            if self._context is not None:
+                self._context.ledger.withdrawn.set()
+            self._deadline = threading.Timer(self.stop_timeout_s, self._give_up, [delivery])
+            self._deadline.daemon = True
+            self._deadline.start()
+
+    def _give_up(self, delivery: Delivery) -> None:
+        """End the process, and what it started, as its handler doesn't return though its task was withdrawn."""
+        log.error("the handler of withdrawn event %d did not return: the process ends", delivery.event.position)
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
+        os._exit(BROKEN)
+
+    # --- on the worker thread -----------------------------------------------------------------------------------------
+
+    def _work_off(self) -> None:
+        try:
+            while (delivery := self.client.take_delivery(unless=lambda: self.stopping)) is not None:
+                self._given += 1
+                self._handle(delivery)
+                self._ended += 1
+        except TwelvefoldError as error:
+            self._refusal = error
+        except BaseException as error:  # noqa: BLE001 - whatever it is, a process that can't work must end
+            log.critical("this agent can't go on: %s", whole(error))
+            self._status = BROKEN
+        finally:
+            self._over = True
+            self._bell.put(None)
+
+    def _begin(self, delivery: Delivery) -> None:
+        """Note that the handler of a delivery is at work, and have the main thread look after it."""
+        with self._lock:
+            self._current = delivery
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
+        if self.client.is_withdrawn(delivery):
+            # While nobody knew that it was in hand.
+            self._on_withdrawn(delivery)
+
+    def _handle(self, delivery: Delivery) -> None:
+        position = delivery.event.position
+        self._begin(delivery)
+        try:
+            settlement = self._done(delivery, self._request(delivery))
+            self._returned(delivery)
+            self.journal.settle(delivery, settlement)
+        except StaleDelivery:
+            # Withdrawn, or moved on as this process was taken for dead: the result isn't wanted.
+            log.info("the task of event %d was withdrawn: its result is dropped", position)
+        except TwelvefoldError as error:
+            log.error("the task of event %d can't be settled: %s", position, error.message())
+            self._refuse(delivery, error)
+        finally:
+            self.journal.drop()
+            self._returned(delivery)
+        self._sample()
+
+    def _request(self, delivery: Delivery) -> TaskRequest:
+        event = delivery.event
+        if event.type != "task.requested" or not event.run:
+            raise NotATask(event.type, event.position, "it is not a task.requested of a run")
+        try:
+            return request_of(event, self.journal, delivery.attempt, fresh=delivery.fresh)
+        except msgspec.ValidationError as error:
+            raise NotATask(event.type, event.position, str(error)) from error
+
+    def _refuse(self, delivery: Delivery, error: TwelvefoldError) -> None:
+        try:
+            self.client.fail(delivery, error.message())
+        except StaleDelivery:
+            log.info("event %d was withdrawn", delivery.event.position)
+
+    def _done(self, delivery: Delivery, request: TaskRequest) -> NewEvent:
+        """Do a task and return the event that settles it."""
+        facts = {"instance": self.client.instance, "attempt": request.attempt, "delivery": delivery.attempt}
+        started = new_event(
+            "task.started", facts, stream=request.stream, run=request.run, cause=request.id, trace=request.trace
+        )
+        # Goes out with what the task writes first, its outcome if that comes at once: no wait, no message of its own.
+        self.journal.append_soon(started)
+        context = TaskContext(self.agent, request, self.journal, self.places)
+        with self._lock:
+            self._context = context
+            if self._withdrawn:
+                context.ledger.withdrawn.set()
+        return perform(self.agent, context).event(request, self.journal)
+
+    def _returned(self, delivery: Delivery) -> None:
+        """Note that the handler of a delivery has returned; the next one may be here already."""
+        with self._lock:
+            if self._current is not delivery:
+                return
+            self._current = self._context = None
+            self._withdrawn = False
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    def _sample(self, *, final: bool = False) -> None:
+        """Record a sample of the agent's telemetry, if it changed and the last one is long enough ago."""
+        now = time.monotonic()
+        if not final and now - self._sampled_at < SAMPLE_INTERVAL_S:
+            return
+        sample = self.agent.telemetry.sample()
+        if sample is None:
+            return
+        self._sampled_at = now
+        data = {**sample, "instance": self.client.instance}
+        try:
+            timeout_s = FAREWELL_S if final else None
+            self.client.emit("telemetry.sampled", data, stream=f"telemetry.{self.queue}", timeout_s=timeout_s)
+        except TwelvefoldError as error:
+            log.warning("a telemetry sample is lost: %s", error.message())
