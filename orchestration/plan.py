@@ -190,13 +190,18 @@ def nodes_of(plan: PatternFields) -> Iterator[PatternFields]:
         yield from nodes_of(part.plan)
 
 
-def _pattern(word: str) -> type[PatternFields] | None:
-    if word not in PATTERNS:
-        # They register themselves when they are imported; here, as each of them imports this module.
-        from . import patterns
+def _pattern(word: str) -> type[PatternFields]:
+    """Return the pattern that a word stands for; raises ValueError."""
+    if word in PATTERNS:
+        return PATTERNS[word]
+    # They register themselves when they are imported; here, as each of them imports this module.
+    from . import patterns
 
-        patterns.load()
-    return PATTERNS.get(word)
+    problem = patterns.load().get(word)
+    if word not in PATTERNS:
+        why = f", which can't be used: {problem}" if problem else f"; known are {', '.join(sorted(PATTERNS))}"
+        raise ValueError(f"Unknown pattern {word!r}{why}")
+    return PATTERNS[word]
 
 
 def _convert(wanted: type, value: Any) -> Any:
@@ -206,9 +211,9 @@ def _convert(wanted: type, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f"Expected `object`, got `{type(value).__name__}`")
     word = value.get("pattern", "task")
-    pattern = _pattern(word) if isinstance(word, str) else None
-    if pattern is None:
-        raise ValueError(f"Unknown pattern {word!r}; known are {', '.join(sorted(PATTERNS))}")
+    if not isinstance(word, str):
+        raise ValueError(f"Expected `str`, got `{type(word).__name__}` - at `$.pattern`")
+    pattern = _pattern(word)
     try:
         return msgspec.convert({**value, "pattern": word}, pattern, dec_hook=_convert)
     except msgspec.ValidationError as error:
