@@ -154,7 +154,7 @@ def _stop(turn: Turn) -> None:
     turn.cancel_all_timers()
     if stop.kind == "cancelled":
         turn.decide("run.cancelled", reason=stop.reason or "cancelled", **accounts(turn.run))
-    elif settled is not None and settled.kind == "failed":
+    elif settled is not None and settled.kind == "failed" and not _was_swept(settled, turn.run, stop.kind):
         turn.decide("run.failed", **_end_of(settled, turn.run))
     elif stop.kind == "budget":
         turn.decide("run.failed", reason="budget", error=_overspent(turn.run, stop.reason), **accounts(turn.run))
@@ -171,6 +171,12 @@ def _sweep(turn: Turn, reason: str) -> None:
     for timer in [*turn.run.timers.values()]:
         if timer.kind != "release" and not timer.path.endswith(".undo"):
             turn.cancel_timer(timer)
+
+
+def _was_swept(outcome: Outcome, run: Run, reason: str) -> bool:
+    """Tell whether a failure is none of the plan's own, but what the end of the run has made of an open task."""
+    task = run.tasks.get(outcome.path)
+    return task is not None and task.report is not None and task.report.reason == reason
 
 
 def _overspent(run: Run, what: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from immutables import Map
 from msgspec.structs import replace
 
@@ -11,6 +12,7 @@ from .run_state import (
     ENDS,
     RUN_TIMERS,
     TASK_TIMERS,
+    Asking,
     Fact,
     Joined,
     Report,
@@ -38,6 +40,7 @@ def _task_requested(run: Run, fact: Fact) -> Run:
         failures=before.failures if before else 0,
         request=fact.id,
         answers=before.answers if before else (),
+        resolved=before.resolved if before else (),
         effect=text(data.get("effect")),
         undo=bool(data.get("undo")),
         doubt=before.doubt if before else False,
@@ -46,6 +49,9 @@ def _task_requested(run: Run, fact: Fact) -> Run:
         level=level if isinstance(level := data.get("level"), int) else 0,
     )
     run = replace(run, spent=replace(run.spent, tasks=run.spent.tasks + 1))
+    if run.status == "resting":
+        # Somebody works again although nobody has answered: a resume, a timer or the end of the run has brought it on.
+        run = replace(run, status="open", resting_on=(), outcome="", end={})
     return with_task(run, task)
 
 
@@ -56,7 +62,7 @@ def _task_cancelled(run: Run, fact: Fact) -> Run:
     out = task.phase in ("requested", "expired")
     asked = task.report is not None and task.report.outcome == "needs_human"
     report = Report("failed", reason=text(fact.data.get("reason")), in_doubt=out or asked)
-    return with_report(run, task, report, "stopping" if out else "reported")
+    return with_report(run, replace(task, asking=None), report, "stopping" if out else "reported")
 
 
 def _task_judged(run: Run, fact: Fact) -> Run:
@@ -75,14 +81,32 @@ def _task_parked(run: Run, fact: Fact) -> Run:
     return with_task(run, replace(task, phase="parked", reason=text(fact.data.get("reason"))))
 
 
+def _human_requested(run: Run, fact: Fact) -> Run:
+    task, data = run.tasks.get(fact.path), fact.data
+    if task is None:
+        return run
+    asking = Asking(
+        fact.id,
+        text(data.get("reason")),
+        data.get("question"),
+        tuple(data.get("takes") or ()),
+        data.get("since") or 0,
+        data.get("expires") or 0,
+        data.get("default", msgspec.UNSET),
+    )
+    return with_task(run, replace(task, asking=asking))
+
+
 def _human_expired(run: Run, fact: Fact) -> Run:
     """The decider says what follows where no human answered in time: the default counts, or the task has failed."""
     task = run.tasks.get(fact.path)
     if task is None:
         return run
+    task = replace(task, asking=None)
     if "default" in fact.data:
-        answers = (*task.answers, fact.data["default"])
-        return with_task(run, replace(task, phase="ready", reason="", failures=0, answers=answers))
+        question = task.report.question if task.report else None
+        said = {"question": question, "answer": fact.data["default"], "expired": True}
+        return with_task(run, replace(task, phase="ready", reason="", failures=0, answers=(*task.answers, said)))
     report = Report("failed", reason="human_expired", in_doubt=task.doubt)
     return with_task(run, replace(task, phase="reported", reason="", report=report, final=True))
 
@@ -142,6 +166,7 @@ DECIDED: dict[str, Callable[[Run, Fact], Run]] = {
     "run.resumed": _resumed,
     "run.paused": _paused,
     "run.stopping": _stopping,
+    "human.requested": _human_requested,
     "human.expired": _human_expired,
     "task.requested": _task_requested,
     "task.cancelled": _task_cancelled,

@@ -8,11 +8,12 @@ from functools import lru_cache
 import msgspec
 from msgspec.structs import replace
 
+from .budget import Budget, budget_from
 from .errors import PlanInvalid
 from .plan import PatternFields, plan_from
+from .run_errors import BudgetInvalid
 from .run_state import (
     TASK_TIMERS,
-    Budget,
     Fact,
     Phase,
     Report,
@@ -41,6 +42,7 @@ def _requested(run: Run, fact: Fact) -> Run:
     except RecursionError:
         plan, problem = None, "the plan nests too deep to be read"
     depth_max = number(data.get("depth_max"))
+    budget, overdrawn = _budget(data.get("budget"))
     return replace(
         run,
         status="requested",
@@ -49,22 +51,23 @@ def _requested(run: Run, fact: Fact) -> Run:
         last_ns=fact.time,
         trace=fact.trace,
         plan=plan,
-        plan_problem=problem,
+        plan_problem=problem or overdrawn,
         caller=data.get("caller"),
         input=data.get("input"),
         labels=data.get("labels"),
-        budget=_budget(data.get("budget")),
+        budget=budget,
         timeout_s=number(data.get("timeout_s")),
         levels=_levels(data.get("levels")),
         depth_max=run.depth_max if depth_max is None else int(depth_max),
     )
 
 
-def _budget(given: object) -> Budget:
+def _budget(given: object) -> tuple[Budget, str]:
+    """Read a budget, or say what is wrong with it: nothing is spent under bounds that nobody understands."""
     try:
-        return msgspec.convert(given or {}, Budget)
-    except msgspec.ValidationError:
-        return Budget()
+        return budget_from(given or {}), ""
+    except BudgetInvalid as error:
+        return Budget(), error.message()
 
 
 def _levels(given: object) -> tuple[int, ...]:
@@ -191,23 +194,50 @@ def _answered(run: Run, fact: Fact) -> Run:
     waiting = [path for path in run.open if is_waiting(run.tasks[path]) and fact.path in ("", path)]
     if len(waiting) != 1:
         return run
-    task = run.tasks[waiting[0]]
+    before = run.tasks[waiting[0]]
+    task = _said(before, fact) if before.phase != "parked" else _ruled(before, fact)
+    if task is before:
+        return run
+    return replace(with_task(run, replace(task, asking=None)), status="open", resting_on=())
+
+
+def _said(task: TaskState, fact: Fact) -> TaskState:
+    """Take an answer to an agent's question: its next attempt gets it."""
+    answer, report = fact.data.get("answer"), task.report
+    if report is not None and report.reason == "in_doubt" and report.effect:
+        return _resolved(task, report, answer, fact)
+    said = {"question": report.question if report else None, "answer": answer}
+    if note := text(fact.data.get("note")):
+        said["note"] = note
+    return replace(task, phase="ready", failures=0, answers=(*task.answers, said))
+
+
+def _resolved(task: TaskState, report: Report, answer: object, fact: Fact) -> TaskState:
+    """Take what a human knows of an effect whose end is in doubt: it is done, may be repeated, or is given up."""
+    if answer == "give_up":
+        return replace(task, report=replace(report, outcome="failed"), final=True, doubt=True)
+    if answer not in ("done", "retry"):
+        return task
+    known = {"effect": report.effect, "answer": answer, "until": report.position}
+    if answer == "done":
+        known["value"] = fact.data.get("value")
+    return replace(task, phase="ready", failures=0, resolved=(*task.resolved, known))
+
+
+def _ruled(task: TaskState, fact: Fact) -> TaskState:
+    """Take what a human wants to be done with parked work."""
     answer = fact.data.get("answer")
     approval = task.reason == "approval"
-    if task.phase != "parked":
-        task = replace(task, phase="ready", failures=0, answers=(*task.answers, answer))
-    elif answer == "retry" or answer == "approve":
-        task = replace(task, phase="ready", failures=0, approved=task.approved or approval)
-    elif answer == "done":
+    if answer == "retry" or answer == "approve":
+        return replace(task, phase="ready", failures=0, approved=task.approved or approval)
+    if answer == "done":
         report = Report("succeeded", value=fact.data.get("value"), message="done by a human", position=fact.position)
-        task = replace(task, phase="reported", report=report, final=True)
-    elif answer == "give_up" or answer == "reject":
+        return replace(task, phase="reported", report=report, final=True)
+    if answer == "give_up" or answer == "reject":
         rejected = Report("failed", reason="rejected", error=fact.data.get("note")) if approval else None
         report = rejected or replace(task.report or Report("failed"), outcome="failed", in_doubt=False)
-        task = replace(task, phase="reported", report=report, final=True, doubt=False)
-    else:
-        return run
-    return replace(with_task(run, task), status="open", resting_on=())
+        return replace(task, phase="reported", report=report, final=True, doubt=False)
+    return task
 
 
 def _open_task(run: Run, fact: Fact) -> TaskState | None:

@@ -14,6 +14,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
+from .budget import Budget
 from .plan import PatternFields
 
 #: The ends of a run. `needs_human` is a rest and not among them.
@@ -46,7 +47,8 @@ class Fact(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """What became of one attempt at a task. `in_doubt`: it was stopped, and nobody knows how far it came.
 
-    A question may have a time, `expires_s`, after which `default` counts as its answer, or without one the task fails.
+    A question may have a time, `expires_s`, after which `default` counts as its answer, or without one the task fails;
+    `choices` lists what may be answered, if not anything. `effect` is the one whose end nobody knows, by its key.
     `position` is where in the log it was said.
     """
 
@@ -60,7 +62,23 @@ class Report(msgspec.Struct, frozen=True):
     in_doubt: bool = False
     expires_s: float | None = None
     default: Any = msgspec.UNSET
+    choices: tuple[Any, ...] = ()
+    effect: str = ""
     position: int = 0
+
+
+class Asking(msgspec.Struct, frozen=True):
+    """What a human is asked for a task, as `human.requested` said it; `id` is that event's, `since` and `expires` are
+    wall-clock nanoseconds (0: no end), `takes` lists the answers that count, () for any.
+    """
+
+    id: bytes
+    reason: str = ""
+    question: Any = None
+    takes: tuple[Any, ...] = ()
+    since: int = 0
+    expires: int = 0
+    default: Any = msgspec.UNSET
 
 
 Phase = Literal["requested", "expired", "stopping", "reported", "planned", "backoff", "ready", "parked"]
@@ -74,6 +92,8 @@ class TaskState(msgspec.Struct, frozen=True):
     `failures` counts failed attempts since the first one or a human's last word; `doubt`: an attempt was stopped, and
     nobody knows how far it came; `overdue`: its deadline has passed; `final`: a human has said how it ended;
     `approved`: a human has let it be requested; `level` counts the tasks above it that answered with plans.
+    `answers` are what humans have answered, each with its question; `resolved` what they know of effects in doubt;
+    `asking` is what a human is asked now.
     """
 
     path: str
@@ -84,7 +104,9 @@ class TaskState(msgspec.Struct, frozen=True):
     request: bytes = b""
     report: Report | None = None
     plan: PatternFields | None = None
-    answers: tuple[Any, ...] = ()
+    answers: tuple[dict[str, Any], ...] = ()
+    resolved: tuple[dict[str, Any], ...] = ()
+    asking: Asking | None = None
     reason: str = ""
     effect: str = "idempotent"
     undo: bool = False
@@ -115,15 +137,6 @@ class Stop(msgspec.Struct, frozen=True):
 
     kind: Literal["cancelled", "timeout", "budget"]
     reason: str = ""
-
-
-class Budget(msgspec.Struct, frozen=True):
-    """What a run may spend, and what it has spent: None where there is no bound. `tasks` counts attempts."""
-
-    tasks: int | None = None
-    wall_s: float | None = None
-    tokens: int | None = None
-    usd: float | None = None
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -249,6 +262,8 @@ def report_of(fact: Fact) -> Report:
         position=fact.position,
         expires_s=expires_s if kind == "needs_human" else None,
         default=data.get("default", msgspec.UNSET) if kind == "needs_human" else msgspec.UNSET,
+        choices=tuple(choices) if isinstance(choices := data.get("choices"), list) else (),
+        effect=text(data.get("effect")),
     )
 
 

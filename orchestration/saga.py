@@ -13,7 +13,7 @@ from .steps import Stepping, advance_steps, steps_of
 from .turn import At, Outcome, Turn, register_decider
 from .undoing import is_under, undo_parts
 
-VERSION = 2
+VERSION = 3
 
 
 @register_pattern

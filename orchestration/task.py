@@ -9,15 +9,16 @@ import msgspec
 
 from .plan import Retry, Task
 from .run_state import Report, TaskState
-from .turn import NS, At, Outcome, Turn, register_decider
+from .turn import NS, STUCK, At, Outcome, Turn, register_decider
 from .values import Absent, resolve
 
-VERSION = 2
+VERSION = 3
 #: Paths are parts of names of streams (`task.<run>.<path>`, 255 characters at most).
 PATH_LENGTH_MAX = 200
 ONCE = Retry(attempts_max=1)
 COMPENSATION_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0)
 _TIMERS = ("timeout", "deadline", "retry", "human")
+_APPROVAL = ("approve", "reject")
 
 
 def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
@@ -30,8 +31,10 @@ def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
         elif task.phase == "expired":
             turn.cancel(task, task.reason)
         elif task.phase == "parked":
-            approval = plan.approval if task.reason == "approval" else None
-            turn.ask(at.path, task.reason, approval or (task.report.error if task.report else None))
+            if task.reason == "approval":
+                turn.ask(at.path, task.reason, plan.approval, _APPROVAL)
+            else:
+                turn.ask(at.path, task.reason, task.report.error if task.report else None)
             return None
         elif task.phase == "planned" and task.plan is not None:
             turn.cancel_timers(at.path, task.attempt, _TIMERS)
@@ -63,7 +66,7 @@ def _may_start(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
         return False
     if plan.approval and not (task and task.approved):
         turn.decide("task.parked", at.path, what="parked/approval", agent=plan.agent, reason="approval")
-        turn.ask(at.path, "approval", plan.approval)
+        turn.ask(at.path, "approval", plan.approval, _APPROVAL)
         return False
     return turn.may_start(at.path, at.depth)
 
@@ -98,6 +101,10 @@ def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
         data["compensation"] = msgspec.to_builtins(plan.undo)
     if task and task.answers:
         data["answers"] = list(task.answers)
+    if task and task.resolved:
+        data["resolved"] = list(task.resolved)
+    if task:
+        turn.cancel_timers(at.path, task.attempt, ("human",))
     turn.decide("task.requested", at.path, to=plan.agent, **data)
     if plan.timeout_s is not None:
         turn.set_timer("timeout", at.path, turn.fact.time + int(plan.timeout_s * NS), attempt)
@@ -154,9 +161,16 @@ def _ask(plan: Task, at: At, task: TaskState, report: Report, turn: Turn) -> Out
         given = {} if report.default is msgspec.UNSET else {"default": report.default}
         turn.decide("human.expired", task.path, what=f"human.expired/{task.attempt}", **given)
         return advance(plan, at, turn)
-    turn.ask(task.path, report.reason, report.question)
-    if report.expires_s is not None and f"human/{task.path}/{task.attempt}" not in turn.run.timers:
-        turn.set_timer("human", task.path, turn.fact.time + int(report.expires_s * NS), task.attempt)
+    takes = report.choices if not report.effect else STUCK
+    if report.expires_s is None or report.effect:
+        turn.ask(task.path, report.reason, report.question, takes)
+    elif task.asking is None:
+        expires = turn.fact.time + int(report.expires_s * NS)
+        given = {} if report.default is msgspec.UNSET else {"default": report.default}
+        turn.ask(task.path, report.reason, report.question, takes, expires=expires, **given)
+        turn.set_timer("human", task.path, expires, task.attempt)
+    else:
+        turn.ask(task.path, report.reason, report.question, takes)
     return None
 
 

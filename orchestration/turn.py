@@ -27,6 +27,11 @@ T = TypeVar("T")
 NS = 1_000_000_000
 #: How long the bus may take to say that a withdrawn task's holder has let go (or was killed), before it is believed.
 RELEASE_S = 60.0
+#: What is decided for one input is one append: when a turn counts as long, in events and bytes of payloads.
+LONG_EVENTS = 1000
+LONG_BYTES = 1024 * 1024
+#: What humans may answer where work is stuck: try it again, it is done, let it be.
+STUCK = ("retry", "done", "give_up")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -261,8 +266,16 @@ class Turn:
             self.decide("run.stopping", reason="budget", budget=what, limit=limit)
         return True
 
-    def ask(self, path: str, reason: str, question: Any = None) -> None:
-        """Say that a human's word is needed for a task, until the node is looked at again."""
+    def ask(self, path: str, reason: str, question: Any = None, takes: Sequence[Any] = STUCK, **more: Any) -> None:
+        """Say that a human's word is needed for a task, until the node is looked at again; it is requested once.
+
+        `takes` are the answers that count, () for any; `more` goes into `human.requested`.
+        """
+        task = self.run.tasks[path]
+        if task.asking is None:
+            since = self.fact.time
+            about = {"reason": reason, "question": question, "takes": list(takes), "since": since, **more}
+            self.decide("human.requested", path, agent=task.agent, attempt=task.attempt, **about)
         self.memo.questions.setdefault(self._frames[-1].key, []).append(Question(path, reason, question))
 
     @property

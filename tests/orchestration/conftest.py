@@ -204,7 +204,7 @@ class World:
         for _ in range(2000):
             moved = self.feed()
             self.flush()
-            if not (moved or self.work() or self.tick()):
+            if not (moved or self.log.head > self.fed or self.work() or self.tick()):
                 return self
             self.flush()
         raise AssertionError("it never comes to rest")

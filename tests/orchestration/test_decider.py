@@ -22,9 +22,9 @@ def test_a_run_starts_with_its_first_task(story: Any) -> None:
     assert {key: data[key] for key in ("agent", "input", "requires", "attempt", "undo")} == {
         "agent": "echo", "input": {"a": 1}, "requires": ["commit"], "attempt": 1, "undo": False,
     }  # fmt: skip
-    assert data["decider"] == {"task": 2}
+    assert data["decider"] == {"run": 1, "task": 3}
     assert told.decided("run.started")["decider"] == {"run": 1}
-    assert told.decided("run.started")["versions"]["deciders"]["saga"] == 2
+    assert told.decided("run.started")["versions"]["deciders"]["saga"] == 3
 
 
 def test_a_success_is_the_runs_success(story: Any) -> None:
@@ -167,12 +167,13 @@ def test_a_parked_observer_is_nothing_to_the_run(story: Any) -> None:
 
 def test_asking_a_human_is_a_rest(story: Any) -> None:
     """A task that needs a human lets the run rest; the answer requests it again with all answers so far."""
-    told = story(Task("a")).when("task.needs_human", "0", reason="which", question="A or B?").then("run.needs_human")
+    told = story(Task("a")).when("task.needs_human", "0", reason="which", question="A or B?")
+    told.then("human.requested 0", "run.needs_human")
     assert told.run.status == "resting"
     assert told.decided("run.needs_human")["questions"] == [{"path": "0", "reason": "which", "question": "A or B?"}]
     told.when("human.answered", "0", answer="A").then("run.resumed", "task.requested 0")
     data = told.decided("task.requested")
-    assert (data["answers"], data["attempt"]) == (["A"], 2)
+    assert (data["answers"], data["attempt"]) == ([{"question": "A or B?", "answer": "A"}], 2)
     told.when("task.succeeded", "0", **OK).then("run.succeeded")
 
 

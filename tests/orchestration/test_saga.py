@@ -81,12 +81,16 @@ def test_compensations_are_retried(story: Any) -> None:
     for _ in range(4):
         told.when("task.failed", "0.0.undo", reason="busy").then("timer.set 0.0.undo")
         told.when("timer.fired", "0.0.undo", kind="retry").then("task.requested 0.0.undo")
-    told.when("task.failed", "0.0.undo", reason="busy").then("task.parked 0.0.undo", "run.needs_human")
+    told.when("task.failed", "0.0.undo", reason="busy").then(
+        "task.parked 0.0.undo", "human.requested 0.0.undo", "run.needs_human"
+    )
 
 
 def parked(story: Any) -> Any:
     told = story(Saga(STEPS)).given(*DONE, ("task.failed", "0.3", {"reason": "no mail"}))
-    return told.when("task.failed", "0.2.undo", reason="bank closed").then("task.parked 0.2.undo", "run.needs_human")
+    return told.when("task.failed", "0.2.undo", reason="bank closed").then(
+        "task.parked 0.2.undo", "human.requested 0.2.undo", "run.needs_human"
+    )
 
 
 def test_a_failing_compensation_parks_the_saga(story: Any) -> None:
@@ -134,7 +138,7 @@ PIVOTED = Saga([Task("a", undo=Task("un-a")), Task("b", pivot=True), Task("c")])
 def test_beyond_the_pivot_nothing_is_undone(story: Any) -> None:
     """What fails after the point of no return waits for a human, who has it tried again."""
     told = story(PIVOTED).given(("task.succeeded", "0.0"), ("task.succeeded", "0.1"))
-    told.when("task.failed", "0.2", reason="down").then("task.parked 0.2", "run.needs_human")
+    told.when("task.failed", "0.2", reason="down").then("task.parked 0.2", "human.requested 0.2", "run.needs_human")
     assert told.decided("run.needs_human")["reason"] == "beyond_pivot"
     told.when("human.answered", "0.2", answer="retry").then("run.resumed", "task.requested 0.2")
     told.when("task.succeeded", "0.2", value=3).then("run.succeeded")
@@ -157,7 +161,9 @@ def test_a_pivot_in_doubt_asks(story: Any) -> None:
     """Nobody knows whether a pivot that was stopped half-way happened: a human says, and it goes either way."""
     for answer, then in (("done", "task.requested 0.2"), ("give_up", "task.requested 0.0.undo")):
         told = story(PIVOTED).given(("task.succeeded", "0.0"))
-        told.when("delivery.parked", "0.1", queue=True, error="died").then("task.parked 0.1", "run.needs_human")
+        told.when("delivery.parked", "0.1", queue=True, error="died").then(
+            "task.parked 0.1", "human.requested 0.1", "run.needs_human"
+        )
         told.when("human.answered", "0.1", answer=answer).then("run.resumed", then)
 
 
@@ -252,9 +258,9 @@ def test_a_saga_in_an_answer(story: Any) -> None:
 def test_a_compensation_may_ask(story: Any) -> None:
     """A compensation that needs a human lets the run rest, and goes on with the answer."""
     told = story(Saga([Task("a", undo=Task("b")), Task("c")])).given(("task.succeeded", "0.0"), ("task.failed", "0.1"))
-    told.when("task.needs_human", "0.0.undo", reason="code?").then("run.needs_human")
+    told.when("task.needs_human", "0.0.undo", reason="code?").then("human.requested 0.0.undo", "run.needs_human")
     told.when("human.answered", "0.0.undo", answer="42").then("run.resumed", "task.requested 0.0.undo")
-    assert told.decided("task.requested")["answers"] == ["42"]
+    assert [said["answer"] for said in told.decided("task.requested")["answers"]] == ["42"]
 
 
 def test_a_step_that_nobody_took_is_not_undone(story: Any) -> None:
