@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .context import TaskContext
 from .errors import EffectFailed, InvalidParameters, InvalidTool, UnknownTool
 from .response import ToolResponse
 from .telemetry import AgentTelemetry
 from .tool import FunctionTool, Tool
+
+if TYPE_CHECKING:
+    from ..orchestration.plan import Plan
 
 
 def queue_name(cls: type) -> str:
@@ -41,8 +44,13 @@ class BaseAgent(ABC):
     _telemetry: AgentTelemetry | None = None
 
     @abstractmethod
-    def execute_task(self, task: Any, *args: Any, **kwargs: Any) -> ToolResponse | Awaitable[ToolResponse]:
-        """Do one task and answer; what it raises makes the task failed. Typed `task`s are checked before the call."""
+    def execute_task(
+        self, task: Any, *args: Any, **kwargs: Any
+    ) -> ToolResponse | Plan | Awaitable[ToolResponse | Plan]:
+        """Do one task and answer; what it raises makes the task failed. Typed `task`s are checked before the call.
+
+        An answer may be a plan, which is then carried out in the task's place (see `ToolResponse.planned`).
+        """
 
     def register_tools(self) -> list[Tool]:
         """Return the agent's tools, beside those made with `@tool`."""

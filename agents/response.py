@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-Outcome = Literal["succeeded", "nothing_to_do", "failed", "needs_human"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..orchestration.plan import Plan
+
+#: `planned` is an answer, and no outcome yet: the task ends as its plan does.
+Outcome = Literal["succeeded", "nothing_to_do", "failed", "needs_human", "planned"]
 
 
 def _now() -> datetime:
@@ -35,7 +41,8 @@ class Evidence(msgspec.Struct, frozen=True, omit_defaults=True):
 class ToolResponse(msgspec.Struct, omit_defaults=True):
     """The answer of a tool call or a task. `success` has no default; `outcome` follows from it unless given.
 
-    `nothing_to_do` counts as success, `needs_human` doesn't. `data` is JSON-like. `reason` is a word for programs
+    `nothing_to_do` counts as success; `needs_human` doesn't, nor does `planned`, as nothing is done yet. `data` is
+    JSON-like. `reason` is a word for programs
     (`old_text_missing`), `message` and `error` are sentences for people; with `needs_human`, `message` is the question.
     `error` becomes text, whatever is given. Raises ValueError where success and outcome contradict each other.
     """
@@ -78,3 +85,14 @@ class ToolResponse(msgspec.Struct, omit_defaults=True):
     def needs_human(cls, reason: str, question: str, data: Any = None) -> ToolResponse:
         """Answer that a person must decide; reason is a word, question a sentence."""
         return cls(False, data=data, message=question, outcome="needs_human", reason=reason)
+
+    @classmethod
+    def planned(cls, plan: Plan | Mapping[str, Any], message: str | None = None) -> ToolResponse:
+        """Answer with a plan (or its data) that is carried out in the task's place; its outcome is the task's.
+
+        The plan stands in `data`. Raises PlanInvalid, which names the place.
+        """
+        from ..orchestration.plan import Plan, plan_data, plan_from  # most agents never answer with a plan
+
+        made = plan if isinstance(plan, Plan) else plan_from(dict(plan))
+        return cls(False, data=plan_data(made), message=message, outcome="planned")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import builtins
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
+from ..eventstore.check import PAYLOAD_SIZE_MAX
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent
 from . import evidence as proofs
@@ -22,11 +23,19 @@ from .faults import compact, printable, whole
 from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
 
+if TYPE_CHECKING:
+    from ..orchestration.plan import Plan
+
+
+#: A plan must fit into its event: deciders read events only, no blobs.
+PLAN_SIZE_MAX = PAYLOAD_SIZE_MAX - 4096
+
 
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a task ended. `reason` is a word (None on success), `error` what went wrong (`message`, `class`, `at`, …).
 
-    `message` is a sentence; for `needs_human` it is the question. `value` and `evidence` as recorded.
+    `message` is a sentence; for `needs_human` it is the question. `value` and `evidence` as recorded; for `planned` the
+    value is the plan's data.
     """
 
     outcome: Outcome
@@ -44,6 +53,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
             data = {"value": self.value, "evidence": proof, "message": self.message}
         elif self.outcome == "nothing_to_do":
             data = {"reason": self.reason, "message": self.message, "value": self.value}
+        elif self.outcome == "planned":
+            data = {"plan": self.value, "message": self.message}
         elif self.outcome == "needs_human":
             data = {"reason": self.reason, "question": self.message, "value": self.value, "evidence": proof}
         else:
@@ -90,8 +101,16 @@ def _answer(agent: BaseAgent, context: TaskContext) -> ToolResponse:
     if inspect.isawaitable(answer):
         answer = finished(answer)
     if not isinstance(answer, ToolResponse):
+        if isinstance(answer, msgspec.Struct) and _is_plan(answer):
+            return ToolResponse.planned(answer)
         raise InvalidResponse(f"{type(agent).__name__}.execute_task", f"returned {type(answer).__name__}")
     return answer
+
+
+def _is_plan(answer: msgspec.Struct) -> TypeGuard[Plan]:
+    from ..orchestration.plan import Plan  # only agents that coordinate others need it
+
+    return isinstance(answer, Plan)
 
 
 def _shape(handler: Any) -> tuple[list[str], list[str], dict[str, Any], dict[str, Any]]:
@@ -155,6 +174,12 @@ def _outcome(response: ToolResponse, context: TaskContext) -> TaskOutcome:
         raise InvalidResponse("execute_task", f"returned what isn't JSON-like: {error}") from error
     if context.cancelled:
         raise TaskWithdrawn(context.run, context.path)
+    if outcome == "planned":
+        if (size := len(msgspec.json.encode(value))) > PLAN_SIZE_MAX:
+            raise InvalidResponse(
+                "execute_task", f"returned a plan of {size} bytes, at most {PLAN_SIZE_MAX} are allowed"
+            )
+        return TaskOutcome(outcome=outcome, value=value, message=response.message)
     if outcome == "succeeded":
         proof = tuple(proofs.resolved(response, context))
         return TaskOutcome(outcome=outcome, value=value, evidence=proof, message=response.message)
