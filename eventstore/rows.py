@@ -104,6 +104,19 @@ def runs(connection: Connection, wanted: tuple[str, int]) -> list[str]:
     return [row[0] for row in connection.execute(statement, (prefix, prefix + "~", limit)).fetchall()]
 
 
+def latest_runs(connection: Connection, wanted: tuple[str, int]) -> list[str]:
+    """Return ids of runs before one in their order ("" for all), the last first, at most so many."""
+    before, limit = wanted
+    # One look into the index for each run, however many events it has.
+    statement = """
+        WITH RECURSIVE found(run) AS (
+            SELECT max(run) FROM events WHERE run <> '' AND run < ?
+            UNION ALL
+            SELECT (SELECT max(run) FROM events WHERE run <> '' AND run < found.run) FROM found WHERE run IS NOT NULL
+        ) SELECT run FROM found WHERE run IS NOT NULL LIMIT ?"""
+    return [row[0] for row in connection.execute(statement, (before or "~", limit)).fetchall()]
+
+
 def _conditions(page: Filter) -> tuple[list[str], list[Any]]:
     """Turn the filters into terms; the partial indexes are used only where the term `<> ''` is spelt out."""
     terms: list[str] = []

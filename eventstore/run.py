@@ -26,6 +26,7 @@ class Readable(Protocol):
         until: int | None = None,
         limit: int = 1000,
         stream: str | None = None,
+        type: str | None = None,
         run: str | None = None,
         reverse: bool = False,
     ) -> Iterable[Event]:

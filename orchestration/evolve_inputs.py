@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from .budget import Budget, budget_from
+from .budget import LEVELS, Budget, budget_from
 from .errors import PlanInvalid
 from .plan import PatternFields, plan_from
 from .run_errors import BudgetInvalid
@@ -28,9 +29,6 @@ from .run_state import (
     with_report,
     with_task,
 )
-
-#: The names of the levels, from the run's own task down.
-LEVELS = ("primary", "secondary", "tertiary")
 
 
 def _requested(run: Run, fact: Fact) -> Run:
@@ -195,6 +193,9 @@ def _answered(run: Run, fact: Fact) -> Run:
     if len(waiting) != 1:
         return run
     before = run.tasks[waiting[0]]
+    meant = text(fact.data.get("question"))
+    if meant and (before.asking is None or not before.asking.id.hex().startswith(meant)):
+        return run  # what it answers was asked before, and isn't asked any more
     task = _said(before, fact) if before.phase != "parked" else _ruled(before, fact)
     if task is before:
         return run
@@ -218,7 +219,7 @@ def _resolved(task: TaskState, report: Report, answer: object, fact: Fact) -> Ta
         return replace(task, report=replace(report, outcome="failed"), final=True, doubt=True)
     if answer not in ("done", "retry"):
         return task
-    known = {"effect": report.effect, "answer": answer, "until": report.position}
+    known: dict[str, Any] = {"effect": report.effect, "answer": answer, "until": report.position}
     if answer == "done":
         known["value"] = fact.data.get("value")
     return replace(task, phase="ready", failures=0, resolved=(*task.resolved, known))

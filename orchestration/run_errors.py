@@ -30,6 +30,23 @@ class BudgetInvalid(TwelvefoldError):
 
 
 @dataclass(eq=False)
+class LevelsInvalid(TwelvefoldError):
+    """A run's levels are three bounds of at least 1: how many tasks may be out at once at each level."""
+
+    code = "E365"
+    exit_code = 2
+    given: str
+
+    def message(self) -> str:
+        """Show what was given."""
+        return f"levels need a whole number of at least 1 for primary, secondary and tertiary, not {self.given}"
+
+    def help(self) -> str:
+        """Show the bounds that are common."""
+        return 'the usual ones are {"primary": 1, "secondary": 10, "tertiary": 30}'
+
+
+@dataclass(eq=False)
 class QuestionNotFound(TwelvefoldError):
     """Nothing that waits for a human has this id, and nothing ever had."""
 

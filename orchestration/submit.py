@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id, uuid7
 from ..eventstore.run import read_run
+from .budget import budget_from, levels_from
 from .errors import RunNotFound, RunWaitTimedOut
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
@@ -37,10 +38,17 @@ def run_request(
     labels: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
     budget: Mapping[str, float] | None = None,
+    levels: Mapping[str, int] | None = None,
+    depth_max: int | None = None,
     caller: Any = None,
     trace: str = "",
 ) -> NewEvent:
-    """Return the event that starts a run: the first of the stream `run.<id>`. Raises PlanInvalid."""
+    """Return the event that starts a run: the first of the stream `run.<id>`. Raises PlanInvalid, BudgetInvalid.
+
+    `budget` bounds `tasks`, `wall_s`, `tokens`, `usd`; `levels` how many tasks are out at once at the levels
+    `primary`, `secondary`, `tertiary`; `depth_max` how deep tasks may answer with plans (3).
+    """
+    budget_from(dict(budget or {}))
     data = {
         "caller": caller,
         "plan": plan_data(plan),
@@ -49,6 +57,10 @@ def run_request(
         "timeout_s": timeout_s,
         "labels": dict(labels or {}),
     }
+    if levels is not None:
+        data["levels"] = levels_from(levels)
+    if depth_max is not None:
+        data["depth_max"] = depth_max
     id = derived_id(run, "", "run.requested")
     return new_event("run.requested", data, stream=f"run.{run}", id=id, run=run, trace=trace)
 
@@ -63,18 +75,57 @@ def submit(client: BusClient, plan: Plan, *, run: str = "", **request: Any) -> s
     return run
 
 
+def request(run: str, type: str, **data: Any) -> NewEvent:
+    """Return an event that asks something of a run; asking an ended run changes nothing."""
+    return new_event(type, data, stream=f"request.{run}", run=run)
+
+
+def cancel_request(run: str, reason: str = "") -> NewEvent:
+    """Return the event that asks for the end of a run: what is open is taken back, what was done is undone."""
+    return request(run, "run.cancel_requested", reason=reason)
+
+
+def answer_request(
+    run: str, answer: Any, *, path: str = "", question: str = "", value: Any = None, note: str = ""
+) -> NewEvent:
+    """Return the event that answers what a run asks a human.
+
+    For stuck work and effects in doubt the answer is `retry`, `done` (with the `value` that counts as the result) or
+    `give_up`; for approvals `approve` or `reject`; for an agent's question anything. `path` names the task, and may be
+    left out where only one asks; `question` is the id of what is answered, so that it answers nothing else. `note`
+    says why: an agent gets it with the answer, a rejection is failed with it.
+    """
+    return request(run, "human.answered", path=path, question=question, answer=answer, value=value, note=note)
+
+
+def pause(client: BusClient, run: str) -> Event:
+    """Ask that a run starts nothing new: what is out goes on, and what must be undone is undone."""
+    return client.emit_many([request(run, "run.pause_requested")])[0]
+
+
+def resume(client: BusClient, run: str) -> Event:
+    """Ask that a paused run goes on."""
+    return client.emit_many([request(run, "run.resume_requested")])[0]
+
+
 def cancel(client: BusClient, run: str, reason: str = "") -> Event:
     """Ask for the end of a run: what is open is taken back, what was done is undone."""
-    return client.emit("run.cancel_requested", {"reason": reason}, stream=f"request.{run}", run=run)
+    return client.emit_many([cancel_request(run, reason)])[0]
 
 
-def answer(client: BusClient, run: str, answer: Any, *, path: str = "", value: Any = None) -> Event:
-    """Answer what a resting run asks; for parked work `retry`, `done` (with a value) or `give_up`.
+def answer(client: BusClient, run: str, answer: Any, **about: Any) -> Event:
+    """Answer what a run asks a human; keywords and meaning as for `answer_request`."""
+    return client.emit_many([answer_request(run, answer, **about)])[0]
 
-    `path` names the task; it may be left out where only one asks.
-    """
-    data = {"path": path, "answer": answer, "value": value}
-    return client.emit("human.answered", data, stream=f"request.{run}", run=run)
+
+def approve(client: BusClient, run: str, *, path: str = "", note: str = "") -> Event:
+    """Let a task that waits for an approval go on; `path` may be left out where only one asks."""
+    return answer(client, run, "approve", path=path, note=note)
+
+
+def reject(client: BusClient, run: str, *, path: str = "", note: str = "") -> Event:
+    """Fail a task that waits for an approval, for the reason `rejected`."""
+    return answer(client, run, "reject", path=path, note=note)
 
 
 def result(client: BusClient, run: str) -> RunResult:

@@ -8,7 +8,7 @@ from typing import Any
 
 from .bus.aio import AsyncBusClient
 from .connection import checked
-from .eventstore.event import Event
+from .eventstore.event import Event, NewEvent
 from .orchestration import submit as runs
 from .orchestration.errors import RunNotFound, RunWaitTimedOut
 from .orchestration.plan import Plan
@@ -36,7 +36,30 @@ class Connection(AsyncBusClient):
 
     async def cancel(self, run: str, reason: str = "") -> Event:
         """Ask for the end of a run: what is open is taken back, what was done is undone."""
-        return await self.emit("run.cancel_requested", {"reason": reason}, stream=f"request.{run}", run=run)
+        return await self._ask(runs.cancel_request(run, reason))
+
+    async def pause(self, run: str) -> Event:
+        """Ask that a run starts nothing new: what is out goes on, and what must be undone is undone."""
+        return await self._ask(runs.request(run, "run.pause_requested"))
+
+    async def resume(self, run: str) -> Event:
+        """Ask that a paused run goes on."""
+        return await self._ask(runs.request(run, "run.resume_requested"))
+
+    async def approve(self, run: str, *, path: str = "", note: str = "") -> Event:
+        """Let a task that waits for an approval go on; `path` may be left out where only one asks."""
+        return await self._ask(runs.answer_request(run, "approve", path=path, note=note))
+
+    async def reject(self, run: str, *, path: str = "", note: str = "") -> Event:
+        """Fail a task that waits for an approval, for the reason `rejected`."""
+        return await self._ask(runs.answer_request(run, "reject", path=path, note=note))
+
+    async def answer(self, run: str, answer: Any, *, path: str = "", **about: Any) -> Event:
+        """Answer what a run asks a human; see `SyncConnection.answer`."""
+        return await self._ask(runs.answer_request(run, answer, path=path, **about))
+
+    async def _ask(self, event: NewEvent) -> Event:
+        return (await self.emit_many([event]))[0]
 
     async def _wait(self, run: str) -> RunResult:
         head, view = await self.head(), RunView(run)

@@ -32,8 +32,9 @@ class SyncConnection(BusClient):
     def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", **request: Any) -> str:
         """Start a run of a plan (or of its data) and return the run's id once that is durable.
 
-        Keywords: `input`, `labels`, `timeout_s`, `budget`, `caller`. With a `run` id of the caller's own, submitting
-        the same again starts nothing new. Raises PlanInvalid.
+        Keywords: `input`, `labels`, `timeout_s`, `budget`, `levels`, `depth_max`, `caller` (see
+        `orchestration.submit.run_request`). With a `run` id of the caller's own, submitting the same again starts
+        nothing new. Raises PlanInvalid, BudgetInvalid, LevelsInvalid.
         """
         return runs.submit(self, checked(plan), run=run, **request)
 
@@ -48,6 +49,29 @@ class SyncConnection(BusClient):
     def cancel(self, run: str, reason: str = "") -> Event:
         """Ask for the end of a run: what is open is taken back, what was done is undone."""
         return runs.cancel(self, run, reason)
+
+    def pause(self, run: str) -> Event:
+        """Ask that a run starts nothing new: what is out goes on, and what must be undone is undone."""
+        return runs.pause(self, run)
+
+    def resume(self, run: str) -> Event:
+        """Ask that a paused run goes on."""
+        return runs.resume(self, run)
+
+    def approve(self, run: str, *, path: str = "", note: str = "") -> Event:
+        """Let a task that waits for an approval go on; `path` may be left out where only one asks."""
+        return runs.approve(self, run, path=path, note=note)
+
+    def reject(self, run: str, *, path: str = "", note: str = "") -> Event:
+        """Fail a task that waits for an approval, for the reason `rejected`."""
+        return runs.reject(self, run, path=path, note=note)
+
+    def answer(self, run: str, answer: Any, *, path: str = "", **about: Any) -> Event:
+        """Answer what a run asks a human; for stuck work `retry`, `done` (with a `value`) or `give_up`.
+
+        `path` may be left out where only one task asks; `question` is the id of what is answered, `note` says why.
+        """
+        return runs.answer(self, run, answer, path=path, **about)
 
 
 def connect(
