@@ -1,13 +1,10 @@
 """A task's journal over the bus: its events through the client, large values through the blob folder.
 
-A blob is put where the bus takes it in before it
-appends the event that names it (see `eventstore/blobs.py`, which agents don't import: it needs SQLite).
+A blob is put where the bus takes it in before it appends the event that names it (`eventstore/blob_files.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +13,8 @@ from pathlib import Path
 from ..bus.client import BusClient
 from ..bus.ticket import Ticket
 from ..bus.wire import Delivery
+from ..eventstore.blob_files import BlobFiles
 from ..eventstore.event import Event, NewEvent
-from ..eventstore.storage_errors import BlobMissing
 
 #: Queued events go out with the next append, or after so long, or when they are so many bytes.
 QUEUED_S = 0.1
@@ -36,7 +33,7 @@ class BusJournal:
         self, client: BusClient, blobs: Path, instance: str, on_queued: Callable[[], None] = lambda: None
     ) -> None:
         self.client = client
-        self.blobs = blobs
+        self.blobs = BlobFiles(blobs, instance)
         self.instance = instance
         #: When what is queued is to be sent at the latest (monotonic seconds); None while nothing is.
         self.due: float | None = None
@@ -82,11 +79,14 @@ class BusJournal:
         finally:
             self._order.release()
 
-    def settle(self, delivery: Delivery, event: NewEvent) -> None:
-        """Settle the delivery with its outcome and everything still queued; raises StaleDelivery, and as `append`."""
+    def settle(self, delivery: Delivery, event: NewEvent, on_answer: Callable[[Ticket], None]) -> None:
+        """Settle the delivery with its outcome and everything still queued, without waiting: see `settle_next`.
+
+        Raises StaleDelivery where it is withdrawn already, and what queued events were refused with.
+        """
         with self._order:
             self._finish_sent()
-            self.client.settle(delivery, [*self._take_queued(), event], brief=True)
+            self.client.settle_next(delivery, [*self._take_queued(), event], on_answer)
 
     def drop(self) -> None:
         """Forget what is queued and refused: the task is over."""
@@ -116,22 +116,11 @@ class BusJournal:
 
     def put_blob(self, data: bytes) -> str:
         """Offer bytes to the bus, which syncs them before it appends the event that names them."""
-        digest = hashlib.sha256(data).hexdigest()
-        folder = self.blobs / "incoming" / self.instance
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = folder / f"{digest}.{os.getpid()}"
-        draft.write_bytes(data)
-        draft.rename(folder / digest)
-        return digest
+        return self.blobs.put(data)
 
     def get_blob(self, digest: str) -> bytes:
-        """Return a stored blob, or one offered by this instance that no event has named yet; raises BlobMissing."""
-        # In this order, as the bus moves a blob from the first place to the second.
-        for place in (self.blobs / "incoming" / self.instance / digest, self.blobs / digest[:2] / digest):
-            try:
-                data = place.read_bytes()
-            except FileNotFoundError:
-                continue
-            if hashlib.sha256(data).hexdigest() == digest:
-                return data
-        raise BlobMissing(digest, str(self.blobs))
+        """Return a stored blob, or one offered by this instance that no event has named yet.
+
+        Raises BlobMissing or BlobDamaged.
+        """
+        return self.blobs.get(digest)

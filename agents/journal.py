@@ -1,8 +1,7 @@
 """The task as it is asked for, and where its facts go.
 
 Owns the shape of a request, the `Journal` contract that a bus client and an in-memory log both keep, and how payloads
-beyond the size of an event are held as blobs. A value that went into a blob stands in its event as
-`{"blob": <SHA-256>, "size": <bytes>}`.
+beyond the size of an event are held as blobs (see `eventstore/large_values.py`).
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ..eventstore.blob_names import blob_reference
-from ..eventstore.check import PAYLOAD_SIZE_MAX, is_too_deep
+from ..eventstore import large_values
+from ..eventstore.check import is_too_deep
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.ids import uuid7
+from ..eventstore.large_values import may_hold, shrink
 from ..eventstore.log import Append, EventLog
 from .faults import printable
 
@@ -118,16 +118,18 @@ _decode_request = msgspec.json.Decoder(RequestData).decode
 
 def request_of(event: Event, journal: Journal, delivery: int = 1, *, fresh: bool = False) -> TaskRequest:
     """Read a `task.requested`; values held as blobs are loaded. Raises msgspec.ValidationError for a wrong payload."""
-    data = _decode_request(event.payload or "null")
+    payload = event.payload or "null"
+    data = _decode_request(payload)
     return TaskRequest(
-        run=event.run, path=data.path, agent=data.agent, input=load(data.input, journal), id=event.id,
+        run=event.run, path=data.path, agent=data.agent, id=event.id,
+        input=load(data.input, journal) if may_hold(payload) else data.input,
         attempt=data.attempt, delivery=delivery, requires=data.requires, timeout_s=data.timeout_s, effect=data.effect,
         undo=data.undo, trace=event.trace, fresh=fresh,
     )  # fmt: skip
 
 
 def pack(data: dict[str, Any], journal: Journal) -> str:
-    """Encode a payload; while it is too large for an event, its largest value goes into a blob.
+    """Encode a payload; while it is too large for an event, its largest values go into blobs.
 
     Text without a UTF-8 form (file names in messages of errors) is escaped.
     """
@@ -136,12 +138,7 @@ def pack(data: dict[str, Any], journal: Journal) -> str:
     except UnicodeEncodeError:
         data = _printable(data)
         payload = _encode(data)
-    while len(payload) > PAYLOAD_SIZE_MAX:
-        sizes = {name: len(_encode(value)) for name, value in data.items()}
-        largest = max(sizes, key=lambda name: sizes[name])
-        data = {**data, largest: hold(data[largest], journal)}
-        payload = _encode(data)
-    return payload.decode()
+    return shrink(payload, journal.put_blob).decode()
 
 
 def _printable(value: Any) -> Any:
@@ -163,19 +160,12 @@ def as_json(value: Any) -> Any:
 
 def hold(value: Any, journal: Journal) -> dict[str, Any]:
     """Put a value into a blob and return the reference to it."""
-    text = _encode(value)
-    return blob_reference(journal.put_blob(text), len(text))
+    return large_values.hold(value, journal.put_blob)
 
 
 def load(value: Any, journal: Journal) -> Any:
-    """Return JSON-like data with every blob reference in it replaced by what it holds."""
-    if isinstance(value, dict):
-        if value.keys() == {"blob", "size"} and isinstance(value["blob"], str):
-            return _decode(journal.get_blob(value["blob"]))
-        return {name: load(item, journal) for name, item in value.items()}
-    if isinstance(value, list):
-        return [load(item, journal) for item in value]
-    return value
+    """Return JSON-like data with every blob reference in it replaced by what it holds, however large."""
+    return large_values.inflate(value, journal.get_blob, None)
 
 
 def fresh_id() -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from . import sqlite, storage
+from .blob_files import OTHER_CONTENT, BlobFiles
 from .blob_names import blobs_named
 from .names import is_name
 from .storage_errors import BlobDamaged, BlobMissing, BlobNotStored
@@ -22,7 +23,6 @@ from .storage_errors import BlobDamaged, BlobMissing, BlobNotStored
 #: A blob that no event names is collected when it is older: its event may still be on its way.
 COLLECT_AFTER_S = 24 * 3600
 _PIECE = 1 << 20
-_OTHER_CONTENT = "has other content than its name says"
 
 
 class BlobStore:
@@ -44,12 +44,7 @@ class BlobStore:
 
     def offer(self, instance: str, content: bytes) -> str:
         """Put content into a writer's incoming folder and return its SHA-256, by which an event may now name it."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        target = self.incoming(instance) / sha256
-        draft = target.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(content)
-        draft.rename(target)
-        return sha256
+        return BlobFiles(self.root, self.incoming(instance).name).put(content)
 
     def admit(self, instance: str, payload: str) -> None:
         """Make every blob that a payload names durable in the store, before the event itself is appended.
@@ -83,7 +78,7 @@ class BlobStore:
         except OSError as error:
             raise BlobDamaged(sha256, str(place), f"cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise BlobDamaged(sha256, str(place), _OTHER_CONTENT)
+            raise BlobDamaged(sha256, str(place), OTHER_CONTENT)
         return content
 
     def check(self, sha256: str) -> None:
@@ -95,7 +90,7 @@ class BlobStore:
         except OSError as error:
             raise BlobDamaged(sha256, str(place), f"cannot be read: {error.strerror}") from error
         if found != sha256:
-            raise BlobDamaged(sha256, str(place), _OTHER_CONTENT)
+            raise BlobDamaged(sha256, str(place), OTHER_CONTENT)
 
     def stored(self) -> Iterator[Path]:
         """Yield the file of each stored blob."""
@@ -149,7 +144,7 @@ class BlobStore:
             while piece := os.read(fd, _PIECE):
                 digest.update(piece)
             if digest.hexdigest() != sha256:
-                raise BlobDamaged(sha256, str(offered), _OTHER_CONTENT)
+                raise BlobDamaged(sha256, str(offered), OTHER_CONTENT)
             os.fchmod(fd, 0o400)
             try:
                 os.fsync(fd)

@@ -63,13 +63,16 @@ class Event(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def data(self) -> Any:
         """The payload as Python data, decoded anew at each access; None once it has been forgotten."""
-        if self.payload is None:
-            return None
-        try:
-            return _decode(self.payload)
-        except msgspec.ValidationError:
-            # JSON has no largest number, a float has: the standard library reads such a number as infinite.
-            return json.loads(self.payload, parse_int=_integer)
+        return None if self.payload is None else read_json(self.payload)
+
+
+def read_json(text: str | bytes) -> Any:
+    """Decode JSON text as the data of an event; raises msgspec.DecodeError, ValueError or RecursionError."""
+    try:
+        return _decode(text)
+    except msgspec.ValidationError:
+        # JSON has no largest number, a float has: the standard library reads such a number as infinite.
+        return json.loads(text, parse_int=_integer)
 
 
 def _integer(digits: str) -> int | float:

@@ -29,6 +29,7 @@ PURE = {
     "eventstore/ids.py",
     "eventstore/names.py",
     "eventstore/integrity.py",
+    "eventstore/large_values.py",
     "eventstore/upcast.py",
     "bus/wire.py",
     "bus/machine.py",
