@@ -11,15 +11,15 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
 from .effects import Call, EffectLedger, Recorded
-from .errors import EffectFailed, InvalidResponse
-from .journal import AgentPlaces, Journal, TaskRequest, as_json, pack
+from .errors import EffectFailed, HumanNeeded, InvalidResponse
+from .journal import AgentPlaces, HumanAnswer, Journal, TaskRequest, as_json, pack
 from .response import ToolResponse
 from .tool import Effect, Tool
 
@@ -51,6 +51,8 @@ class TaskContext:
         self.values: dict[str, Any] = {}
         self.journal = journal
         self.ledger = EffectLedger(request, journal)
+        self.asked: dict[str, Any] | None = None
+        self._asks: list[str] = []
         self._progressed: tuple[float, str | None] = (float("-inf"), None)
 
     @property
@@ -169,6 +171,35 @@ class TaskContext:
                 raise _raised(await asyncio.to_thread(self.ledger.fail, call, error, started), call, error) from error
             recorded = await asyncio.to_thread(self.ledger.complete, call, value, started)
         return msgspec.convert(recorded.value(call), result)
+
+    @property
+    def answers(self) -> tuple[HumanAnswer, ...]:
+        """All that humans have answered to earlier attempts at this task, oldest first."""
+        return self.request.answers
+
+    def ask(
+        self,
+        question: str,
+        *,
+        reason: str = "question",
+        choices: Sequence[Any] = (),
+        expires_s: float | None = None,
+        default: Any = msgspec.UNSET,
+    ) -> Any:
+        """Ask a human and return the answer: at once where it is there, else the turn ends here.
+
+        Then the task is `needs_human`, no process waits, and the next attempt begins at the top with the answer: it
+        must come to the same question again. `choices` lists the answers that count. After `expires_s` `default`
+        counts as the answer, or without one the task fails, reason `human_expired`. Raises HumanNeeded to end the turn.
+        """
+        nth = self._asks.count(question)
+        self._asks.append(question)
+        given = [one for one in self.answers if one.question == question]
+        if nth < len(given):
+            return given[nth].answer
+        response = ToolResponse.needs_human(reason, question, expires_s=expires_s, default=default, choices=choices)
+        self.asked = {"reason": reason, "question": question, **response.terms()}
+        raise HumanNeeded(question)
 
     def record(self, name: str, value: Any) -> Any:
         """Note a value that the task depends on, such as a time or a random choice, and return it.

@@ -84,6 +84,7 @@ class EffectLedger:
             self._load(journal.history(request.stream))
 
     def _load(self, history: Sequence[Event]) -> None:
+        retried = {one.effect: one.until for one in self.request.resolved if one.answer == "retry"}
         for event in history:
             own = event.cause == self.request.id
             data = load(event.data, self.journal)
@@ -91,6 +92,8 @@ class EffectLedger:
                 self.last_commit = data.get("commit")
             if not event.type.startswith("effect.") or not (own or data["effect"] == "once"):
                 continue
+            if event.type == "effect.intended" and not own and event.position <= retried.get(data["key"], 0):
+                continue  # a human knows that it didn't happen
             if event.type == "effect.intended":
                 self._intents.add(data["key"])
                 self._intended[data["key"]] += 1
@@ -104,6 +107,9 @@ class EffectLedger:
                 self._intents.discard(data["key"])
                 if own:
                     self._results[data["key"]] = Recorded(event.id, error=data["error"])
+        for one in self.request.resolved:
+            if one.answer == "done":
+                self._results[one.effect] = Recorded(self.request.id, one.value)
 
     @property
     def redelivered(self) -> bool:
@@ -144,8 +150,13 @@ class EffectLedger:
             self.journal.append([self._event("effect.intended", call, {"parameters": call.parameters})])
 
     def complete(self, call: Call, result: Any, started: float) -> Recorded:
-        """Record a result (see `as_json`), and wait until it is durable unless the effect is `read`."""
+        """Record a result (see `as_json`), and wait until it is durable unless the effect is `read`.
+
+        What a model call says it has used (`usage` in its result) is recorded beside it, where budgets count it.
+        """
         facts: dict[str, Any] = {"result": result, "elapsed_s": round(time.monotonic() - started, 6)}
+        if call.kind == "model" and isinstance(result, dict) and isinstance(result.get("usage"), dict):
+            facts["usage"] = result["usage"]
         if call.effect == "read":
             facts["parameters"] = call.parameters
         else:

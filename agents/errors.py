@@ -98,6 +98,26 @@ class EffectInDoubt(TwelvefoldError):
 
 
 @dataclass(eq=False)
+class HumanNeeded(TwelvefoldError):
+    """An agent asks a human by `context.ask`: its turn ends, and the task's next attempt finds the answer there.
+
+    Let it pass through the handler; the task becomes `needs_human` in any case.
+    """
+
+    code = "E414"
+    exit_code = 7
+    question: str
+
+    def message(self) -> str:
+        """Repeat the question."""
+        return f"a human is asked: {self.question}"
+
+    def help(self) -> str:
+        """Tell where it can be answered."""
+        return "answer it: twelvefold inbox"
+
+
+@dataclass(eq=False)
 class TaskWithdrawn(TwelvefoldError):
     """The task was taken back (cancelled, timed out or rolled back) while it was worked on; its result isn't wanted."""
 

@@ -73,11 +73,33 @@ class AgentPlaces(msgspec.Struct, frozen=True):
         return self.home / "blobs"
 
 
+class HumanAnswer(msgspec.Struct, frozen=True):
+    """What a human has answered to a question of an earlier attempt; `expired`: nobody has, so it is the default."""
+
+    question: Any = None
+    answer: Any = None
+    note: str = ""
+    expired: bool = False
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What a human knows of an effect in doubt, by its key: it is `done` with this value, or to `retry`.
+
+    It speaks of what stands in the log up to position `until`.
+    """
+
+    effect: str
+    answer: str
+    until: int
+    value: Any = None
+
+
 class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One task to do, as `task.requested` says it; `id` is that event's, `delivery` counts how often it was handed out.
 
     `attempt` counts the plan's retries from 1; `undo` marks a compensation; `trace` is the W3C traceparent to carry on.
-    `fresh`: nothing has been recorded in its stream, by no attempt and no delivery.
+    `fresh`: nothing has been recorded in its stream, by no attempt and no delivery. `answers` and `resolved` are what
+    humans have said since the first attempt, oldest first.
     """
 
     run: str
@@ -93,6 +115,8 @@ class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     undo: bool = False
     trace: str = ""
     fresh: bool = False
+    answers: tuple[HumanAnswer, ...] = ()
+    resolved: tuple[Resolved, ...] = ()
 
     @property
     def stream(self) -> str:
@@ -111,6 +135,8 @@ class RequestData(msgspec.Struct):
     timeout_s: float | None = None
     effect: str | None = None
     undo: bool = False
+    answers: tuple[HumanAnswer, ...] = ()
+    resolved: tuple[Resolved, ...] = ()
 
 
 _decode_request = msgspec.json.Decoder(RequestData).decode
@@ -124,7 +150,7 @@ def request_of(event: Event, journal: Journal, delivery: int = 1, *, fresh: bool
         run=event.run, path=data.path, agent=data.agent, id=event.id,
         input=load(data.input, journal) if may_hold(payload) else data.input,
         attempt=data.attempt, delivery=delivery, requires=data.requires, timeout_s=data.timeout_s, effect=data.effect,
-        undo=data.undo, trace=event.trace, fresh=fresh,
+        undo=data.undo, trace=event.trace, fresh=fresh, answers=data.answers, resolved=data.resolved,
     )  # fmt: skip
 
 

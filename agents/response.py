@@ -55,12 +55,17 @@ class ToolResponse(msgspec.Struct, omit_defaults=True):
     outcome: Outcome | None = None
     evidence: list[Evidence] = []
     reason: str | None = None
+    expires_s: float | None = None
+    default: Any = msgspec.UNSET
+    choices: list[Any] = []
 
     def __post_init__(self) -> None:
         if self.outcome is None:
             self.outcome = "succeeded" if self.success else "failed"
         if self.success != (self.outcome in ("succeeded", "nothing_to_do")):
             raise ValueError(f"success={self.success} contradicts outcome={self.outcome!r}")
+        if self.expires_s is not None and not 0 < self.expires_s < 1e9:
+            raise ValueError(f"expires_s={self.expires_s} is not between 0 and 1e9 seconds")
         if isinstance(self.error, BaseException):
             self.error = f"{type(self.error).__name__}: {self.error}"
         elif self.error is not None:
@@ -82,9 +87,42 @@ class ToolResponse(msgspec.Struct, omit_defaults=True):
         return cls(False, error=error, evidence=list(evidence), reason=reason)
 
     @classmethod
-    def needs_human(cls, reason: str, question: str, data: Any = None) -> ToolResponse:
-        """Answer that a person must decide; reason is a word, question a sentence."""
-        return cls(False, data=data, message=question, outcome="needs_human", reason=reason)
+    def needs_human(
+        cls,
+        reason: str,
+        question: str,
+        data: Any = None,
+        *,
+        expires_s: float | None = None,
+        default: Any = msgspec.UNSET,
+        choices: Sequence[Any] = (),
+    ) -> ToolResponse:
+        """Answer that a person must decide; reason is a word, question a sentence. See `TaskContext.ask`, too.
+
+        The answer is in `context.answers` of the next attempt. After `expires_s` seconds `default` counts as the
+        answer, or without one the task has failed; `choices` lists the answers that count, where not all do.
+        """
+        return cls(
+            False,
+            data=data,
+            message=question,
+            outcome="needs_human",
+            reason=reason,
+            expires_s=expires_s,
+            default=default,
+            choices=list(choices),
+        )
+
+    def terms(self) -> dict[str, Any]:
+        """Return what a question says beside its words: until when, what counts then, what may be answered."""
+        given: dict[str, Any] = {}
+        if self.expires_s is not None:
+            given["expires_s"] = self.expires_s
+            if self.default is not msgspec.UNSET:
+                given["default"] = self.default
+        if self.choices:
+            given["choices"] = self.choices
+        return given
 
     @classmethod
     def planned(cls, plan: Plan | Mapping[str, Any], message: str | None = None) -> ToolResponse:

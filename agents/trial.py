@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,18 @@ class Trial:
         attempt: int = 1,
         undo: bool = False,
         requires: Sequence[str] = (),
+        answers: Sequence[tuple[str, Any]] = (),
+        resolved: Sequence[Mapping[str, Any]] = (),
     ) -> TaskRequest:
-        """Append a `task.requested` for an agent and return it; `run` is a new one unless given."""
+        """Append a `task.requested` for an agent and return it; `run` is a new one unless given.
+
+        `answers` are the questions of earlier attempts and what humans have answered, `resolved` what they know of
+        effects in doubt (`effect`, its key; `answer`, done or retry; `value`; `until`, a position).
+        """
         data = {"path": path, "agent": queue_name(type(agent)), "input": input, "requires": list(requires)}
         data |= {"attempt": attempt, "undo": undo}
+        data["answers"] = [{"question": question, "answer": answer} for question, answer in answers]
+        data["resolved"] = list(resolved)
         run = run or fresh_id().hex()
         event = new_event("task.requested", data, stream=f"run.{run}", run=run, to=data["agent"])
         return request_of(self.journal.append([event])[0], self.journal)
@@ -67,8 +75,8 @@ class Trial:
 def run_task(agent: BaseAgent, input: Any = None, *, trial: Trial | None = None, **request: Any) -> TaskOutcome:
     """Do one task with an agent, in this process and without a bus, and return how it ended.
 
-    `request` takes what `Trial.request` takes (`run`, `path`, `attempt`, `undo`, `requires`). The outcome's `value` is
-    what the log would hold, so a Struct or tuple comes back as plain JSON data.
+    `request` takes what `Trial.request` takes (`run`, `path`, `attempt`, `undo`, `requires`, `answers`, …). The
+    outcome's `value` is what the log would hold, so a Struct or tuple comes back as plain JSON data.
     """
     trial = trial or Trial()
     return trial.deliver(agent, trial.request(agent, input, **request))

@@ -18,7 +18,7 @@ from ..eventstore.event import NewEvent
 from . import evidence as proofs
 from .base import BaseAgent
 from .context import TaskContext, finished
-from .errors import EffectInDoubt, EvidenceUnresolved, InvalidResponse, InvalidTask, TaskWithdrawn
+from .errors import EffectInDoubt, EvidenceUnresolved, HumanNeeded, InvalidResponse, InvalidTask, TaskWithdrawn
 from .faults import compact, printable, whole
 from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
@@ -34,7 +34,8 @@ PLAN_SIZE_MAX = PAYLOAD_SIZE_MAX - 4096
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a task ended. `reason` is a word (None on success), `error` what went wrong (`message`, `class`, `at`, …).
 
-    `message` is a sentence; for `needs_human` it is the question. `value` and `evidence` as recorded; for `planned` the
+    `message` is a sentence; for `needs_human` it is the question, with its `terms` (deadline, default, choices, or the
+    effect in doubt). `value` and `evidence` as recorded; for `planned` the
     value is the plan's data.
     """
 
@@ -44,6 +45,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None = None
     reason: str | None = None
     error: dict[str, Any] | None = None
+    terms: dict[str, Any] = {}
 
     def event(self, request: TaskRequest, journal: Journal) -> NewEvent:
         """Return the one event that settles the task."""
@@ -57,6 +59,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
             data = {"plan": self.value, "message": self.message}
         elif self.outcome == "needs_human":
             data = {"reason": self.reason, "question": self.message, "value": self.value, "evidence": proof}
+            data |= self.terms
         else:
             data = {"reason": self.reason, "error": self.error, "evidence": proof, "value": self.value}
         return NewEvent(
@@ -87,6 +90,9 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
         agent.context = None
     if context.ledger.in_doubt is not None and outcome.reason != "in_doubt":
         outcome = _failure(context.ledger.in_doubt, context)
+    elif context.asked is not None:
+        # Whatever the handler made of the error that ended its turn.
+        outcome = _question(context.asked)
     return outcome
 
 
@@ -169,7 +175,7 @@ def _outcome(response: ToolResponse, context: TaskContext) -> TaskOutcome:
     outcome = response.outcome or "failed"
     try:
         value = as_json(response.data)
-        as_json(response.evidence)
+        as_json([response.evidence, response.terms()])
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidResponse("execute_task", f"returned what isn't JSON-like: {error}") from error
     if context.cancelled:
@@ -192,14 +198,25 @@ def _outcome(response: ToolResponse, context: TaskContext) -> TaskOutcome:
         error={"message": response.error or response.message or "the agent gave no error"}
         if outcome == "failed"
         else None,
+        terms=as_json(response.terms()) if outcome == "needs_human" else {},
     )
+
+
+def _question(asked: dict[str, Any]) -> TaskOutcome:
+    terms = {name: asked[name] for name in ("expires_s", "default", "choices") if name in asked}
+    return TaskOutcome(outcome="needs_human", reason=asked["reason"], message=asked["question"], terms=as_json(terms))
 
 
 def _failure(error: BaseException, context: TaskContext) -> TaskOutcome:
     """Make an outcome of an exception; the whole traceback goes to the process's log."""
     if isinstance(error, EffectInDoubt):
         question = f"{error.message()}. Did it happen?"
-        return TaskOutcome(outcome="needs_human", reason="in_doubt", message=question, error=compact(error))
+        doubt = {"effect": error.key}
+        return TaskOutcome(
+            outcome="needs_human", reason="in_doubt", message=question, error=compact(error), terms=doubt
+        )
+    if isinstance(error, HumanNeeded) and context.asked is not None:
+        return _question(context.asked)
     shown = printable(str(error)) if isinstance(error, TwelvefoldError) else whole(error)
     context.log.error("task %s of run %s failed: %s", context.path, context.run, shown)
     return TaskOutcome(outcome="failed", reason=reason_of(error), error=compact(error), message=printable(str(error)))
