@@ -1,13 +1,12 @@
-"""Bounds of a run: what it may spend before it is stopped, how many tasks of a level may be out at once. Pure."""
+"""Budgets: what a run may spend before it is stopped, and how they are read from what a caller says. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from .run_errors import BudgetInvalid, LevelsInvalid
+from .run_errors import BudgetInvalid
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,14 +34,5 @@ def budget_from(given: Any) -> Budget:
     return budget
 
 
-def levels_from(given: Mapping[str, int]) -> dict[str, int]:
-    """Return the bounds of the three levels, checked; raises LevelsInvalid."""
-    if set(given) != set(LEVELS) or not all(type(bound) is int and 1 <= bound < 1e9 for bound in given.values()):
-        raise LevelsInvalid(repr(dict(given)))
-    return {name: given[name] for name in LEVELS}
-
-
-#: The names of the levels, from the run's own task down.
-LEVELS = ("primary", "secondary", "tertiary")
 #: The names of the bounds, as they are written.
 BOUNDS = Budget.__struct_fields__

@@ -15,10 +15,11 @@ import msgspec
 from ..eventstore.event import NewEvent
 from . import patterns  # noqa: F401  they register their deciders when they are imported
 from .evolve import evolve
+from .levels import Admission
 from .memo import Memo
 from .plan import PatternFields, nodes_of, pattern_of
 from .run_state import Fact, Run, Timer
-from .turn import DECIDERS, NS, RUN_VERSION, At, Outcome, Turn, free_slots
+from .turn import DECIDERS, NS, RUN_VERSION, At, Outcome, Turn
 from .undoing import accounts
 
 ROOT = At("0")
@@ -79,9 +80,6 @@ def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> str:
         memo.clear()
     if path:
         memo.touch(path)
-    if run.levels and len(run.out) < len(before.out):
-        for row in range(len(run.levels)):
-            memo.let_go(row, free_slots(run, row))
     return path
 
 
@@ -125,7 +123,10 @@ def _pause_or_resume(turn: Turn) -> None:
 
 def _go_on(turn: Turn) -> bool:
     """Bring the plan forward, and end the run with the outcome of its plan; True where it has ended."""
-    outcome = turn.advance(_plan(turn), ROOT)
+    plan, admission = _plan(turn), Admission(turn)
+    outcome = turn.advance(plan, ROOT)
+    while outcome is None and admission.next():
+        outcome = turn.advance(plan, ROOT)
     if turn.stopping:
         return False
     if outcome is None:

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from .budget import LEVELS, Budget, budget_from
+from .budget import Budget, budget_from
 from .errors import PlanInvalid
+from .levels import LEVELS
 from .plan import PatternFields, plan_from
 from .run_errors import BudgetInvalid
 from .run_state import (
@@ -69,10 +70,10 @@ def _budget(given: object) -> tuple[Budget, str]:
 
 
 def _levels(given: object) -> tuple[int, ...]:
-    if not isinstance(given, dict):
+    """Return the limit of each level, none where no limits are wanted; a wrong one counts as not named."""
+    if not isinstance(given, dict) or not given:
         return ()
-    bounds = [number(given.get(name)) for name in LEVELS]
-    return tuple(max(1, int(bound)) for bound in bounds if bound is not None) if None not in bounds else ()
+    return tuple(max(1, int(number(given.get(name)) or default)) for name, default in LEVELS.items())
 
 
 @lru_cache(maxsize=64)

@@ -7,6 +7,8 @@ Pure.
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .run_state import tree_order
@@ -36,6 +38,39 @@ class Node:
         self.left = 0
 
 
+class Held:
+    """Tasks that wait until fewer of their level are out; the first one of the tree comes first."""
+
+    __slots__ = ("_heap", "_paths")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[tuple[tuple[int, str], ...], str]] = []
+        self._paths: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._paths, key=tree_order))
+
+    @property
+    def first(self) -> tuple[tuple[int, str], ...]:
+        """Where in the tree the first of them stands."""
+        return self._heap[0][0]
+
+    def add(self, path: str) -> None:
+        """Let a task wait, if it doesn't already."""
+        if path not in self._paths:
+            self._paths.add(path)
+            heapq.heappush(self._heap, (tree_order(path), path))
+
+    def pop(self) -> str:
+        """Return the first task of the tree, which waits no longer."""
+        path = heapq.heappop(self._heap)[1]
+        self._paths.discard(path)
+        return path
+
+
 class Memo:
     """The nodes of one run, by path and by how many tasks above them are plans (a task and its plan share a path)."""
 
@@ -46,7 +81,7 @@ class Memo:
         #: What humans are asked, by the node that asks.
         self.questions: dict[tuple[str, int], list[Question]] = {}
         #: Tasks that wait until fewer of their level are out, by level.
-        self.held: dict[int, set[str]] = {}
+        self.held: dict[int, Held] = {}
         #: Whether everything that is open has been taken back, once a run is being stopped.
         self.swept = False
 
@@ -90,19 +125,11 @@ class Memo:
                 node = nodes.get((here, depth))
                 if node is not None:
                     found = node.dirty = True
-                    if node.changed is not None and below != here:
+                    # What undoes a step lies below its path, but not in the plan that it may have answered with.
+                    if node.changed is not None and below != here and below != f"{here}.undo":
                         node.changed.add(below[len(here) + 1 :])
             if found:
                 below = here
             here, dot, _ = here.rpartition(".")
             if not dot:
                 return
-
-    def let_go(self, level: int, free: int) -> None:
-        """Look again at so many of the tasks that are held at a level, the first ones of the tree."""
-        held = self.held.get(level)
-        if not held:
-            return
-        for path in sorted(held, key=tree_order)[:free]:
-            held.discard(path)
-            self.touch(path)

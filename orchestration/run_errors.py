@@ -31,19 +31,25 @@ class BudgetInvalid(TwelvefoldError):
 
 @dataclass(eq=False)
 class LevelsInvalid(TwelvefoldError):
-    """A run's levels are three bounds of at least 1: how many tasks may be out at once at each level."""
+    """The limits of a hierarchy's levels name a level that there isn't, or one is no number of tasks.
+
+    The levels are `primary` (the run's own tasks), `secondary` (those of plans that they answer with) and `tertiary`
+    (all below). A limit is how many tasks of its level may be out at once; one that isn't named is 1, 10 or 30.
+    `depth_max` is how deep tasks may answer with plans.
+    """
 
     code = "E365"
     exit_code = 2
-    given: str
+    level: str
+    problem: str
 
     def message(self) -> str:
-        """Show what was given."""
-        return f"levels need a whole number of at least 1 for primary, secondary and tertiary, not {self.given}"
+        """Name the level and what is wrong with it."""
+        return f"{self.level}: {self.problem}"
 
     def help(self) -> str:
-        """Show the bounds that are common."""
-        return 'the usual ones are {"primary": 1, "secondary": 10, "tertiary": 30}'
+        """Show all limits."""
+        return 'limits look so: levels={"primary": 1, "secondary": 10, "tertiary": 30}'
 
 
 @dataclass(eq=False)

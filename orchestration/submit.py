@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id, uuid7
 from ..eventstore.run import read_run
-from .budget import budget_from, levels_from
+from .budget import budget_from
 from .errors import RunNotFound, RunWaitTimedOut
+from .levels import depth_from, limits_from
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
 from .run_state import run_of
@@ -43,10 +44,13 @@ def run_request(
     caller: Any = None,
     trace: str = "",
 ) -> NewEvent:
-    """Return the event that starts a run: the first of the stream `run.<id>`. Raises PlanInvalid, BudgetInvalid.
+    """Return the event that starts a run: the first of the stream `run.<id>`.
+
+    Raises PlanInvalid, BudgetInvalid, LevelsInvalid.
 
     `budget` bounds `tasks`, `wall_s`, `tokens`, `usd`; `levels` how many tasks are out at once at the levels
-    `primary`, `secondary`, `tertiary`; `depth_max` how deep tasks may answer with plans (3).
+    `primary`, `secondary`, `tertiary` (1, 10, 30 where it names only others); `depth_max` how deep tasks may answer
+    with plans (3).
     """
     budget_from(dict(budget or {}))
     data = {
@@ -58,9 +62,9 @@ def run_request(
         "labels": dict(labels or {}),
     }
     if levels is not None:
-        data["levels"] = levels_from(levels)
+        data["levels"] = limits_from(levels)
     if depth_max is not None:
-        data["depth_max"] = depth_max
+        data["depth_max"] = depth_from(depth_max)
     id = derived_id(run, "", "run.requested")
     return new_event("run.requested", data, stream=f"run.{run}", id=id, run=run, trace=trace)
 

@@ -18,7 +18,8 @@ from ..eventstore.event import NewEvent, new_event
 from ..eventstore.ids import derived_id
 from .errors import PatternUnknown
 from .evolve import evolve
-from .memo import Memo
+from .levels import row_of
+from .memo import Held, Memo
 from .plan import PatternFields, Task, pattern_of
 from .run_state import Fact, Run, TaskState, Timer, tree_order
 from .values import INPUT, Absent, Reference
@@ -140,6 +141,8 @@ class Turn:
         self.memo = memo
         self.withdrawn: list[bytes] = []
         self.timers: list[Timer] = []
+        #: The path of the task that `levels` lets be requested next.
+        self.admitted = ""
         self._frames = [_Frame(("", 0), {"run": RUN_VERSION}, None)]
         self._made: list[tuple[str, dict[str, Any], str, bytes]] = []
 
@@ -242,15 +245,16 @@ class Turn:
             self.set_timer("release", task.path, self.fact.time + int(RELEASE_S * NS), task.attempt)
 
     def may_start(self, path: str, level: int) -> bool:
-        """Tell whether another task may be requested now: its level is not full, and the budget allows it."""
+        """Tell whether another task may be requested now: it was admitted to its level, and the budget allows it.
+
+        Where levels have limits it waits, and may be admitted before the turn is over.
+        """
         run = self.run
         if run.paused:
             return False
-        if run.levels:
-            row = min(level, len(run.levels) - 1)
-            if free_slots(run, row) < 1:
-                self.memo.held.setdefault(row, set()).add(path)
-                return False
+        if run.levels and path != self.admitted:
+            self.memo.held.setdefault(row_of(run, level), Held()).add(path)
+            return False
         return not self._over_budget("tasks", run.budget.tasks, run.spent.tasks + 1)
 
     def check_budget(self) -> None:
@@ -323,10 +327,3 @@ class Turn:
             )
             for type, data, to, id in self._made
         ]
-
-
-def free_slots(run: Run, row: int) -> int:
-    """Return how many tasks more may be out at a level (all below the last bound count to that)."""
-    last = len(run.levels) - 1
-    tasks = (run.tasks[path] for path in run.out.values())
-    return run.levels[row] - sum(min(task.level, last) == row and not task.undo for task in tasks)
