@@ -18,7 +18,7 @@ from .evolve import evolve
 from .levels import Admission
 from .memo import Memo
 from .plan import PatternFields, nodes_of, pattern_of
-from .run_state import Fact, Run, Timer
+from .run_state import Fact, Run, Timer, tree_order
 from .turn import DECIDERS, NS, RUN_VERSION, At, Outcome, Turn
 from .undoing import accounts
 
@@ -86,7 +86,7 @@ def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> str:
 def decline(run: Run, fact: Fact, error: str) -> Decision:
     """End a run because the decisions for an input can't be recorded; what is open is taken back, nothing undone."""
     turn = Turn(run, fact, Memo())
-    for path in [*run.out.values()]:
+    for path in sorted(run.out.values(), key=tree_order):
         if run.tasks[path].phase != "stopping":
             turn.cancel(run.tasks[path], "undecidable")
     turn.cancel_all_timers()
@@ -165,11 +165,11 @@ def _stop(turn: Turn) -> None:
 
 def _sweep(turn: Turn, reason: str) -> None:
     """Cancel every task and timer that is open, but what undoes."""
-    for path in [*turn.run.open]:
+    for path in sorted(turn.run.open, key=tree_order):
         task = turn.run.tasks[path]
         if task.phase != "stopping" and not task.undo and task.reason != "in_doubt":
             turn.cancel(task, reason)
-    for timer in [*turn.run.timers.values()]:
+    for timer in turn.timers_in_order():
         if timer.kind != "release" and not timer.path.endswith(".undo"):
             turn.cancel_timer(timer)
 

@@ -10,7 +10,16 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 
-from . import critique, fork_join, pipeline, race, saga, scatter_gather, task  # noqa: F401  each registers its pattern
+from . import (  # noqa: F401  each registers its pattern
+    critique,
+    fork_join,
+    map_reduce,
+    pipeline,
+    race,
+    saga,
+    scatter_gather,
+    task,
+)
 from .errors import PatternNotLoadable
 from .plan import PatternFields, pattern_of
 

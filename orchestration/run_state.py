@@ -14,6 +14,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
+from ..eventstore.large_values import Load, may_hold
 from .budget import Budget
 from .plan import PatternFields
 
@@ -28,10 +29,15 @@ _OUT = frozenset({"requested", "expired", "stopping"})
 #: Kinds of timers that belong to a task, or to the run; all others are alarms of nodes.
 TASK_TIMERS = frozenset({"timeout", "deadline", "retry", "release", "human"})
 RUN_TIMERS = frozenset({"run", "budget"})
+#: Events of whose values the state keeps nothing, so that no blob is loaded for them.
+_LEFT_OUT = frozenset({"task.requested", "effect.completed"})
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """An event of a run as `evolve` needs it: its payload decoded once, and the path of the task that it is about."""
+    """An event of a run as `evolve` needs it: its payload decoded once, and the path of the task that it is about.
+
+    `position` is its place in the log; of a decision, that of the input which it answers.
+    """
 
     type: str
     data: dict[str, Any]
@@ -149,11 +155,11 @@ class Spent(msgspec.Struct, frozen=True):
 
 class Joined(msgspec.Struct, frozen=True):
     """What was decided of a node whose parts ran beside each other: the numbers of those that count, and of those that
-    are not needed any more and are taken back.
+    are not needed any more and are taken back; as its pattern writes them.
     """
 
-    counted: tuple[int, ...]
-    unneeded: tuple[int, ...]
+    counted: tuple[Any, ...]
+    unneeded: tuple[Any, ...]
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -199,15 +205,20 @@ class Run(msgspec.Struct, frozen=True):
     end: Mapping[str, Any] = {}
 
 
-def fact_of(event: Event) -> Fact:
-    """Decode an event once; a payload that is no object, or was forgotten, counts as an empty one."""
+def fact_of(event: Event, load: Load | None = None) -> Fact:
+    """Decode an event once; a payload that is no object, or was forgotten, counts as an empty one.
+
+    `load` puts in what the payload holds as blobs; what it can't load stays a reference.
+    """
     try:
         data = event.data
+        if load is not None and may_hold(event.payload or "") and event.type not in _LEFT_OUT:
+            data = load(data)
     except (msgspec.DecodeError, RecursionError):
         data = None
     if not isinstance(data, dict):
         data = {}
-    decided = event.stream.startswith("run.")
+    decided = event.seen > 0 and event.stream.startswith("run.")
     if event.stream.startswith("task."):
         path = event.stream.split(".", 2)[-1]
     else:
@@ -217,11 +228,11 @@ def fact_of(event: Event) -> Fact:
         data,
         path,
         event.id,
-        event.position,
+        event.seen if decided else event.position,
         event.time,
         event.cause,
         event.trace,
-        decided and event.seen > 0,
+        decided,
     )
 
 

@@ -9,10 +9,8 @@ folded at once, so what is read afterwards includes it. Patterns' deciders are r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
-
-import msgspec
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from ..eventstore.event import NewEvent, new_event
 from ..eventstore.ids import derived_id
@@ -20,7 +18,10 @@ from .errors import PatternUnknown
 from .evolve import evolve
 from .levels import row_of
 from .memo import Held, Memo
-from .plan import PatternFields, Task, pattern_of
+from .place import At as At
+from .place import Outcome as Outcome
+from .place import Question as Question
+from .plan import PatternFields, pattern_of
 from .run_state import Fact, Run, TaskState, Timer, tree_order
 from .values import INPUT, Absent, Reference
 
@@ -33,60 +34,6 @@ LONG_EVENTS = 1000
 LONG_BYTES = 1024 * 1024
 #: What humans may answer where work is stuck: try it again, it is done, let it be.
 STUCK = ("retry", "done", "give_up")
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How a node of the plan ended; `path` is the task that decided it, `position` where in the log that was said."""
-
-    kind: Literal["succeeded", "nothing_to_do", "failed"]
-    path: str
-    value: Any = None
-    evidence: tuple[dict[str, Any], ...] = ()
-    reason: str = ""
-    error: Any = None
-    message: str = ""
-    position: int = 0
-
-
-class At(msgspec.Struct, frozen=True):
-    """A place in the tree of a run: its path, the pattern it is a part of, how many tasks above it are plans.
-
-    `given` is what a task here gets that has no input of its own, `bound` the values of names that the pattern binds.
-    """
-
-    path: str
-    parent: At | None = None
-    within: PatternFields | None = None
-    depth: int = 0
-    given: Any = msgspec.UNSET
-    bound: Mapping[str, Any] | None = None
-
-    def part(
-        self,
-        within: PatternFields,
-        number: str | int,
-        given: Any = msgspec.UNSET,
-        bound: Mapping[str, Any] | None = None,
-    ) -> At:
-        """Return the place of a part of the pattern here; what is `given` here is given to it, if nothing else is."""
-        given = self.given if given is msgspec.UNSET else given
-        return At(f"{self.path}.{number}", self, within, self.depth, given, bound)
-
-    def undo(self) -> At:
-        """Return the place of the task that compensates this step."""
-        return At(f"{self.path}.undo", self.parent, self.within, self.depth, self.given, self.bound)
-
-    def planned(self, plan: PatternFields) -> At:
-        """Return the place of the plan that the task here answered with; its steps follow the task's own path."""
-        return At(f"{self.path}.0" if isinstance(plan, Task) else self.path, self, None, self.depth + 1)
-
-
-class Question(msgspec.Struct, frozen=True):
-    """What a human has to say before a task goes on."""
-
-    path: str
-    reason: str
-    question: Any = None
 
 
 class Decider(NamedTuple):
@@ -121,7 +68,10 @@ def decider_of(plan: PatternFields) -> Decider:
 
 
 class _Frame(NamedTuple):
-    """A decider at work: the node that it brings forward, and what of it has changed since the last time."""
+    """A decider at work: the node that it brings forward, and what of it has changed since the last time.
+
+    `by` has its version and those of the deciders around it, as all of them have a part in what it decides.
+    """
 
     key: tuple[str, int]
     by: dict[str, int]
@@ -143,13 +93,15 @@ class Turn:
         self.timers: list[Timer] = []
         #: The path of the task that `levels` lets be requested next.
         self.admitted = ""
+        self._winding_up = False
         self._frames = [_Frame(("", 0), {"run": RUN_VERSION}, None)]
-        self._made: list[tuple[str, dict[str, Any], str, bytes]] = []
+        self._made: list[NewEvent] = []
+        self._size = 0
 
     @property
     def stopping(self) -> bool:
-        """Whether nothing new is started, and what is open is only brought to an end."""
-        return self.run.stop is not None
+        """Whether nothing new is started here, and what is open is only brought to an end."""
+        return self._winding_up or self.run.stop is not None
 
     def advance(self, plan: PatternFields, at: At) -> Outcome | None:
         """Bring a node forward, if anything in it has changed; return its outcome, None while it is open."""
@@ -157,7 +109,8 @@ class Turn:
         if not node.dirty:
             return node.outcome
         decider, key = decider_of(plan), (at.path, at.depth)
-        self._frames.append(_Frame(key, {decider.pattern: decider.version}, node.changed))
+        by = {**self._frames[-1].by, decider.pattern: decider.version}
+        self._frames.append(_Frame(key, by, node.changed))
         node.changed = set()
         self.memo.questions.pop(key, None)
         node.outcome = decider.advance(plan, at, self)
@@ -169,10 +122,17 @@ class Turn:
     def undo(self, plan: PatternFields, at: At) -> bool:
         """Bring the undoing of a node forward; True once all that can be undone is."""
         decider = decider_of(plan)
-        self._frames.append(self._frames[-1]._replace(by={decider.pattern: decider.version}))
+        frame = self._frames[-1]
+        self._frames.append(frame._replace(by={**frame.by, decider.pattern: decider.version}))
         over = decider.undo(plan, at, self)
         self._frames.pop()
         return over
+
+    def wind_up(self, plan: PatternFields, at: At) -> None:
+        """Bring a node that is being taken back forward as far as it goes without starting anything new."""
+        before, self._winding_up = self._winding_up, True
+        self.advance(plan, at)
+        self._winding_up = before
 
     def outcome(self, at: At) -> Outcome | None:
         """Return the outcome of a node that has been brought forward before, None while it is open."""
@@ -197,8 +157,8 @@ class Turn:
         if path:
             data = {"path": path, **data}
         frame = self._frames[-1]
-        self._made.append((type, {**data, "decider": frame.by}, to, id))
-        self.run = evolve(self.run, Fact(type, data, path, id, decided=True))
+        self._make(type, {**data, "decider": frame.by}, id, to)
+        self.run = evolve(self.run, Fact(type, data, path, id, self.fact.position, decided=True))
         if path and path != frame.key[0]:
             self.memo.touch(path)
         return id
@@ -221,8 +181,12 @@ class Turn:
 
     def cancel_all_timers(self) -> None:
         """Cancel every timer of the run."""
-        for timer in [*self.run.timers.values()]:
+        for timer in self.timers_in_order():
             self.cancel_timer(timer)
+
+    def timers_in_order(self) -> list[Timer]:
+        """Return the timers that are set, in an order that is the same in every process."""
+        return sorted(self.run.timers.values(), key=lambda timer: (timer.due, timer.name))
 
     def cancel_timer(self, timer: Timer) -> None:
         """Cancel a timer that is set."""
@@ -231,7 +195,7 @@ class Turn:
     def rang(self, at: At, kind: str, after_s: float, attempt: int = 0) -> bool:
         """Tell whether a timer of the node has fired; it is set, seconds from now, when this is first asked."""
         fired = self.run.alarms.get(f"{kind}/{at.path}/{attempt}")
-        if fired is None:
+        if fired is None and not self.stopping:
             self.set_timer(kind, at.path, self.fact.time + int(after_s * NS), attempt)
         return bool(fired)
 
@@ -312,18 +276,25 @@ class Turn:
 
     def events(self) -> list[NewEvent]:
         """Return the decisions as events of one append, in the order in which they were made."""
+        return self._made
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so much has been decided that what can wait for the next input should: it is all one append."""
+        return len(self._made) >= LONG_EVENTS or self._size >= LONG_BYTES
+
+    def _make(self, type: str, data: dict[str, Any], id: bytes, to: str) -> None:
         fact, run = self.fact, self.run
-        return [
-            new_event(
-                type,
-                data,
-                stream=f"run.{run.id}",
-                id=id,
-                to=to,
-                run=run.id,
-                cause=fact.id,
-                trace=run.trace,
-                seen=fact.position,
-            )
-            for type, data, to, id in self._made
-        ]
+        event = new_event(
+            type,
+            data,
+            stream=f"run.{run.id}",
+            id=id,
+            to=to,
+            run=run.id,
+            cause=fact.id,
+            trace=run.trace,
+            seen=fact.position,
+        )
+        self._made.append(event)
+        self._size += len(event.payload)

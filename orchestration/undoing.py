@@ -6,7 +6,7 @@ far it came (`doubt`); it is undone once a compensation of it, or of a step arou
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence, Set
 from typing import Any
 
 from .plan import PatternFields, Task
@@ -24,7 +24,7 @@ def undo_in_reverse(places: Sequence[tuple[PatternFields, At]], at: At, turn: Tu
     """Undo plans at places of a node, last first; True once that is over."""
     node = turn.memo.node(at.path, at.depth)
     while node.undone < len(places):
-        if not undo_step(*places[-1 - node.undone], turn):
+        if not _end_and_undo(*places[-1 - node.undone], turn):
             return False
         node.undone += 1
     return True
@@ -40,20 +40,36 @@ def take_back(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn, re
         roots = {place.path for _, place in places}
         inside = (path for path in turn.run.open if _is_at_or_under(path, roots))
         node.leaving = {path for path in inside if not turn.run.tasks[path].undo}
-        for path in sorted(node.leaving, key=tree_order):
-            task = turn.run.tasks[path]
-            if task.phase != "stopping" and task.reason != "in_doubt":
-                turn.cancel(task, reason)
+        _cancel(node.leaving, roots, turn, reason)
     while node.leaving:
         path = next(iter(node.leaving))
         if path in turn.run.open:
             return False
         node.leaving.discard(path)
     while node.left < len(places):
-        if not undo_step(*places[-1 - node.left], turn):
+        if not _end_and_undo(*places[-1 - node.left], turn):
             return False
         node.left += 1
     return True
+
+
+def _end_and_undo(step: PatternFields, at: At, turn: Turn) -> bool:
+    # What there is to undo follows from how the parts have ended; none of them begins any more.
+    turn.wind_up(step, at)
+    return undo_step(step, at, turn)
+
+
+def _cancel(paths: Set[str], roots: Container[str], turn: Turn, reason: str) -> None:
+    """Cancel tasks, and what is left of the timers and questions of the parts that they belong to."""
+    for path in sorted(paths, key=tree_order):
+        task = turn.run.tasks[path]
+        if task.phase != "stopping" and task.reason != "in_doubt":
+            turn.cancel(task, reason)
+    for timer in turn.timers_in_order():
+        if timer.kind != "release" and not timer.path.endswith(".undo") and _is_at_or_under(timer.path, roots):
+            turn.cancel_timer(timer)
+    for key in [key for key in turn.memo.questions if key[0] in paths]:
+        del turn.memo.questions[key]
 
 
 def _is_at_or_under(path: str, roots: Container[str]) -> bool:
@@ -100,6 +116,16 @@ def accounts(run: Run) -> dict[str, Any]:
     """Say what was undone and what was done and is not; tasks that only read have nothing to undo."""
     standing = [t.path for t in run.tasks.values() if _did(t) and t.effect != "read" and not _is_undone(run, t.path)]
     return {"undone": sorted(run.undone), "not_undone": sorted(standing)}
+
+
+def started_below(run: Run, path: str, number_of: Callable[[str], str]) -> list[str]:
+    """Return the numbers of the parts of a node of which tasks are known, in the order of the tree.
+
+    `number_of` gives the part's number for a path below the node's own.
+    """
+    prefix, start = f"{path}.", len(path) + 1
+    numbers = {number_of(task[start:]) for task in run.tasks if task.startswith(prefix)}
+    return sorted((number for number in numbers if number[0].isdigit()), key=tree_order)
 
 
 def is_under(path: str, root: str) -> bool:

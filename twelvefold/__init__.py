@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
     from .orchestration.critique import Critique as Critique
     from .orchestration.fork_join import ForkJoin as ForkJoin
+    from .orchestration.map_reduce import MapReduce as MapReduce
     from .orchestration.pipeline import Pipeline as Pipeline
     from .orchestration.plan import Retry as Retry
     from .orchestration.plan import Task as Task
@@ -62,6 +63,7 @@ _PLACES = {
     "ForkJoin": "orchestration.fork_join",
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
+    "MapReduce": "orchestration.map_reduce",
     "NewEvent": "eventstore.event:new_event",
     "Pipeline": "orchestration.pipeline",
     "PublisherAgent": "agents.publisher",
@@ -101,6 +103,7 @@ __all__ = [
     "ForkJoin",
     "IssueFixerAgent",
     "LocalEventSystem",
+    "MapReduce",
     "NewEvent",
     "Pipeline",
     "PublisherAgent",

@@ -24,6 +24,7 @@ PUBLIC = [
     "Evidence",
     "IssueFixerAgent",
     "LocalEventSystem",
+    "MapReduce",
     "NewEvent",
     "Pipeline",
     "Critique",
