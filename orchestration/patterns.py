@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from . import (  # noqa: F401  each registers its pattern
     critique,
     fork_join,
+    graph,
     map_reduce,
     pipeline,
     race,
