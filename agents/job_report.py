@@ -11,6 +11,7 @@ from typing import Any
 
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event
+from ..eventstore.large_values import Load, is_reference
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
 from ..orchestration.steps import steps_of
@@ -18,16 +19,18 @@ from ..orchestration.steps import steps_of
 _NO_COST = {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
 
 
-def job_report(run_id: str, events: Iterable[Event]) -> dict[str, Any]:
+def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -> dict[str, Any]:
     """Return the document for a run; `events` are all of the run's, in position order.
+
+    `load` puts in values that are held as blobs.
 
     `outcome` and `elapsed_s` are null while the run is open; a run of another plan has its tasks, evidence and
     positions, and null for what only the built-in job has.
     """
     known = list(events)
-    run = fold_run(run_id, known).at_head
+    run = fold_run(run_id, known, load).at_head
     steps = _steps(run)
-    asked = _input(known, steps.get("fix"))
+    asked = _input(known, steps.get("fix"), load)
     fix, test, publish = (_value(run, steps.get(name)) for name in ("fix", "test", "publish"))
     report = run.end
     return {
@@ -81,13 +84,14 @@ def _steps(run: Run) -> dict[str, str]:
     return {step.name: f"0.{n}" for n, step in enumerate(steps_of(run.plan))} if run.plan is not None else {}
 
 
-def _input(events: Iterable[Event], path: str | None) -> Mapping[str, Any]:
+def _input(events: Iterable[Event], path: str | None, load: Load | None) -> Mapping[str, Any]:
     """The input with which the step at a path was requested first."""
     for event in events:
         data = event.data if path is not None and event.type == "task.requested" else None
         if isinstance(data, dict) and data.get("path") == path and isinstance(data.get("input"), dict):
-            given: dict[str, Any] = data["input"]
-            return given
+            given = data["input"]
+            given = load(given) if load is not None and is_reference(given) else given
+            return given if isinstance(given, dict) else {}
     return {}
 
 

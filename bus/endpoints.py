@@ -20,11 +20,15 @@ PATH_BYTES_MAX = 107
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The addresses of one home: `ingress` (requests), `egress` (hints), `control` (the supervisor's commands)."""
+    """The addresses of one home: `ingress` (requests), `egress` (hints), `control` (the supervisor's commands).
+
+    `blobs` is the folder of what is too large for events, which never travels over the bus.
+    """
 
     ingress: str
     egress: str
     control: str
+    blobs: Path
 
     @property
     def folder(self) -> Path:
@@ -47,7 +51,7 @@ def endpoints(home: Path, runtime_dir: Path | None) -> Endpoints:
     if runtime_dir is None:
         _own_folder(base)
     _own_folder(folder)
-    return Endpoints(f"ipc://{folder}/in", f"ipc://{folder}/out", f"ipc://{folder}/control")
+    return Endpoints(f"ipc://{folder}/in", f"ipc://{folder}/out", f"ipc://{folder}/control", home / "blobs")
 
 
 def _own_folder(path: Path) -> None:

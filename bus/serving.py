@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..eventstore.blob_files import BlobFiles
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.upcast import Upcasters
 from .driver import Driver
@@ -55,6 +56,8 @@ class Serving:
         identity = b"\1" + os.urandom(15)
         self.instance = instance or f"client-{os.getpid()}-{identity[1:5].hex()}"
         self.timeout_s = timeout_s
+        #: Where values too large for an event are offered, before the event that names them is emitted, and read.
+        self.blobs = BlobFiles(endpoints.blobs, self.instance)
         self._endpoints = endpoints
         self._machine = Machine(
             instance=self.instance, role=role, pid=os.getpid(), supervised=supervised, nonce=identity[1:9],

@@ -8,6 +8,7 @@ import msgspec
 from immutables import Map
 from msgspec.structs import replace
 
+from ..eventstore.large_values import is_reference
 from .run_state import (
     ENDS,
     RUN_TIMERS,
@@ -112,7 +113,10 @@ def _human_expired(run: Run, fact: Fact) -> Run:
 
 
 def _task_joined(run: Run, fact: Fact) -> Run:
-    verdict = Joined(tuple(fact.data["counted"]), tuple(fact.data["unneeded"]))
+    counted, unneeded = fact.data["counted"], fact.data["unneeded"]
+    if is_reference(counted) or is_reference(unneeded):
+        return run  # it can't be read any more, and is decided again
+    verdict = Joined(tuple(counted), tuple(unneeded))
     return replace(run, joined=run.joined.set(fact.path, verdict))
 
 
@@ -138,7 +142,8 @@ def _timer_cancelled(run: Run, fact: Fact) -> Run:
 
 
 def _rested(run: Run, fact: Fact) -> Run:
-    paths = tuple(question["path"] for question in fact.data.get("questions", ()))
+    questions = fact.data.get("questions", ())
+    paths = () if is_reference(questions) else tuple(question["path"] for question in questions)
     return replace(run, status="resting", resting_on=paths, outcome="needs_human", end=fact.data)
 
 

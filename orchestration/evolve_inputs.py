@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from ..eventstore.large_values import is_reference
 from .budget import Budget, budget_from
 from .errors import PlanInvalid
 from .levels import LEVELS
@@ -30,6 +31,7 @@ from .run_state import (
     with_report,
     with_task,
 )
+from .values import unread
 
 
 def _requested(run: Run, fact: Fact) -> Run:
@@ -38,6 +40,8 @@ def _requested(run: Run, fact: Fact) -> Run:
     data = fact.data
     try:
         plan, problem = _read_plan(msgspec.json.encode(data.get("plan")))
+        if is_reference(data.get("plan")):
+            problem = f"the plan {unread(data['plan'])}"
     except RecursionError:
         plan, problem = None, "the plan nests too deep to be read"
     depth_max = number(data.get("depth_max"))

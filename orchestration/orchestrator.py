@@ -18,6 +18,7 @@ import msgspec
 from ..bus import run_marks
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id
+from ..eventstore.large_values import Load
 from .decider import Decision, decide, decline
 from .evolve import INPUT_TYPES
 from .memo import Memo
@@ -47,10 +48,14 @@ class _Open(msgspec.Struct):
 
 
 class Orchestrator:
-    """All open runs. `versions` says what runs here; it is pinned in each run's first decision."""
+    """All open runs. `versions` says what runs here; it is pinned in each run's first decision.
 
-    def __init__(self, versions: Mapping[str, Any] | None = None) -> None:
+    `load` puts in values that are held as blobs, so that deciders see them whole (see `run_state.fact_of`).
+    """
+
+    def __init__(self, versions: Mapping[str, Any] | None = None, load: Load | None = None) -> None:
         self._versions = dict(versions or {})
+        self._load_values = load
         self._open: dict[str, _Open] = {}
         self._timers: list[tuple[int, str, str]] = []
         self._made: list[Batch] = []
@@ -85,7 +90,7 @@ class Orchestrator:
         if own_stream and event.version > found.version:
             self.refused(id)
         elif event.type in INPUT_TYPES and not event.seen:
-            self._decide(found, fact_of(event))
+            self._decide(found, fact_of(event, self._load_values))
 
     def load(self, id: str, events: Iterable[Event], *, unable: str = "") -> None:
         """Take all events of one run, in position order, and decide what its undecided inputs ask for.
@@ -99,7 +104,7 @@ class Orchestrator:
         for event in events:
             kept.append(event)
             last = event.position
-        fold = fold_run(id, kept)
+        fold = fold_run(id, kept, self._load_values)
         if not _RUN_ID.fullmatch(id) or fold.at_head.status == "unknown" or fold.run.status == "ended":
             return
         found = self._open[id] = _Open(fold.run, version=fold.run.version, folded=0)

@@ -7,12 +7,16 @@ open runs and goes on. A second one beside it does no harm, as its appends are r
 
 from __future__ import annotations
 
+import errno
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from msgspec.structs import replace
 
 from ..bus import run_marks
 from ..bus.client import BusClient
@@ -24,6 +28,8 @@ from ..eventstore.errors import DuplicateConflict, TwelvefoldError, VersionConfl
 from ..eventstore.event import NewEvent
 from ..eventstore.reader import LogReader
 from ..eventstore.run import Readable, read_run
+from ..eventstore.storage_errors import CorruptLog, StorageFailed, StorageFull
+from .large_decisions import shrunk
 from .orchestrator import Batch, Orchestrator
 from .run_state import run_of
 
@@ -35,8 +41,13 @@ APPEND_BYTES_MAX = 1024 * 1024
 #: Runs that are loaded at a start between two appends.
 LOAD_RUNS = 100
 LOG_FILE = "log.db"
+#: Between two tries to write to a disk that is full, or that the bus does not write to for now.
+STORAGE_PAUSE_S = 0.5
 #: What goes wrong between us and the bus, and says nothing of what was to be appended.
 _TRANSPORT = (BusNotRunning, BusTimeout, ClientClosed, RoleRefused, WireMismatch)
+#: What the log says of its disk, whatever was to be appended.
+_STORAGE = (StorageFull, StorageFailed, CorruptLog)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(
@@ -56,7 +67,7 @@ def main(
     with BusClient(
         endpoints, instance=instance, role="orchestrator", secret=key_path(home, "orchestrator"), timeout_s=timeout_s
     ) as client:
-        process = Process(client, Orchestrator(versions))
+        process = Process(client, Orchestrator(versions, client.blobs.load))
 
         def stop(signum: int, frame: FrameType | None) -> None:
             process.stopped = True
@@ -82,6 +93,8 @@ class Process:
         self._client = client
         self._orchestrator = orchestrator
         self._clock = clock
+        #: Whether something is tried again and again because of the disk.
+        self._waiting = False
         #: Runs whose decisions were refused for what they say, with the reason.
         self._unable: dict[str, str] = {}
 
@@ -129,12 +142,29 @@ class Process:
         """Append what was decided; runs that were written to by somebody else are loaded again and decided anew."""
         orchestrator = self._orchestrator
         while True:
-            for batches in _together(orchestrator.take()):
+            for batches in _together(self._shrunk(orchestrator.take())):
                 self._append_together(batches)
             if not orchestrator.stale:
                 return
             for run in sorted(orchestrator.stale):
                 self._load(run)
+
+    def _shrunk(self, batches: list[Batch]) -> Iterator[Batch]:
+        """Yield batches that the log takes; a run whose values can't be held is loaded again, to be ended."""
+        for batch in batches:
+            while batch.run not in self._orchestrator.stale:
+                try:
+                    events = shrunk(batch.events, self._client.blobs.put)
+                except OSError as error:
+                    if error.errno in _FULL:
+                        if not self._paused(str(error)):
+                            return
+                        continue
+                    self._unable[batch.run] = f"a value too large for an event can't be held as a blob: {error}"
+                    self._orchestrator.refused(batch.run)
+                else:
+                    yield batch if events is batch.events else replace(batch, events=[*events])
+                    break
 
     def _append_together(self, batches: list[Batch]) -> None:
         """Append the batches of several runs in one; where that is refused, each on its own."""
@@ -147,26 +177,46 @@ class Process:
             expected = {**batch.expected_version, **expected}
             marks.update(batch.marks)
             withdraw += batch.withdrawn
-        try:
-            self._client.emit_many(events, expected_version=expected, marks=marks, withdraw=withdraw, brief=True)
-        except _TRANSPORT:
-            raise
-        except TwelvefoldError as error:
-            if len(batches) > 1:
-                for batch in batches:
-                    if batch.run not in self._orchestrator.stale:
-                        self._append_together([batch])
+        while True:
+            try:
+                self._client.emit_many(events, expected_version=expected, marks=marks, withdraw=withdraw, brief=True)
+                self._waiting = False
                 return
-            run = batches[0].run
-            if not isinstance(error, VersionConflict | DuplicateConflict):
-                self._unable[run] = error.message()
-            self._orchestrator.refused(run)
+            except _TRANSPORT:
+                raise
+            except _STORAGE as error:
+                # That says nothing of the runs: they wait, as everybody else who writes.
+                if not self._paused(error.message()):
+                    return
+            except TwelvefoldError as error:
+                self._refused(batches, error)
+                return
+
+    def _refused(self, batches: list[Batch], error: TwelvefoldError) -> None:
+        """Append the batches of several runs each on its own; a single one is decided anew, or can't be appended."""
+        if len(batches) > 1:
+            for batch in batches:
+                if batch.run not in self._orchestrator.stale:
+                    self._append_together([batch])
+            return
+        run = batches[0].run
+        if not isinstance(error, VersionConflict | DuplicateConflict):
+            self._unable[run] = error.message()
+        self._orchestrator.refused(run)
+
+    def _paused(self, why: str) -> bool:
+        """Let a moment pass before something is tried again, and say why, once; False where the process is to end."""
+        if not self._waiting:
+            self._waiting = True
+            sys.stderr.write(f"trying again until it can be written: {why}\n")
+        time.sleep(STORAGE_PAUSE_S)
+        return not self.stopped
 
     def _load(self, run: str, source: Readable | None = None) -> None:
         self._orchestrator.load(run, read_run(source or self._client, run), unable=self._unable.pop(run, ""))
 
 
-def _together(batches: list[Batch]) -> Iterator[list[Batch]]:
+def _together(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
     """Gather batches, in their order, into appends of bounded size."""
     gathered: list[Batch] = []
     events = size = 0

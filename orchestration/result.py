@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
+from ..eventstore.large_values import Load
 from .run_fold import RunFold, follow
 from .run_state import Run, TaskState, fact_of, is_waiting
 
@@ -71,8 +72,12 @@ class RunResult(msgspec.Struct, frozen=True):
 class RunView:
     """A run while its events arrive: give it each event in position order, ask it for the result at any time."""
 
-    def __init__(self, run: str) -> None:
+    `load` puts in values that are held as blobs; without it, and where they can't be loaded, references stand for them.
+    """
+
+    def __init__(self, run: str, load: Load | None = None) -> None:
         self._fold = RunFold(Run(run))
+        self._load = load
         self._cost = Cost()
 
     @property
@@ -89,7 +94,7 @@ class RunView:
         """Take the next event of the run; one that was taken before is ignored."""
         if event.position <= self._fold.run.last:
             return
-        self._fold = follow(self._fold, event)
+        self._fold = follow(self._fold, event, self._load)
         if event.type == "effect.completed":
             self._add_usage(fact_of(event).data)
 
@@ -129,9 +134,9 @@ class RunView:
         )
 
 
-def result_of(run: str, events: Iterable[Event]) -> RunResult:
-    """Fold the events of a run, in position order, into its result."""
-    view = RunView(run)
+def result_of(run: str, events: Iterable[Event], load: Load | None = None) -> RunResult:
+    """Fold the events of a run, in position order, into its result; `load` as for RunView."""
+    view = RunView(run, load)
     for event in events:
         view.take(event)
     return view.result()

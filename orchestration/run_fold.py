@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
+from ..eventstore.large_values import Load
 from .evolve import INPUT_TYPES, evolve
 from .run_state import Fact, Run, fact_of
 
@@ -32,25 +33,28 @@ class RunFold(msgspec.Struct, frozen=True):
         return run
 
 
-def follow(fold: RunFold, event: Event) -> RunFold:
-    """Fold the next event, in position order; events of the run that orchestration doesn't read only move `last`."""
+def follow(fold: RunFold, event: Event, load: Load | None = None) -> RunFold:
+    """Fold the next event, in position order; events of the run that orchestration doesn't read only move `last`.
+
+    `load` puts in values that are held as blobs (see `run_state.fact_of`).
+    """
     run, pending = fold.run, fold.pending
     if event.stream == f"run.{run.id}" and event.version > run.version:
         run = replace(run, version=event.version)
     if event.seen and event.stream.startswith("run."):
         while pending and pending[0].position <= event.seen:
             run, pending = evolve(run, pending[0]), pending[1:]
-        run = evolve(replace(run, seen=max(run.seen, event.seen)), fact_of(event))
+        run = evolve(replace(run, seen=max(run.seen, event.seen)), fact_of(event, load))
     elif event.type in INPUT_TYPES:
-        pending = (*pending, fact_of(event))
+        pending = (*pending, fact_of(event, load))
     if event.position > run.last:
         run = replace(run, last=event.position, last_ns=max(event.time, run.last_ns))
     return RunFold(run, pending)
 
 
-def fold_run(run: str, events: Iterable[Event]) -> RunFold:
-    """Fold the events of one run, in position order, from its first."""
+def fold_run(run: str, events: Iterable[Event], load: Load | None = None) -> RunFold:
+    """Fold the events of one run, in position order, from its first; `load` as for `follow`."""
     fold = RunFold(Run(run))
     for event in events:
-        fold = follow(fold, event)
+        fold = follow(fold, event, load)
     return fold

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id, uuid7
+from ..eventstore.large_values import Put
 from ..eventstore.run import read_run
 from .budget import budget_from
 from .errors import RunNotFound, RunWaitTimedOut
+from .large_decisions import shrunk
 from .levels import depth_from, limits_from
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
@@ -43,6 +45,7 @@ def run_request(
     depth_max: int | None = None,
     caller: Any = None,
     trace: str = "",
+    put: Put | None = None,
 ) -> NewEvent:
     """Return the event that starts a run: the first of the stream `run.<id>`.
 
@@ -50,7 +53,7 @@ def run_request(
 
     `budget` bounds `tasks`, `wall_s`, `tokens`, `usd`; `levels` how many tasks are out at once at the levels
     `primary`, `secondary`, `tertiary` (1, 10, 30 where it names only others); `depth_max` how deep tasks may answer
-    with plans (3).
+    with plans (3). `put` holds what is too large for an event as blobs (see `eventstore/large_values.py`).
     """
     budget_from(dict(budget or {}))
     data = {
@@ -66,7 +69,8 @@ def run_request(
     if depth_max is not None:
         data["depth_max"] = depth_from(depth_max)
     id = derived_id(run, "", "run.requested")
-    return new_event("run.requested", data, stream=f"run.{run}", id=id, run=run, trace=trace)
+    event = new_event("run.requested", data, stream=f"run.{run}", id=id, run=run, trace=trace)
+    return event if put is None else shrunk([event], put)[0]
 
 
 def submit(client: BusClient, plan: Plan, *, run: str = "", **request: Any) -> str:
@@ -75,7 +79,7 @@ def submit(client: BusClient, plan: Plan, *, run: str = "", **request: Any) -> s
     With a `run` id of the caller's own, submitting the same again starts nothing new.
     """
     run = run or new_run_id()
-    client.emit_many([run_request(run, plan, **request)])
+    client.emit_many([run_request(run, plan, put=client.blobs.put, **request)])
     return run
 
 
@@ -179,7 +183,7 @@ _STOPS = frozenset({"run.needs_human", "run.succeeded", "run.nothing_to_do", "ru
 
 
 def _view(client: BusClient, run: str) -> RunView:
-    view = RunView(run)
+    view = RunView(run, client.blobs.load)
     for event in read_run(client, run):
         view.take(event)
     if view.status == "unknown":

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from ..eventstore.large_values import LOADED_BYTES_MAX, is_reference
+
 #: The name under which the run's own input is referred to.
 INPUT = "input"
 #: Names that patterns bind for the plans inside them: no step can have them.
@@ -40,10 +42,14 @@ class ReferenceInvalid(ValueError):
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """Why a reference has no value: `idle` if the step had nothing to do, else the problem in words."""
+    """Why a reference has no value: `idle` if the step had nothing to do, else the problem in words.
+
+    `unread`: it may have one, which isn't at hand.
+    """
 
     problem: str
     idle: bool = False
+    unread: bool = False
 
 
 def references(value: Any, place: str = "") -> Iterator[tuple[str, Reference]]:
@@ -69,7 +75,7 @@ def resolve(value: Any, look_up: Callable[[Reference], Any], *, lenient: bool = 
         if "$from" in value:
             reference = _reference(value, "")
             found = pick(reference, look_up(reference))
-            return None if lenient and isinstance(found, Absent) else found
+            return None if lenient and isinstance(found, Absent) and not found.unread else found
         resolved: dict[Any, Any] = {}
         for key, inner in value.items():
             resolved[key] = found = resolve(inner, look_up, lenient=lenient)
@@ -92,6 +98,10 @@ def pick(reference: Reference, value: Any) -> Any:
     for key in reference.keys:
         if isinstance(value, Absent):
             break
+        if is_reference(value):
+            # What it would be is not known, so that no default stands in for it.
+            name = reference.name or reference.path
+            return Absent(f"there is no looking for {key!r} in the value of {name}: it {unread(value)}", unread=True)
         try:
             value = value[key]
         except (KeyError, IndexError, TypeError):
@@ -99,6 +109,14 @@ def pick(reference: Reference, value: Any) -> Any:
     if isinstance(value, Absent) and reference.default is not msgspec.UNSET:
         return reference.default
     return value
+
+
+def unread(reference: dict[str, Any]) -> str:
+    """Say of a value that is still a reference to a blob why nobody can look into it."""
+    size, sha256 = reference["size"], reference["blob"]
+    if size > LOADED_BYTES_MAX:
+        return f"is a blob of {size} bytes ({sha256}), more than the {LOADED_BYTES_MAX} that are loaded"
+    return f"is the blob {sha256}, which is missing, damaged or no JSON"
 
 
 def _reference(value: dict[str, Any], place: str) -> Reference:

@@ -23,7 +23,7 @@ class Connection(AsyncBusClient):
     async def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", **request: Any) -> str:
         """Start a run of a plan and return the run's id once that is durable; see `SyncConnection.submit`."""
         run = run or runs.new_run_id()
-        await self.emit_many([runs.run_request(run, checked(plan), **request)])
+        await self.emit_many([runs.run_request(run, checked(plan), put=self.blobs.put, **request)])
         return run
 
     async def wait(self, run: str, timeout_s: float | None = None) -> RunResult:
@@ -62,7 +62,7 @@ class Connection(AsyncBusClient):
         return (await self.emit_many([event]))[0]
 
     async def _wait(self, run: str) -> RunResult:
-        head, view = await self.head(), RunView(run)
+        head, view = await self.head(), RunView(run, self.blobs.load)
         await self._catch_up(view, run)
         if view.status == "unknown":
             raise RunNotFound(run)

@@ -144,4 +144,4 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
 
 def report(client: BusClient, run: str) -> dict[str, Any]:
     """Return the document that says what became of a run."""
-    return job_report(run, client.read(run=run))
+    return job_report(run, client.read(run=run), client.blobs.load)

@@ -6,6 +6,7 @@ It plays the bus (queues, withdrawals) and the clock, so that every interleaving
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,9 +18,11 @@ from twelvefold.bus import run_marks
 from twelvefold.eventstore.errors import TwelvefoldError
 from twelvefold.eventstore.event import Event, new_event
 from twelvefold.eventstore.ids import derived_id
+from twelvefold.eventstore.large_values import inflate
 from twelvefold.eventstore.log import Append, Appended
 from twelvefold.eventstore.memory_log import MemoryLog
 from twelvefold.orchestration.decider import Decision, decide
+from twelvefold.orchestration.large_decisions import shrunk
 from twelvefold.orchestration.memo import Memo
 from twelvefold.orchestration.orchestrator import Orchestrator
 from twelvefold.orchestration.plan import Plan, plan_data
@@ -103,7 +106,8 @@ class World:
         self.random = random.Random(seed)
         self.out: dict[bytes, Event] = {}
         self.fed = 0
-        self.orchestrator = Orchestrator()
+        self.blobs: dict[str, bytes] = {}
+        self.orchestrator = Orchestrator(load=self.load)
         self.kills = 0
         self.lost = 0
 
@@ -115,7 +119,15 @@ class World:
     def append(self, type: str, data: Any, *, stream: str, run: str = RUN, **fields: Any) -> Event:
         id = derived_id(run, stream, type, self.log.head)
         event = new_event(type, data, stream=stream, run=run, id=id, **fields)
-        return self.log.append(Append(events=[event])).events[0]
+        return self.log.append(Append(events=[*shrunk([event], self.put)])).events[0]
+
+    def put(self, content: bytes) -> str:
+        sha256 = hashlib.sha256(content).hexdigest()
+        self.blobs[sha256] = content
+        return sha256
+
+    def load(self, value: Any) -> Any:
+        return inflate(value, self.blobs.get)
 
     def cancel(self, run: str = RUN, **data: Any) -> None:
         self.append("run.cancel_requested", data, stream=f"request.{run}", run=run)
@@ -139,7 +151,8 @@ class World:
             if lose_after is not None and n >= lose_after:
                 self.lost += 1
                 continue
-            append = Append(events=batch.events, expected_version=batch.expected_version, marks=batch.marks)
+            events = [*shrunk(batch.events, self.put)]
+            append = Append(events=events, expected_version=batch.expected_version, marks=batch.marks)
             (result,) = self.log.append_many([append])
             if isinstance(result, TwelvefoldError):
                 self.orchestrator.refused(batch.run)
@@ -163,7 +176,7 @@ class World:
     def kill(self) -> None:
         """kill -9 of the orchestrator, and its start from the marks."""
         self.kills += 1
-        self.orchestrator = Orchestrator()
+        self.orchestrator = Orchestrator(load=self.load)
         marks, head = self.log.marks(run_marks.PREFIX), self.log.head
         seen = int(marks.pop(run_marks.SEEN, "0"))
         runs = {name.removeprefix(run_marks.PREFIX) for name in marks}
@@ -179,7 +192,7 @@ class World:
         for key in [id] if id else [*self.out]:
             event = self.out[key]
             agent = self.agents.get(event.to)
-            answer = agent(event.data) if agent else None
+            answer = agent(self.load(event.data)) if agent else None
             if answer is not None:
                 self.out.pop(key)
                 self.report(event, *answer)
@@ -231,7 +244,7 @@ class World:
     # --- what there is to look at
 
     def fold(self, run: str = RUN) -> RunFold:
-        return fold_run(run, self.log.read(run=run, limit=10**6))
+        return fold_run(run, self.log.read(run=run, limit=10**6), self.load)
 
     def end(self, run: str = RUN) -> dict[str, Any]:
         """The outcome and what the end says, without what only tells how it was decided."""

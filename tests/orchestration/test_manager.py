@@ -190,9 +190,9 @@ def test_only_open_runs_are_loaded_again(world: Any) -> None:
 
 
 def test_a_decision_that_the_log_will_not_take_fails_the_run(world: Any) -> None:
-    """A value that, referred to twice, is larger than a payload may be ends its run, with words."""
-    here = world({"big": lambda _: ("task.succeeded", {"value": "x" * 600_000}), **AGENTS})
-    here.submit(Pipeline([Task("big", name="big"), Task("good", [{"$from": "big"}, {"$from": "big"}])]))
+    """A value that, put into another one, nests deeper than a payload may ends its run, with words."""
+    here = world({"deep": lambda _: ("task.succeeded", {"value": nested(198)}), **AGENTS})
+    here.submit(Pipeline([Task("deep", name="deep"), Task("good", [[{"$from": "deep"}]])]))
     here.feed()
     here.flush()
     here.work()
@@ -205,6 +205,13 @@ def test_a_decision_that_the_log_will_not_take_fails_the_run(world: Any) -> None
     here.flush()
     assert here.end()["outcome"] == "failed"
     assert here.end()["reason"] == "undecidable"
+
+
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize("stream", ["run.short", "run.x.y", f"run.{'G' * 3}".lower()])

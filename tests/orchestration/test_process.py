@@ -251,14 +251,17 @@ def test_refusals_come_in_words(bus_home: Any, orchestrator: Any) -> None:
         list(follow(client, run, 0.05))
 
 
-def test_a_decision_too_large_fails_the_run_only(bus_home: Any, orchestrator: Any, agent: Any) -> None:
-    """A run whose next request would be larger than a payload may be fails with words; the orchestrator goes on."""
-    agent("big", lambda _: ("task.succeeded", {"value": "x" * 600_000}))
+def test_a_decision_that_the_log_refuses_fails_the_run_only(bus_home: Any, orchestrator: Any, agent: Any) -> None:
+    """A run whose next request would nest deeper than a payload may fails with words; the orchestrator goes on."""
+    deep: Any = "x" * 600_000
+    for _ in range(198):
+        deep = [deep]
+    agent("deep", lambda _: ("task.succeeded", {"value": deep}))
     agent("good", good)
     client = bus_home.client()
-    run = submit(client, Pipeline([Task("big", name="big"), Task("good", [{"$from": "big"}, {"$from": "big"}])]))
-    told = wait(client, run, 20)
-    assert (told.outcome, told.reason) == ("failed", "undecidable")
+    for input in ([[{"$from": "deep"}]], [[{"$from": "deep"}, {"$from": "deep"}]]):
+        told = wait(client, submit(client, Pipeline([Task("deep", name="deep"), Task("good", input)])), 20)
+        assert (told.outcome, told.reason) == ("failed", "undecidable")
     assert wait(client, submit(client, Task("good", 1)), 20).value == 1
 
 
