@@ -70,7 +70,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 class RunView:
-    """A run while its events arrive: give it each event in position order, ask it for the result at any time."""
+    """A run while its events arrive: give it each event in position order, ask it for the result at any time.
 
     `load` puts in values that are held as blobs; without it, and where they can't be loaded, references stand for them.
     """
