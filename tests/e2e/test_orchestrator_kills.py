@@ -57,7 +57,8 @@ with BusClient(endpoints(home, runtime), role="agent", instance=name) as client,
     for delivery in client.consume("worker", credit=4):
         event = delivery.event
         data = event.data
-        outcome = data["input"] or "task.succeeded"
+        # Without an input of its own a step of a pipeline gets the value of the one before it.
+        outcome = data["input"] if data["input"] in ("flaky", "task.failed") else "task.succeeded"
         if outcome == "flaky":
             outcome = "task.failed" if data["attempt"] < 3 else "task.succeeded"
         did.write(f"{event.run} {data['path']} {data['attempt']}\\n")
