@@ -23,6 +23,7 @@ class ItemWork(ABC):
     def __init__(self, at: At) -> None:
         self.at = at
         self.items: Items | None = None
+        self._outcome: Outcome | None = None
         self._unneeded: list[Place] | None = None
         self._to_undo: list[Place] | None = None
 
@@ -53,8 +54,12 @@ class ItemWork(ABC):
 
     def advance(self, turn: Turn) -> Outcome | None:
         """Bring the node forward, once its items are known."""
-        items, path = self.items, self.at.path
-        assert items is not None  # the caller has looked
+        if self._outcome is None:
+            assert self.items is not None  # the caller has looked
+            self._outcome = self._advance(self.items, self.at.path, turn)
+        return self._outcome
+
+    def _advance(self, items: Items, path: str, turn: Turn) -> Outcome | None:
         joined = turn.run.joined.get(path)
         if joined is None:
             self.forward(items, turn)

@@ -8,14 +8,17 @@ Pure.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .run_state import tree_order
 
 if TYPE_CHECKING:
+    from .place import Outcome, Question
     from .plan import PatternFields
-    from .turn import Outcome, Question
+
+P = TypeVar("P", bound="PatternFields")
+T = TypeVar("T")
 
 
 class Node:
@@ -77,7 +80,7 @@ class Memo:
     def __init__(self) -> None:
         self._nodes: dict[tuple[str, int], Node] = {}
         self._depth = 0
-        self._numbers: dict[int, tuple[PatternFields, dict[str, str]]] = {}
+        self._of_plans: dict[tuple[int, Callable[..., Any]], tuple[PatternFields, Any]] = {}
         #: What humans are asked, by the node that asks.
         self.questions: dict[tuple[str, int], list[Question]] = {}
         #: Tasks that wait until fewer of their level are out, by level.
@@ -106,14 +109,19 @@ class Memo:
                 return node.outcome
         return None
 
+    def of_plan(self, plan: P, find: Callable[[P], T]) -> T:
+        """Return what follows from a pattern alone, found once."""
+        key = (id(plan), find)
+        known = self._of_plans.get(key)
+        if known is None:
+            # The pattern is kept as well, so that its id stays its own.
+            known = self._of_plans[key] = (plan, find(plan))
+        found: T = known[1]
+        return found
+
     def number_of(self, name: str, within: PatternFields) -> str | None:
         """Return the number of the part of a pattern that has a name, None where there is none."""
-        known = self._numbers.get(id(within))
-        if known is None:
-            numbers = {part.plan.name: part.number for part in within.parts() if part.plan.name and part.number}
-            # The pattern is kept as well, so that its id stays its own.
-            known = self._numbers[id(within)] = (within, numbers)
-        return known[1].get(name)
+        return self.of_plan(within, _numbers).get(name)
 
     def touch(self, path: str) -> None:
         """Note that the task at a path has changed: it and all nodes above it are to be looked at again."""
@@ -133,3 +141,7 @@ class Memo:
             here, dot, _ = here.rpartition(".")
             if not dot:
                 return
+
+
+def _numbers(plan: PatternFields) -> dict[str, str]:
+    return {part.plan.name: part.number for part in plan.parts() if part.plan.name and part.number}

@@ -40,9 +40,10 @@ def undo(plan: Saga, at: At, turn: Turn) -> bool:
     """Undo the steps in reverse order, unless a pivot has succeeded; one that may have waits for a human's word."""
     if passed_pivot(plan, at, turn):
         return True
-    for n, step in enumerate(steps_of(plan)):
-        task = turn.run.tasks.get(f"{at.path}.{n}") if step.pivot and step.undo is None else None
-        if task is not None and task.doubt:
+    steps = steps_of(plan)
+    for n in turn.memo.of_plan(plan, _pivots):
+        task = turn.run.tasks.get(f"{at.path}.{n}")
+        if task is not None and task.doubt and steps[n].undo is None:
             if task.phase != "parked":
                 turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="in_doubt")
             turn.ask(task.path, "in_doubt", "it was stopped half-way and can't be undone: did it happen?")
@@ -52,11 +53,15 @@ def undo(plan: Saga, at: At, turn: Turn) -> bool:
 
 def passed_pivot(plan: Saga, at: At, turn: Turn) -> bool:
     """Tell whether the point of no return has been passed: a pivot step has succeeded."""
-    for n, step in enumerate(steps_of(plan)):
-        outcome = turn.memo.outcome(f"{at.path}.{n}") if step.pivot else None
+    for n in turn.memo.of_plan(plan, _pivots):
+        outcome = turn.memo.outcome(f"{at.path}.{n}")
         if outcome is not None and outcome.kind == "succeeded":
             return True
     return False
+
+
+def _pivots(plan: Saga) -> list[int]:
+    return [n for n, step in enumerate(steps_of(plan)) if step.pivot]
 
 
 def _parked(outcome: Outcome, step: At, turn: Turn) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from .joined_evidence import join_evidence
 from .plan import Part, PatternFields, Plan
 from .turn import At, Outcome, Turn
 
@@ -32,20 +33,35 @@ def steps_of(plan: Plan) -> Sequence[PatternFields]:
     return cast("Sequence[PatternFields]", getattr(plan, "steps", ()))
 
 
+class _Progress:
+    """How far the steps of one node have come: how they ended, what is handed on, and in the end what came of all."""
+
+    __slots__ = ("done", "given", "outcome")
+
+    def __init__(self) -> None:
+        self.done: list[Outcome] = []
+        self.given: Any = msgspec.UNSET
+        self.outcome: Outcome | None = None
+
+
 def advance_steps(plan: Stepping, at: At, turn: Turn, *, hand_on: bool) -> tuple[Outcome | None, At]:
     """Bring the first open step forward; the outcome of all, or of the first that failed, and where that is.
 
     `hand_on`: a step without an input gets the value of the last one before it that had something to do.
     """
-    done: list[Outcome] = turn.notes(at, list)
-    steps = steps_of(plan)
+    progress = turn.notes(at, _Progress)
+    done, steps = progress.done, steps_of(plan)
     while len(done) < len(steps):
-        place = at.part(plan, len(done), _value_before(done) if hand_on else msgspec.UNSET)
+        place = at.part(plan, len(done), progress.given)
         outcome = turn.advance(steps[len(done)], place)
         if outcome is None or outcome.kind == "failed":
             return outcome, place
         done.append(outcome)
-    return join(done), at
+        if hand_on and outcome.kind == "succeeded":
+            progress.given = outcome.value
+    if progress.outcome is None:
+        progress.outcome = join(done)
+    return progress.outcome, at
 
 
 def join(outcomes: Sequence[Outcome]) -> Outcome:
@@ -57,12 +73,5 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
     if not done:
         return outcomes[0]
     last = done[-1]
-    evidence = tuple(item for outcome in done for item in outcome.evidence)
+    evidence = join_evidence(outcome.evidence for outcome in done)
     return Outcome("succeeded", last.path, last.value, evidence, message=last.message, position=last.position)
-
-
-def _value_before(done: Sequence[Outcome]) -> Any:
-    for outcome in reversed(done):
-        if outcome.kind == "succeeded":
-            return outcome.value
-    return msgspec.UNSET

@@ -9,25 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Sequence, Set
 from typing import Any
 
-from .plan import PatternFields, Task
+from .plan import Part, PatternFields, Task
 from .run_state import Run, TaskState, tree_order
 from .turn import At, Turn
 
 
 def undo_parts(plan: PatternFields, at: At, turn: Turn) -> bool:
     """Undo the parts of a pattern that are run once, last first; True once that is over."""
-    places = [(part.plan, at.part(plan, part.number)) for part in plan.parts() if part.number]
-    return undo_in_reverse(places, at, turn)
+    parts = turn.memo.of_plan(plan, _parts_run_once)
+    return _undo(len(parts), lambda n: (parts[n].plan, at.part(plan, parts[n].number)), at, turn)
 
 
 def undo_in_reverse(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn) -> bool:
     """Undo plans at places of a node, last first; True once that is over."""
+    return _undo(len(places), places.__getitem__, at, turn)
+
+
+def _undo(count: int, place: Callable[[int], tuple[PatternFields, At]], at: At, turn: Turn) -> bool:
     node = turn.memo.node(at.path, at.depth)
-    while node.undone < len(places):
-        if not _end_and_undo(*places[-1 - node.undone], turn):
+    while node.undone < count:
+        if not _end_and_undo(*place(count - 1 - node.undone), turn):
             return False
         node.undone += 1
     return True
+
+
+def _parts_run_once(plan: PatternFields) -> list[Part]:
+    return [part for part in plan.parts() if part.number]
 
 
 def take_back(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn, reason: str) -> bool:
