@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .agents import ToolResponse as ToolResponse
     from .agents import Trial as Trial
     from .agents import run_task as run_task
+    from .agents.assessment import analyze_complexity as analyze_complexity
+    from .agents.assessment import decompose as decompose
     from .agents.fixer import IssueFixerAgent as IssueFixerAgent
     from .agents.publisher import PublisherAgent as PublisherAgent
     from .agents.testing import TestingAgent as TestingAgent
@@ -35,7 +37,11 @@ if TYPE_CHECKING:
     from .eventstore.errors import VersionConflict as VersionConflict
     from .eventstore.event import Event as Event
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
+    from .orchestration.complexity import Assessment as Assessment
+    from .orchestration.complexity import Complexity as Complexity
     from .orchestration.critique import Critique as Critique
+    from .orchestration.decomposition import Decomposition as Decomposition
+    from .orchestration.decomposition import Subtask as Subtask
     from .orchestration.fork_join import ForkJoin as ForkJoin
     from .orchestration.map_reduce import MapReduce as MapReduce
     from .orchestration.pipeline import Pipeline as Pipeline
@@ -52,10 +58,13 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "AgentTelemetry": "agents.telemetry",
+    "Assessment": "orchestration.complexity",
     "BaseAgent": "agents.base",
+    "Complexity": "orchestration.complexity",
     "ConfigManager": "settings",
     "Connection": "async_connection",
     "Critique": "orchestration.critique",
+    "Decomposition": "orchestration.decomposition",
     "Delivery": "bus.wire",
     "DuplicateConflict": "eventstore.errors",
     "Event": "eventstore.event",
@@ -73,6 +82,7 @@ _PLACES = {
     "Saga": "orchestration.saga",
     "ScatterGather": "orchestration.scatter_gather",
     "Settings": "settings",
+    "Subtask": "orchestration.decomposition",
     "SyncConnection": "connection",
     "Task": "orchestration.plan",
     "TaskContext": "agents.context",
@@ -83,8 +93,10 @@ _PLACES = {
     "Trial": "agents.trial",
     "TwelvefoldError": "eventstore.errors",
     "VersionConflict": "eventstore.errors",
+    "analyze_complexity": "agents.assessment",
     "connect": "connection",
     "connect_sync": "connection",
+    "decompose": "agents.assessment",
     "load_settings": "settings",
     "run_task": "agents.trial",
     "tool": "agents.tool",
@@ -92,10 +104,13 @@ _PLACES = {
 
 __all__ = [
     "AgentTelemetry",
+    "Assessment",
     "BaseAgent",
+    "Complexity",
     "ConfigManager",
     "Connection",
     "Critique",
+    "Decomposition",
     "Delivery",
     "DuplicateConflict",
     "Event",
@@ -113,6 +128,7 @@ __all__ = [
     "Saga",
     "ScatterGather",
     "Settings",
+    "Subtask",
     "SyncConnection",
     "Task",
     "TaskContext",
@@ -124,8 +140,10 @@ __all__ = [
     "TwelvefoldError",
     "VersionConflict",
     "__version__",
+    "analyze_complexity",
     "connect",
     "connect_sync",
+    "decompose",
     "load_settings",
     "run_task",
     "tool",

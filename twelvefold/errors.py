@@ -294,7 +294,7 @@ class AgentsMissing(TwelvefoldError):
 
 @dataclass(eq=False)
 class TargetMissing(TwelvefoldError):
-    """The target of `twelvefold run` is an issue file, or a sentence of several words that says what is to be done."""
+    """A target of `run` or `analyze` is an issue file, or a sentence of several words that says what is to be done."""
 
     code = "E014"
     exit_code = 3
