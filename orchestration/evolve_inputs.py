@@ -39,7 +39,8 @@ def _requested(run: Run, fact: Fact) -> Run:
         return run
     data = fact.data
     try:
-        plan, problem = _read_plan(msgspec.json.encode(data.get("plan")))
+        written = msgspec.json.encode(data.get("plan"))
+        plan, problem = (_known_plan if len(written) <= KNOWN_SIZE_MAX else _read_plan)(written)
         if is_reference(data.get("plan")):
             problem = f"the plan {unread(data['plan'])}"
     except RecursionError:
@@ -82,11 +83,16 @@ def _levels(given: object) -> tuple[int, ...]:
 
 @lru_cache(maxsize=64)
 def _read_plan(text: bytes) -> tuple[PatternFields | None, str]:
-    """Read and check a plan, or say what is wrong with it; many runs have the same one, so the last are kept."""
+    """Read and check a plan, or say what is wrong with it."""
     try:
         return plan_from(msgspec.json.decode(text)), ""
     except PlanInvalid as error:
         return None, error.message()
+
+#: Many runs have the same plan, so the last ones are kept: those that are small.
+_known_plan = lru_cache(maxsize=64)(_read_plan)
+KNOWN_SIZE_MAX = 64 * 1024
+
 
 
 def _cancel_requested(run: Run, fact: Fact) -> Run:

@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from ..eventstore.large_values import is_reference
 from .joined_evidence import join_evidence
 from .plan import PatternFields, Task, nodes_of
 from .turn import At, Outcome, Turn
-from .values import Absent, resolve
+from .values import Absent, resolve, unread
 
 #: How many items a node may have, and how many of them are open at once where no width is given: what is open may
 #: have to be taken back in one append.
@@ -122,6 +123,8 @@ def checked(value: Any, at: At) -> list[Any] | Outcome:
     if isinstance(value, Absent):
         kind, reason = ("nothing_to_do", value.problem) if value.idle else ("failed", "reference")
         return Outcome(kind, at.path, reason=reason, error=None if value.idle else value.problem)  # type: ignore[arg-type]
+    if is_reference(value):
+        return Outcome("failed", at.path, reason="items", error=f"the list of items {unread(value)}")
     if not isinstance(value, list | tuple):
         return Outcome("failed", at.path, reason="items", error=f"the items are no list: {str(value)[:80]}")
     if len(value) > ITEMS_MAX:
