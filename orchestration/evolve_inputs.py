@@ -81,7 +81,6 @@ def _levels(given: object) -> tuple[int, ...]:
     return tuple(max(1, int(number(given.get(name)) or default)) for name, default in LEVELS.items())
 
 
-@lru_cache(maxsize=64)
 def _read_plan(text: bytes) -> tuple[PatternFields | None, str]:
     """Read and check a plan, or say what is wrong with it."""
     try:
