@@ -60,7 +60,8 @@ def _task_cancelled(run: Run, fact: Fact) -> Run:
     task = run.tasks.get(fact.path)
     if task is None:
         return run
-    out = task.phase in ("requested", "expired")
+    # What is withdrawn in the turn that requests it has never been with the bus.
+    out = task.phase in ("requested", "expired") and fact.data.get("unsent") is not True
     asked = task.report is not None and task.report.outcome == "needs_human"
     report = Report("failed", reason=text(fact.data.get("reason")), in_doubt=out or asked)
     return with_report(run, replace(task, asking=None), report, "stopping" if out else "reported")

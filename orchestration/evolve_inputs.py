@@ -122,10 +122,16 @@ def _spent(run: Run, fact: Fact) -> Run:
 def _reported(run: Run, fact: Fact) -> Run:
     """Take a holder's outcome, if it answers the attempt that is open.
 
-    One that is being stopped counts too: it was settled before the withdrawal was committed.
+    One that is being stopped counts too: it was settled before the withdrawal was committed. A question is not asked
+    any more then; how far the task has come, nobody knows.
     """
     task = _open_task(run, fact)
-    return run if task is None else with_report(run, task, report_of(fact))
+    if task is None:
+        return run
+    report = report_of(fact)
+    if report.outcome == "needs_human" and task.phase == "stopping":
+        return with_task(run, replace(task, phase="reported", doubt=True))
+    return with_report(run, task, report)
 
 
 def _planned(run: Run, fact: Fact) -> Run:

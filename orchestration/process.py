@@ -217,15 +217,22 @@ class Process:
 
 
 def _together(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
-    """Gather batches, in their order, into appends of bounded size."""
+    """Gather batches, in their order, into appends of bounded size.
+
+    The bus takes back what waits in its queues, so a request and its withdrawal never go into one append.
+    """
     gathered: list[Batch] = []
+    requested: set[bytes] = set()
     events = size = 0
     for batch in batches:
         more = sum(len(event.payload) for event in batch.events)
-        if gathered and (events + len(batch.events) > APPEND_EVENTS_MAX or size + more > APPEND_BYTES_MAX):
+        too_large = events + len(batch.events) > APPEND_EVENTS_MAX or size + more > APPEND_BYTES_MAX
+        if gathered and (too_large or not requested.isdisjoint(batch.withdrawn)):
             yield gathered
             gathered, events, size = [], 0, 0
+            requested.clear()
         gathered.append(batch)
+        requested.update(event.id for event in batch.events if event.to)
         events += len(batch.events)
         size += more
     if gathered:

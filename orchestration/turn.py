@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from ..eventstore.event import NewEvent, new_event
 from ..eventstore.ids import derived_id
 from .errors import PatternUnknown
@@ -96,6 +98,7 @@ class Turn:
         self._winding_up = False
         self._frames = [_Frame(("", 0), {"run": RUN_VERSION}, None)]
         self._made: list[NewEvent] = []
+        self._requested: dict[bytes, int] = {}
         self._size = 0
 
     @property
@@ -202,11 +205,19 @@ class Turn:
     def cancel(self, task: TaskState, reason: str) -> None:
         """End an attempt; a request that is out is withdrawn, and nothing follows before its holder has let go."""
         out = task.phase in ("requested", "expired")
-        self.decide("task.cancelled", task.path, reason=reason, attempt=task.attempt)
+        unsent: dict[str, Any] = {"unsent": True} if out and self._take_out(task.request) else {}
+        self.decide("task.cancelled", task.path, reason=reason, attempt=task.attempt, **unsent)
         self.cancel_timers(task.path, task.attempt, ("timeout", "retry", "human"))
-        if out:
+        if out and not unsent:
             self.withdrawn.append(task.request)
             self.set_timer("release", task.path, self.fact.time + int(RELEASE_S * NS), task.attempt)
+
+    def _take_out(self, request: bytes) -> bool:
+        """Let a request that was made in this turn wait in no queue; tell whether it was one."""
+        n = self._requested.pop(request, None)
+        if n is not None:
+            self._made[n] = replace(self._made[n], to="")
+        return n is not None
 
     def may_start(self, path: str, level: int) -> bool:
         """Tell whether another task may be requested now: it was admitted to its level, and the budget allows it.
@@ -296,5 +307,7 @@ class Turn:
             trace=run.trace,
             seen=fact.position,
         )
+        if to:
+            self._requested[id] = len(self._made)
         self._made.append(event)
         self._size += len(event.payload)

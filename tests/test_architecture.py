@@ -60,6 +60,7 @@ PURE = {
     "orchestration/task_slices.py",
     "orchestration/levels.py",
     "orchestration/race.py",
+    "orchestration/redecide.py",
     "orchestration/scatter_gather.py",
     "orchestration/run_state.py",
     "orchestration/decider.py",
