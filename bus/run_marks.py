@@ -23,11 +23,16 @@ def first_of(mark: str) -> int:
     return int(mark.removesuffix(_RESTING))
 
 
+def is_resting(mark: str) -> bool:
+    """Tell whether the run that a mark stands for waits for a human."""
+    return mark.endswith(_RESTING)
+
+
 def at_work(marks: Mapping[str, str]) -> int:
     """Count the open runs that don't rest."""
-    return sum(name != SEEN and not mark.endswith(_RESTING) for name, mark in marks.items())
+    return sum(name != SEEN and not is_resting(mark) for name, mark in marks.items())
 
 
 def resting(marks: Mapping[str, str]) -> int:
     """Count the runs that wait for a human."""
-    return sum(mark.endswith(_RESTING) for mark in marks.values())
+    return sum(is_resting(mark) for mark in marks.values())

@@ -269,7 +269,7 @@ class RunNotFound(TwelvefoldError):
 
     def help(self) -> str:
         """Tell how to list runs."""
-        return "list them: twelvefold log --type run.requested"
+        return "list them: twelvefold runs"
 
 
 @dataclass(eq=False)

@@ -86,6 +86,11 @@ class RunView:
         return self._fold.at_head.status
 
     @property
+    def state(self) -> Run:
+        """The run's whole state, with every event taken so far."""
+        return self._fold.at_head
+
+    @property
     def last(self) -> int:
         """The position of the last event taken."""
         return self._fold.run.last

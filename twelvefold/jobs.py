@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     test_command: str | None = None
     allow_untested: bool = False
     timeout_s: float | None = None
+    budget: Mapping[str, float] = {}
     path: str | None = None
 
 
@@ -95,8 +96,8 @@ def connect(settings: Settings, timeout_s: float | None = None) -> BusClient:
     return BusClient(places, timeout_s=settings.timeout_s if timeout_s is None else timeout_s)
 
 
-def require_agents(client: BusClient, home: Path, *, owned: bool) -> None:
-    """Wait until each queue of the job has a member; raises AgentsMissing, as the run would wait for ever.
+def require_agents(client: BusClient, home: Path, *, owned: bool, queues: Sequence[str] = JOB_QUEUES) -> None:
+    """Wait until each of the queues has a member; raises AgentsMissing, as the run would wait for ever.
 
     An `up` gets a moment for that. What belongs to nobody (`owned`, as `ground` says) has these agents for certain, so
     it gets the time that it needs.
@@ -105,7 +106,7 @@ def require_agents(client: BusClient, home: Path, *, owned: bool) -> None:
     while True:
         groups = client.stats()["groups"].values()
         served = {group["name"] for group in groups if group["queue"] and group["members"]}
-        missing = tuple(queue for queue in JOB_QUEUES if queue not in served)
+        missing = tuple(queue for queue in queues if queue not in served)
         if not missing:
             return
         waited_s = time.monotonic() - begun
@@ -137,6 +138,7 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         input={"notes": [note] if note else []},
         labels={"job": "issue", "issue": job.issue_name, "repo": job.request.repo},
         timeout_s=job.timeout_s,
+        budget=job.budget,
         caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
         trace=trace,
     )

@@ -6,11 +6,13 @@ Leaves finding or starting processes to `jobs`, and what is shown meanwhile to `
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .issue_target import issue_of
 from .output import note, write, write_json
 
 if TYPE_CHECKING:
@@ -21,43 +23,137 @@ EXIT_SIGINT = 130
 _EXITS = {"succeeded": 0, "nothing_to_do": 0, "needs_human": 7}
 
 
+_Target = Annotated[
+    str | None, typer.Argument(metavar="TARGET", help="An issue file, a sentence in quotes, or a plan file.")
+]
+_Repo = Annotated[Path, typer.Option("--repo", metavar="DIR", help="The repository; the current folder.")]
+_Base = Annotated[str | None, typer.Option("--base", metavar="REV", help="Start from this revision; HEAD.")]
+_Plan = Annotated[
+    Path | None, typer.Option("--plan", metavar="FILE", help="Do this plan (TOML or JSON); TARGET is its input.")
+]
+_Input = Annotated[
+    str | None, typer.Option("--input", metavar="JSON|@FILE", help="The plan's input, instead of TARGET.")
+]
+_Engine = Annotated[str, typer.Option("--engine", metavar="patch", help="How the issue is worked on.")]
+_TestCommand = Annotated[
+    str | None, typer.Option("--test-command", metavar="CMD", help="Test with this instead of what is found.")
+]
+_AllowUntested = Annotated[bool, typer.Option("--allow-untested", help="Publish although no test result counts.")]
+_Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and start nothing.")]
+_Budget = Annotated[
+    str | None,
+    typer.Option("--budget", metavar="K=V,…", help="What it may spend: tasks, wall_s, tokens, usd."),
+]
+_Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="S", help="Seconds after which the run fails.", min=0.001)
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON document.")]
+
+
 def run(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="An issue file, or a sentence in quotes.")],
-    repo: Annotated[Path, typer.Option("--repo", metavar="DIR", help="The repository; the current folder.")] = Path(),
-    base: Annotated[str | None, typer.Option("--base", metavar="REV", help="Start from this revision; HEAD.")] = None,
-    engine: Annotated[str, typer.Option("--engine", metavar="patch", help="How the issue is worked on.")] = "patch",
-    test_command: Annotated[
-        str | None, typer.Option("--test-command", metavar="CMD", help="Test with this instead of what is found.")
-    ] = None,
-    allow_untested: Annotated[
-        bool, typer.Option("--allow-untested", help="Publish although no test result counts.")
-    ] = False,
-    detach: Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and start nothing.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="S", help="Seconds after which the run fails.", min=0.001)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON document.")] = False,
+    target: _Target = None,
+    repo: _Repo = Path(),
+    base: _Base = None,
+    plan: _Plan = None,
+    input: _Input = None,
+    engine: _Engine = "patch",
+    test_command: _TestCommand = None,
+    allow_untested: _AllowUntested = False,
+    detach: _Detach = False,
+    dry_run: _DryRun = False,
+    budget: _Budget = None,
+    timeout: _Timeout = None,
+    as_json: _AsJson = False,
 ) -> int:
     """Do a job: an issue file in, a tested branch out.
 
     Follows the run to its end. Exit status: 0 succeeded or nothing to do, 1 failed, 7 needs a human, 124 timed out.
     Nothing of the repository changes but the published branch `twelvefold/<issue>-<run>`. Without an `up`, what the
-    job needs is started, and ends by itself 10 s after the last run.
+    job needs is started, and ends by itself 10 s after the last run. Over its --budget a run is failed.
+
+    A plan (docs/plans.md) needs no repository, and its own agents must be up. Its input is the JSON of --input, or name
+    and text of TARGET. --dry-run checks and shows it.
 
     The document of --json has the keys run, outcome (succeeded, nothing_to_do, failed, needs_human, cancelled), reason,
     repo, base_commit, branch, commit, patch, files_changed, tests (status, command, before and after with passed and
     failed, newly_failing), review, notes, evidence (kind, ref), tasks (path, agent, outcome), cost (model_calls,
     tokens_in, tokens_out, usd), positions (first, last), elapsed_s; what there is not is null. With --detach it has
-    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff.
+    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff. That of a plan is the one of
+    `twelvefold status`; with --dry-run it has plan and queues.
     """
+    from .run_plan import budget_of, input_of, run_plan
+
+    file = _plan_file(target, plan, input, given=bool(base or test_command or allow_untested or engine != "patch"))
+    if file is not None:
+        data = input_of(input, target if plan is not None else None)
+        return run_plan(
+            file,
+            input=data,
+            budget=budget_of(budget),
+            timeout_s=timeout,
+            detach=detach,
+            dry_run=dry_run,
+            as_json=as_json,
+        )
+    assert target is not None  # _plan_file has looked
+    return _run_job(
+        target,
+        repo,
+        base,
+        engine,
+        test_command,
+        allow_untested,
+        budget_of(budget),
+        timeout,
+        detach=detach,
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+def _plan_file(target: str | None, plan: Path | None, input: str | None, *, given: bool) -> Path | None:
+    """Return the plan file that is meant, None for a job; raises UsageInvalid where the two are mixed."""
+    from ..errors import UsageInvalid
+    from ..plan_runs import is_plan_file
+
+    file = plan if plan is not None else Path(target) if target is not None and is_plan_file(target) else None
+    problem = ""
+    if file is None and target is None:
+        problem = "a TARGET or --plan FILE is needed"
+    elif file is None and input is not None:
+        problem = "--input is a plan's, and there is no --plan"
+    elif file is not None and given:
+        problem = "--base, --engine, --test-command and --allow-untested are for issues, not for plans"
+    elif plan is not None and target is not None and input is not None:
+        problem = "TARGET and --input are two inputs, choose one"
+    if problem:
+        raise UsageInvalid(problem, "twelvefold run")
+    return file
+
+
+def _run_job(
+    target: str,
+    repo: Path,
+    base: str | None,
+    engine: str,
+    test_command: str | None,
+    allow_untested: bool,
+    budget: dict[str, float],
+    timeout: float | None,
+    *,
+    detach: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Do the built-in job on an issue."""
     from ..agents.job import resolve_request
     from ..agents.job_report import refusal_report
     from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
     from ..jobs import Job
 
     _refuse_unknown(engine, test_command)
-    name, text = _issue(target)
+    name, text = issue_of(target)
     try:
         request = resolve_request(repo, base)
     except (BareRepository, NoCommits, NotARepository, UnknownRevision) as error:
@@ -74,6 +170,7 @@ def run(
         test_command=test_command,
         allow_untested=allow_untested,
         timeout_s=timeout,
+        budget=budget,
         path=os.environ.get("PATH"),
     )
     if dry_run:
@@ -95,23 +192,6 @@ def _refuse_unknown(engine: str, test_command: str | None) -> None:
             raise UsageInvalid(f"--test-command: {str(error).lower()}", "twelvefold run") from error
 
 
-def _issue(target: str) -> tuple[str, str]:
-    """Return name and text of the issue that a target means; raises TargetMissing and UnreadableIssue."""
-    from ..agents.job import read_issue
-    from ..errors import TargetMissing
-
-    path = Path(target)
-    try:
-        is_there = path.exists()
-    except OSError:
-        is_there = False  # longer than a file's name can be
-    if is_there:
-        return path.name, read_issue(path)
-    if len(target.split()) < 2 or path.suffix in (".md", ".txt"):
-        raise TargetMissing(target)
-    return "", target
-
-
 def _show_plan(job: Job, as_json: bool) -> int:
     """Show the edits that the engine would make, as a diff against the base commit."""
     from ..agents.dry_run import preview
@@ -129,32 +209,48 @@ def _show_plan(job: Job, as_json: bool) -> int:
 def _do(job: Job, *, detach: bool, as_json: bool) -> int:
     """Submit a job, follow it and show its end; return the exit status."""
     from .. import jobs
-    from ..orchestration import submit
     from ..settings import load_settings
-    from .run_progress import progress
 
     settings = load_settings()
     owned = jobs.ground(settings, os.environ)
     with jobs.connect(settings) as client:
         jobs.require_agents(client, settings.home, owned=owned)
         run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
-        if detach:
-            write_json({"run": run}) if as_json else write(run)
-            note(f"follow it with: twelvefold log --run {run} -f")
-            return 0
-        try:
-            with progress(run, quiet=as_json) as show:
-                for event in submit.follow(client, run):
-                    show(event)
-        except KeyboardInterrupt:
-            return _interrupted(client, run, owned)
-        document = jobs.report(client, run)
+        return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)
+
+
+def end_of(
+    client: BusClient,
+    run: str,
+    *,
+    owned: bool,
+    detach: bool,
+    as_json: bool,
+    report: Callable[[BusClient, str], dict[str, Any]],
+) -> int:
+    """Follow a run that was submitted to its end, show that, and return the exit status."""
+    from ..orchestration import submit
+    from .run_progress import progress
+
+    if detach:
+        write_json({"run": run}) if as_json else write(run)
+        note(f"follow it with: twelvefold tree {run} -f")
+        return 0
+    try:
+        with progress(run, quiet=as_json) as show:
+            for event in submit.follow(client, run):
+                show(event)
+    except KeyboardInterrupt:
+        return _interrupted(client, run, owned)
+    document = report(client, run)
     if as_json:
         write_json(document)
     else:
         show_document(document)
         if document["branch"]:
             note(f"see it with: git -C {document['repo']} diff {document['base_commit'][:12]} {document['branch']}")
+        if document["outcome"] == "needs_human":
+            note("answer what it asks: twelvefold inbox")
     return exit_of(document)
 
 
@@ -163,7 +259,7 @@ def _interrupted(client: BusClient, run: str, owned: bool) -> int:
     from ..orchestration import submit
 
     if not owned:
-        note(f"the run goes on; follow it again with: twelvefold log --run {run} -f")
+        note(f"the run goes on; follow it again with: twelvefold tree {run} -f")
         return EXIT_SIGINT
     note(f"cancelling run {run} …")
     submit.cancel(client, run, "interrupted")
@@ -186,6 +282,7 @@ def show_document(document: dict[str, Any]) -> None:
     import sys
 
     from .output import Style
+    from .run_documents import in_short
 
     style = Style(sys.stdout)
     outcome = document["outcome"]
@@ -206,10 +303,14 @@ def show_document(document: dict[str, Any]) -> None:
         ("tests", _tests_line(tests) if tests else None),
         ("failing", ", ".join(tests["newly_failing"][:20]) if tests and tests["newly_failing"] else None),
         *(("note", text) for text in document["notes"]),
+        # Those of a plan: what it is about only its author knows.
+        ("error", document.get("error")),
+        ("value", document.get("value")),
+        *(("asks", f"{one['id']} {one['path']}: {one['question']}") for one in document.get("waiting", ())),
     ]
     for name, value in rows:
         if value:
-            write(f"  {style.dim(name.ljust(8))} {value}")
+            write(f"  {style.dim(name.ljust(8))} {in_short(value)}")
 
 
 def _tests_line(tests: dict[str, Any]) -> str:

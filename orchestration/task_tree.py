@@ -1,0 +1,163 @@
+"""The tree of a run's tasks, as people look at it: the plan's nodes, what tasks answered with, and how each stands.
+
+Reads the run's state and its plan, and decides nothing. Parts that a plan runs many times (items, rounds) appear once
+they have been requested. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from .plan import PatternFields, Task, pattern_of
+from .run_state import Run, TaskState, is_waiting, tree_order
+
+#: How tasks stand that have not ended.
+OPEN_STATES = ("waiting", "requested", "backoff", "ready", "stopping", "needs_human")
+
+
+class TreeNode(msgspec.Struct):
+    """One node. `pattern` is its plan's word, "undo" for a compensation, "" for a number that only groups.
+
+    `state` of a task is one of OPEN_STATES or its outcome; a pattern's is `waiting`, `open`, `needs_human` or `ended`
+    (the root's is the run's outcome). `attempts` counts requests.
+    """
+
+    path: str
+    pattern: str
+    state: str
+    name: str = ""
+    agent: str = ""
+    attempts: int = 0
+    reason: str = ""
+    message: str = ""
+    undone: bool = False
+    children: list[TreeNode] = []
+
+
+def task_tree(run: Run) -> TreeNode:
+    """Return the tree of a run; one without a plan that can be read is a single node."""
+    if run.plan is None:
+        return TreeNode("0", "", run.outcome or "waiting")
+    root = _Trie(run).node(run.plan, "0")
+    if run.status == "ended" and root.pattern != "task":
+        root.state = run.outcome
+    return root
+
+
+def state_of(task: TaskState) -> str:
+    """Return how a task stands, in one word."""
+    if is_waiting(task):
+        return "needs_human"
+    if task.phase in ("requested", "backoff", "ready"):
+        return task.phase
+    if task.phase in ("expired", "stopping"):
+        return "stopping"
+    return task.report.outcome if task.report is not None else "open"
+
+
+def walk(node: TreeNode) -> Iterator[TreeNode]:
+    """Yield a node and all below it, in the order of the tree."""
+    yield node
+    for child in node.children:
+        yield from walk(child)
+
+
+def counts(node: TreeNode) -> Counter[str]:
+    """Count the tasks at and below a node by how they stand."""
+    return Counter(one.state for one in walk(node) if one.agent)
+
+
+class _Trie:
+    """The run's task paths by what follows each path, so that nodes are found that no plan names beforehand."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._below: dict[str, set[str]] = {}
+        for path in run.tasks:
+            while "." in path:
+                above, _, number = path.rpartition(".")
+                known = self._below.setdefault(above, set())
+                if number in known:
+                    break
+                known.add(number)
+                path = above
+
+    def node(self, plan: PatternFields, path: str) -> TreeNode:
+        """Return the tree of a plan at a path."""
+        if isinstance(plan, Task):
+            return self._task(path, plan)
+        node = TreeNode(path, pattern_of(plan), "waiting", name=plan.name)
+        self._fill(node, plan)
+        node.state = _together(node.children)
+        return node
+
+    def _task(self, path: str, plan: Task | None) -> TreeNode:
+        task = self._run.tasks.get(path)
+        pattern = "undo" if path.endswith(".undo") else "task"
+        if task is None:
+            return TreeNode(path, pattern, "waiting", name=plan.name if plan else "", agent=plan.agent if plan else "")
+        report = task.report
+        node = TreeNode(
+            path,
+            pattern,
+            state_of(task),
+            plan.name if plan else "",
+            task.agent or (plan.agent if plan else ""),
+            task.attempt,
+            report.reason if report else task.reason,
+            _words(task),
+            path in self._run.undone,
+        )
+        if task.plan is None:
+            self._fill(node, None)
+        elif isinstance(task.plan, Task):
+            node.children = [self._task(f"{path}.0", task.plan)]
+        else:
+            below = self.node(task.plan, path)
+            node.children, node.state = [below], below.state if task.phase == "planned" else node.state
+        return node
+
+    def _fill(self, node: TreeNode, plan: PatternFields | None) -> None:
+        """Add what is below a node: the plan's own parts, then what has been requested beside them."""
+        named = {part.number: part.plan for part in plan.parts() if part.number} if plan is not None else {}
+        children = [self.node(part, f"{node.path}.{number}") for number, part in named.items()]
+        covered = {number.partition(".")[0] for number in named}
+        children += [self._group(f"{node.path}.{n}") for n in self._below.get(node.path, set()) - covered]
+        node.children = sorted(children, key=lambda child: tree_order(child.path))
+
+    def _group(self, path: str) -> TreeNode:
+        """Return the tree at a path that no plan names: a task's, or that of a number above tasks."""
+        if path in self._run.tasks:
+            return self._task(path, None)
+        node = TreeNode(path, "", "waiting")
+        self._fill(node, None)
+        node.state = _together(node.children)
+        return node
+
+
+def _together(nodes: list[TreeNode]) -> str:
+    """Say how nodes stand together."""
+    states = {node.state for node in nodes}
+    if "needs_human" in states:
+        return "needs_human"
+    if states <= {"waiting"}:
+        return "waiting"
+    return "open" if states & {"open", "waiting", *OPEN_STATES} else "ended"
+
+
+def _words(task: TaskState) -> str:
+    """Say in words what became of a task, or what a human is asked for it."""
+    if task.asking is not None and is_waiting(task):
+        return _text(task.asking.question)
+    report = task.report
+    return "" if report is None else report.message or _text(report.error)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("message", "")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,191 @@
+"""What commands show of a run: the documents of `--json`, and the lines that people read.
+
+Owns those keys and words. What stands in them is orchestration's: the fold of a run, its tree, what waits for a human.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from ..orchestration.inbox import Waiting
+from ..orchestration.plan import pattern_of
+from ..orchestration.run_index import RunSummary
+from ..orchestration.run_state import Run, tree_order
+from ..orchestration.task_tree import TreeNode, counts, state_of
+from .output import Style, rfc3339
+
+#: How a node stands: a sign, and the name of its style.
+SIGNS = {
+    "succeeded": ("✓", "green"),
+    "ended": ("✓", "dim"),
+    "nothing_to_do": ("–", "yellow"),
+    "failed": ("✗", "red"),
+    "cancelled": ("✗", "red"),
+    "needs_human": ("?", "yellow"),
+    "waiting": ("·", "dim"),
+    "backoff": ("↻", "yellow"),
+    "stopping": ("■", "yellow"),
+}
+_EXITS = {"needs_human": 7, "failed": 1, "cancelled": 1, "rolled_back": 1}
+
+
+def exit_of(outcome: str | None, reason: str | None) -> int:
+    """Return the exit status that a run's outcome means; an open run's is 0."""
+    return 124 if outcome == "failed" and reason == "timeout" else _EXITS.get(outcome or "", 0)
+
+
+def run_state(run: Run) -> str:
+    """Say where a run stands: requested, open, paused, resting, stopping, ended."""
+    if run.status == "open" or run.status == "resting":
+        if run.stop is not None:
+            return "stopping"
+        if run.paused or run.pause_asked:
+            return "paused"
+    return run.status
+
+
+def summary_document(one: RunSummary, now_ns: int) -> dict[str, Any]:
+    """Return what `runs --json` has for a run."""
+    ended = one.ended_ns
+    return {
+        "run": one.run,
+        "state": one.state,
+        "outcome": one.outcome,
+        "reason": one.reason,
+        "pattern": one.pattern,
+        "labels": one.labels,
+        "requested": rfc3339(one.requested_ns),
+        "ended": rfc3339(ended) if ended else None,
+        "elapsed_s": round(((ended or now_ns) - one.requested_ns) / 1e9, 6),
+        "positions": {"first": one.first, "last": one.last},
+    }
+
+
+def waiting_document(one: Waiting) -> dict[str, Any]:
+    """Return what `inbox --json` has for one thing that waits for a human."""
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "run": one.run,
+        "path": one.path,
+        "agent": one.agent or None,
+        "reason": one.reason or None,
+        "question": one.question,
+        "takes": list(one.takes),
+        "since": rfc3339(one.since),
+        "expires": rfc3339(one.expires) if one.expires else None,
+        "has_default": one.default is not msgspec.UNSET,
+        "default": None if one.default is msgspec.UNSET else one.default,
+    }
+
+
+def status_document(run: Run, report: dict[str, Any], waiting: list[Waiting]) -> dict[str, Any]:
+    """Return what `status --json` prints: all of the run's own document (`report`), and how it stands."""
+    end = run.end
+    return {
+        **report,
+        "state": run_state(run),
+        "message": end.get("message") or None,
+        "error": end.get("error"),
+        "value": end.get("value"),
+        "pattern": pattern_of(run.plan) if run.plan is not None else None,
+        "labels": run.labels if isinstance(run.labels, dict) else {},
+        "requested": rfc3339(run.requested_ns),
+        "ended": rfc3339(run.last_ns) if run.status == "ended" else None,
+        "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: tree_order(item[0]))],
+        "undone": sorted(run.undone, key=tree_order),
+        "not_undone": list(end.get("not_undone") or ()),
+        "budget": _budget(run),
+        "waiting": [waiting_document(one) for one in waiting],
+    }
+
+
+def _task(task: Any) -> dict[str, Any]:
+    report = task.report
+    return {
+        "path": task.path,
+        "agent": task.agent,
+        "outcome": report.outcome if report is not None else None,
+        "state": state_of(task),
+        "reason": (report.reason if report is not None else task.reason) or None,
+        "attempts": task.attempt,
+        "undo": task.undo,
+    }
+
+
+def _budget(run: Run) -> dict[str, Any]:
+    """Return each bound and what is spent of it; a bound that there is not is null."""
+    wall_s = max(run.last_ns - run.requested_ns, 0) / 1e9
+    spent = {"tasks": run.spent.tasks, "wall_s": round(wall_s, 6), "tokens": run.spent.tokens, "usd": run.spent.usd}
+    return {name: {"limit": getattr(run.budget, name), "spent": used} for name, used in spent.items()}
+
+
+def tree_document(node: TreeNode) -> dict[str, Any]:
+    """Return what `tree --json` has for a node, with all below it."""
+    return {
+        "path": node.path,
+        "pattern": node.pattern or None,
+        "name": node.name or None,
+        "agent": node.agent or None,
+        "state": node.state,
+        "attempts": node.attempts,
+        "reason": node.reason or None,
+        "message": node.message or None,
+        "undone": node.undone,
+        "children": [tree_document(child) for child in node.children],
+    }
+
+
+def tree_lines(node: TreeNode, style: Style, *, most: int | None = None) -> Iterator[str]:
+    """Yield the lines of a tree; of more than `most` children of one node only the first, and how the others stand."""
+    yield from _lines(node, "", "", style, most)
+
+
+def _lines(node: TreeNode, lead: str, below: str, style: Style, most: int | None) -> Iterator[str]:
+    sign, paint = SIGNS.get(node.state, ("…", "yellow"))
+    told = [style.cyan(node.name or node.agent or node.pattern), style.dim(node.path)]
+    if node.name and (node.agent or node.pattern):
+        told.append(style.dim(node.agent or node.pattern))
+    if node.pattern == "undo":
+        told.append("undo")
+    if node.undone:
+        told.append("undone")
+    if node.attempts > 1:
+        told.append(f"attempt {node.attempts}")
+    words = " ".join((node.message or node.reason).split())
+    if words:
+        told.append(style.dim(words[:160]))
+    yield f"{lead}{getattr(style, paint)(sign)} {'  '.join(told)}"
+    shown = node.children if most is None or len(node.children) <= most else node.children[:most]
+    hidden = node.children[len(shown) :]
+    for n, child in enumerate(shown):
+        last = n == len(shown) - 1 and not hidden
+        yield from _lines(child, below + ("└─ " if last else "├─ "), below + ("   " if last else "│  "), style, most)
+    if hidden:
+        stand = sum((counts(child) for child in hidden), counts(hidden[0]) - counts(hidden[0]))
+        words = ", ".join(f"{number} {state}" for state, number in sorted(stand.items()))
+        yield f"{below}└─ {style.dim(f'{len(hidden)} more: {words}')}"
+
+
+def age(time_ns: int, now_ns: int | None = None) -> str:
+    """Return how long ago a moment was, or how long it is until then, in its largest unit."""
+    seconds = ((time.time_ns() if now_ns is None else now_ns) - time_ns) / 1e9
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.0f}{unit}" if seconds > 0 else f"in {-seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s" if seconds >= 0 else f"in {-seconds:.0f}s"
+
+
+def in_short(value: Any) -> str:
+    """Return data of any shape as one line of bounded length."""
+    if value is None:
+        return ""
+    if isinstance(value, dict) and isinstance(value.get("message"), str):
+        value = value["message"]
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = " ".join(text.split())
+    return text if len(text) <= 400 else text[:399] + "…"

@@ -1,0 +1,212 @@
+"""`twelvefold status` and `tree`: one run as it stands, or while it goes on.
+
+Both read the log's file, so they need no bus and disturb none.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageInvalid
+from ..eventstore.event import Event
+from ..eventstore.reader import LogReader
+from ..eventstore.run import read_run
+from ..orchestration.inbox import waiting_in
+from ..orchestration.result import RunView
+from ..orchestration.run_state import Run
+from ..orchestration.task_tree import task_tree, walk
+from ..run_ids import resolve_run
+from ..settings import load_settings
+from .output import Style, note, redraws, write, write_json, write_jsonl
+from .run_documents import exit_of, in_short, run_state, status_document, tree_document, tree_lines
+
+#: How often a followed run is looked at.
+FOLLOW_INTERVAL_S = 0.1
+#: How many children of one node are shown before the others are only counted.
+CHILDREN_MAX = 30
+
+_RUN = Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the first digits of it.")]
+
+
+def status(
+    run: _RUN,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Show one run: outcome, tasks, evidence, cost, and what it waits for.
+
+    Exit status: that of `twelvefold run` for a run that has ended or needs a human, else 0. The keys with --json are
+    those of `twelvefold run --json`, and state (requested, open, paused, resting, stopping, ended), message, error,
+    value, pattern, labels, requested, ended, undone, not_undone (paths), budget (tasks, wall_s, tokens, usd: each with
+    limit and spent), waiting (as `twelvefold inbox` has it); each of tasks has state, reason, attempts and undo, too.
+    """
+    with LogReader(load_settings().home / "log.db") as reader:
+        known, document = document_of(reader, resolve_run(reader, run, "twelvefold status"))
+    if as_json:
+        write_json(document)
+    else:
+        _show(known, document)
+    return exit_of(document["outcome"], known.end.get("reason"))
+
+
+def document_of(reader: LogReader, run: str) -> tuple[Run, dict[str, Any]]:
+    """Return a run as it stands, and the document that says so."""
+    from ..agents.job_report import job_report
+
+    view, events = RunView(run), list(read_run(reader, run))
+    for event in events:
+        view.take(event)
+    known = view.state
+    return known, status_document(known, job_report(run, events), waiting_in(known))
+
+
+def tree(
+    run: _RUN,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends or needs a human.")] = False,
+    all_nodes: Annotated[bool, typer.Option("--all", help="Show every child of nodes that have many.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print each change of a node as a JSON object.")] = False,
+) -> int:
+    """Show the tree of a run's tasks.
+
+    With --follow it is redrawn on a terminal; elsewhere each change of a node is a line. Exit status: that of
+    `twelvefold run` for a run that has ended or needs a human, else 0. The document of --json has the keys run, state,
+    outcome, reason and tree: a node with path, pattern (task, undo, a plan's word, or null for what only groups), name,
+    agent, state (waiting, requested, backoff, ready, stopping, needs_human or its outcome; of a pattern also open and
+    ended), attempts, reason, message, undone and children. A line of --jsonl is a node without its children.
+    """
+    if follow and as_json:
+        raise UsageInvalid("--follow has no end, so it cannot be combined with --json; use --jsonl", "twelvefold tree")
+    if as_json and as_jsonl:
+        raise UsageInvalid("--json and --jsonl are two forms, choose one", "twelvefold tree")
+    with LogReader(load_settings().home / "log.db") as reader:
+        id = resolve_run(reader, run, "twelvefold tree")
+        view = RunView(id)
+        for event in read_run(reader, id):
+            view.take(event)
+        most = None if all_nodes else CHILDREN_MAX
+        if follow and not as_jsonl and redraws(sys.stdout):
+            _live(reader, view, most)
+        elif follow or as_jsonl:
+            _changes(reader, view, as_jsonl=as_jsonl, follow=follow)
+        elif as_json:
+            write_json({**_head(view.state), "tree": tree_document(task_tree(view.state))})
+        else:
+            write("\n".join(_picture(view.state, Style(sys.stdout), most)))
+    return exit_of(view.state.outcome, view.state.end.get("reason"))
+
+
+def _head(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "state": run_state(run),
+        "outcome": run.outcome or None,
+        "reason": run.end.get("reason") or None,
+    }
+
+
+def _picture(run: Run, style: Style, most: int | None) -> Iterator[str]:
+    reason = run.end.get("reason")
+    yield f"{style.bold(run.outcome or run_state(run))}  {run.id}" + (f"  {style.dim(str(reason))}" if reason else "")
+    yield from tree_lines(task_tree(run), style, most=most)
+
+
+def _over(view: RunView) -> bool:
+    return view.status in ("ended", "resting")
+
+
+def _more(reader: LogReader, view: RunView) -> Iterator[list[Event]]:
+    """Yield what is appended to a run until it has ended or rests; an empty list after each look."""
+    while not _over(view):
+        page = reader.read(run=view.state.id, after=view.last, limit=1000)
+        for event in page:
+            view.take(event)
+        yield page
+        if not page and not _over(view):
+            time.sleep(FOLLOW_INTERVAL_S)
+
+
+def _live(reader: LogReader, view: RunView, most: int | None) -> None:
+    """Keep the tree on the terminal up to date; what doesn't fit is cut while it moves, and whole at the end."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    style = Style(sys.stdout)
+    console = Console(highlight=False)
+
+    def picture() -> Text:
+        return Text.from_ansi("\n".join(_picture(view.state, style, most)), no_wrap=True)
+
+    with Live(picture(), console=console, auto_refresh=False, transient=True) as live:
+        for page in _more(reader, view):
+            if page:
+                live.update(picture(), refresh=True)
+    write("\n".join(_picture(view.state, style, most)))
+
+
+def _changes(reader: LogReader, view: RunView, *, as_jsonl: bool, follow: bool) -> None:
+    """Write each node whose state has changed; at first, all that are not waiting."""
+    told: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def tell() -> None:
+        for node in walk(task_tree(view.state)):
+            key, now = (node.path, node.pattern), (node.state, node.attempts)
+            if node.state == "waiting" or told.get(key) == now:
+                continue
+            told[key] = now
+            if as_jsonl:
+                line = tree_document(node)
+                del line["children"]
+                write_jsonl(line)
+            else:
+                what = node.name or node.agent or node.pattern
+                words = " ".join((node.message or node.reason).split())
+                write("  ".join(filter(None, (node.path, what, node.state, words))))
+        sys.stdout.flush()
+
+    tell()
+    if not follow:
+        return
+    for page in _more(reader, view):
+        if page:
+            tell()
+    note(f"run {view.state.id}: {view.state.outcome}")
+
+
+def _show(run: Run, document: dict[str, Any]) -> None:
+    """Write a run as people read it."""
+    style = Style(sys.stdout)
+    write("\n".join(_picture(run, style, CHILDREN_MAX)))
+    bounds = [f"{name} {one['spent']:g}/{one['limit']:g}" for name, one in document["budget"].items() if one["limit"]]
+    cost = document["cost"]
+    used = f"{cost['model_calls']} model calls, {cost['tokens_in']}+{cost['tokens_out']} tokens, {cost['usd']:g} USD"
+    value = document["value"]
+    known_end = run.status == "ended" or bool(document["undone"])
+    rows = [
+        ("requested", document["requested"]),
+        ("ended", document["ended"]),
+        ("labels", ", ".join(f"{name}={value}" for name, value in document["labels"].items())),
+        ("branch", document["branch"]),
+        ("message", document["message"]),
+        ("error", in_short(document["error"])),
+        ("value", in_short(value)),
+        ("undone", ", ".join(document["undone"])),
+        ("standing", ", ".join(document["not_undone"] if known_end else ())),
+        ("evidence", ", ".join(f"{one['kind']} {in_short(one['ref'])[:40]}" for one in document["evidence"])),
+        ("budget", ", ".join(bounds)),
+        ("cost", used if cost["model_calls"] else ""),
+    ]
+    for name, told in rows:
+        if told:
+            write(f"  {style.dim(name.ljust(9))} {told}")
+    for one in document["waiting"]:
+        write(
+            f"  {style.yellow('waits'.ljust(9))} {one['id']}  {one['kind']} {one['path']}: {in_short(one['question'])}"
+        )
+    if document["waiting"]:
+        note("answer with: twelvefold inbox")
