@@ -42,7 +42,10 @@ class ControlReply(msgspec.Struct, frozen=True):
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
-    """One place as the supervisor sees it; `since` is a Unix time, `exit` as in `ProcessTable.exited`."""
+    """One place as the supervisor sees it; `since` is a Unix time, `exit` as in `ProcessTable.exited`.
+
+    `excess` says which limit ended its last process (reason, limit, used); it is empty where none did.
+    """
 
     name: str
     pid: int | None
@@ -52,6 +55,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     exit: int | None
     instance: str = ""
     waits_for: str = ""
+    excess: dict[str, Any] = {}
 
 
 class ControlServer:

@@ -47,7 +47,8 @@ class ProcfileInvalid(TwelvefoldError):
 class ProcfileOptionsInvalid(TwelvefoldError):
     """`Procfile.options` is not TOML, names a process that the Procfile doesn't have, or holds an unknown option.
 
-    It has one table a process, with the keys `restart`, `after`, `stop_signal`, `stop_timeout_s`, `quantity`, `kind`.
+    It has one table a process, with the keys `restart`, `after`, `stop_signal`, `stop_timeout_s`, `quantity`, `kind`,
+    and the limits `memory` ("512MB"), `processes`, `open_files`, `cpu_seconds`, `cpus` (2, or [0, 2]), `nice`.
     """
 
     code = "E302"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import prctl
 from .command_line import agent_arguments, own_environment, shell_arguments
+from .limiter import Grant
 from .proc_files import children_of_self, parent_and_session
 from .process_output import OutputPipe
 from .process_table import ProcessSpec
@@ -33,12 +34,16 @@ _BIRTH_S = 5.0
 
 @dataclass(frozen=True)
 class Exit:
-    """A child that is gone; `status` is its code or minus its signal, `rss_bytes` the most memory it had."""
+    """A child that is gone; `status` is its code or minus its signal, `rss_bytes` the most memory it had.
+
+    `cpu_s` is the processor time of it and of its own children.
+    """
 
     pid: int
     key: str
     status: int
     rss_bytes: int
+    cpu_s: float = 0.0
 
 
 @dataclass
@@ -73,7 +78,7 @@ class Family:
     #: A sweep was put off, to be made up for when births are done.
     sweep_is_due: bool = False
     _forking: dict[str, str] = field(default_factory=dict)
-    _unclaimed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    _unclaimed: dict[int, tuple[int, int, float]] = field(default_factory=dict)
     _ending: dict[int, str] = field(default_factory=dict)
     _zygote_tries: int = 0
     _zygote_due: float | None = None
@@ -134,9 +139,14 @@ class Family:
         if self.zygote is not None and self.zygote.ready and (self._forking or self._newborn):
             self._zygote_due = time.monotonic() + _BIRTH_S
 
-    def begin(self, spec: ProcessSpec, instance: str) -> int | None:
+    def adopted(self) -> set[int]:
+        """Return children that this process did not start: what descendants of ours left to it when they ended."""
+        return children_of_self() - {*self.pids, *self._foreign, self.zygote.pid if self.zygote else 0}
+
+    def begin(self, spec: ProcessSpec, instance: str, grant: Grant | None = None) -> int | None:
         """Start a place's process; return its pid, or None where the zygote will tell it (see `births`)."""
         own = own_environment(spec.key, instance, spec.port)
+        limits, cgroup = (grant.limits, grant.cgroup) if grant is not None else (None, "")
         pipe = self.open_output(spec.key)
         arguments = agent_arguments(spec.command) if self.is_forkable(spec) else None
         if arguments is not None:
@@ -145,11 +155,12 @@ class Family:
             self._forking[spec.key] = instance
             output, pipe.writer = pipe.writer, -1
             title = f"twelvefold agent {spec.key} {' '.join(arguments)}"
-            self.zygote.request(spec.key, arguments, own, self.cwd, title, output)
+            self.zygote.request(spec.key, arguments, own, self.cwd, title, output, limits, cgroup)
             if self._zygote_due is None:
                 self._expect_birth()
             return None
-        pid = spawn(shell_arguments(spec.command), {**self.environ, **own}, self.cwd, pipe.writer)
+        environ = {**self.environ, **own}
+        pid = spawn(shell_arguments(spec.command), environ, self.cwd, pipe.writer, limits=limits, cgroup=cgroup)
         pipe.give_away()
         self.pids[pid] = spec.key
         return pid
@@ -178,10 +189,10 @@ class Family:
         """Wait for every child that has ended: exits of places, and births that an ended zygote never answered."""
         exits: list[Exit] = []
         lost: list[Birth] = []
-        for pid, (status, rss) in list(self._unclaimed.items()):
+        for pid, found in list(self._unclaimed.items()):
             if pid in self.pids:
                 del self._unclaimed[pid]
-                exits.append(Exit(pid, self.pids.pop(pid), status, rss))
+                exits.append(Exit(pid, self.pids.pop(pid), *found))
         while (info := _ended_child()) is not None:
             pid = info
             ours = pid in self.pids
@@ -189,12 +200,13 @@ class Family:
                 signal_group(pid, signal.SIGKILL)
             _, raw, usage = os.wait4(pid, 0)
             status = os.waitstatus_to_exitcode(raw)
+            facts = (status, usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime)
             if ours:
-                exits.append(Exit(pid, self.pids.pop(pid), status, usage.ru_maxrss * 1024))
+                exits.append(Exit(pid, self.pids.pop(pid), *facts))
             elif self.zygote is not None and pid == self.zygote.pid:
                 lost = self._zygote_ended(status)
             elif self._forking:
-                self._unclaimed[pid] = (status, usage.ru_maxrss * 1024)
+                self._unclaimed[pid] = facts
         return exits, lost
 
     def leave(self, pid: int, instance: str) -> None:
@@ -215,8 +227,7 @@ class Family:
         self.sweep_is_due = bool(self._forking)
         if not self._forking:
             self._unclaimed = {pid: exit for pid, exit in self._unclaimed.items() if pid in self.pids}
-            known = {*self.pids, *self._foreign, self.zygote.pid if self.zygote else 0}
-            for pid, key in kill_adopted(known, {0, *self._ending}, living).items():
+            for pid, key in kill_adopted(self.adopted(), {0, *self._ending}, living).items():
                 self.say(f"killed process {pid}, which {key or 'a process'} had left behind")
 
     def end_zygote(self) -> None:

@@ -14,6 +14,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
     """One process. `since` is a Unix time of its state; memory is that of its whole session; unknown things are None.
 
     `exit` is the code of the last exit, or minus the number of the signal; `lag` counts the events that wait for it.
+    `reason` names the limit that ended its last process.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
     pss_bytes: int | None
     lag: int | None
     waits_for: str = ""
+    reason: str | None = None
 
 
 def report(
@@ -49,6 +51,7 @@ def report(
                 pss_bytes=pss,
                 lag=lags.get(status.instance),
                 waits_for=status.waits_for,
+                reason=status.excess.get("reason"),
             )
         )
     return rows

@@ -10,16 +10,19 @@ there; each one that was spawned is recorded as `started` and, once it is gone, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
+from .limits import Limits
 from .procfile_options import Restart
 
 State = Literal["starting", "ready", "stopping", "stopped", "backoff", "crashed"]
 #: Ranks order a shutdown: lower ones have ended before a higher one is asked to stop.
 RANK_LINE, RANK_ORCHESTRATOR, RANK_BUS = 0, 1, 2
+#: What events of a process that was ended by a limit say of it.
+_EXCESS = ("reason", "limit", "used")
 
 
 class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,7 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: float = 5.0
     task: bool = False
     rank: int = RANK_LINE
+    limits: Limits = Limits()
 
     @property
     def key(self) -> str:
@@ -85,6 +89,8 @@ class Entry:
     restarts: int = 0
     attempts: int = 0
     exit: int | None = None
+    #: Which limit ended its last process, how much it was and how much was used; nothing where none did.
+    excess: dict[str, Any] = field(default_factory=dict)
     succeeded: bool = False
     spawning: bool = False
     then: Literal["stay", "start", "remove"] = "stay"
@@ -208,6 +214,7 @@ class ProcessTable:
         data |= {"signal": -exit if exit < 0 else None, "expected": stopping, "ran_s": round(ran_s, 6)}
         self._record(entry, "process.exited", data | (facts or {}))
         entry.pid, entry.spawning, entry.exit = None, False, exit
+        entry.excess = {name: facts[name] for name in _EXCESS if name in facts} if facts else {}
         self._timers.pop(key, None)
         self._to_stop.pop(key, None)
         if stopping or self.shutting_down:
@@ -308,8 +315,9 @@ class ProcessTable:
         self._become(entry, "stopped" if well else "crashed", now)
         if not well:
             exit = entry.exit or 0
-            data = {"exit": None if exit < 0 else exit, "signal": -exit if exit < 0 else None}
-            self._record(entry, "process.crashed", {**data, "attempts": entry.attempts, "instance": entry.instance})
+            data: dict[str, Any] = {"exit": None if exit < 0 else exit, "signal": -exit if exit < 0 else None}
+            data |= {"attempts": entry.attempts, "instance": entry.instance}
+            self._record(entry, "process.crashed", data | entry.excess)
 
     def _become(self, entry: Entry, state: State, now: float) -> None:
         entry.state, entry.since = state, now

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from .errors import ProcfileOptionsInvalid
+from .limits import LIMIT_NAMES, Limits, LimitWrong, limits_of
 
 QUANTITY_MAX = 10_000
 
@@ -40,7 +41,7 @@ class ProcessOptions(msgspec.Struct, frozen=True):
     """The options of one process; None leaves the choice to the command line.
 
     kind "task" runs once to its end, and what comes `after` it waits for its success; a "service" is kept running, and
-    what comes after it waits until it is ready.
+    what comes after it waits until it is ready. `limits` are written as keys of the table itself.
     """
 
     restart: Restart = Restart()
@@ -49,9 +50,10 @@ class ProcessOptions(msgspec.Struct, frozen=True):
     stop_timeout_s: float | None = None
     quantity: int | None = None
     kind: Literal["service", "task"] = "service"
+    limits: Limits = Limits()
 
 
-_KEYS = ProcessOptions.__struct_fields__
+_KEYS = (*(name for name in ProcessOptions.__struct_fields__ if name != "limits"), *LIMIT_NAMES)
 
 
 def parse_options(
@@ -130,7 +132,16 @@ def _parse_table(values: Mapping[str, Any], names: Mapping[str, str], where: _Pl
         stop_timeout_s=_seconds(values.get("stop_timeout_s"), where),
         quantity=_quantity(values.get("quantity"), where),
         kind=kind,
+        limits=_limits(values, where),
     )
+
+
+def _limits(values: Mapping[str, Any], where: _Place) -> Limits:
+    """Read the limits among a table's keys."""
+    try:
+        return limits_of({name: values[name] for name in LIMIT_NAMES if name in values})
+    except LimitWrong as error:
+        raise where.invalid(error.name, str(error)) from None
 
 
 def _refuse_for_service(options: ProcessOptions, is_bus: bool, where: _Place) -> None:
@@ -139,6 +150,9 @@ def _refuse_for_service(options: ProcessOptions, is_bus: bool, where: _Place) ->
         raise where.invalid("quantity", f"there is always exactly one {where.table}", "take `quantity` away")
     if options.kind == "task":
         raise where.invalid("kind", f"{where.table} is kept running: it is no task", "take `kind` away")
+    if is_bus and options.limits:
+        key = next(name for name in LIMIT_NAMES if getattr(options.limits, name) is not None)
+        raise where.invalid(key, f"{where.table} carries all others: it has no limits", f"take `{key}` away")
     if is_bus and options.after:
         raise where.invalid("after", f"all other processes come after {where.table}", "take `after` away")
 

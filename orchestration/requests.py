@@ -173,6 +173,7 @@ class Requests:
                 exit=entry.exit,
                 instance=entry.instance if entry.pid is not None else "",
                 waits_for=self._table.waits_for(entry),
+                excess=entry.excess,
             )
             for entry in sorted(entries, key=lambda entry: (order[entry.spec.name], entry.spec.number))
         ]

@@ -11,6 +11,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from .limiting import bind
+from .limits import Limits
 from .prctl import die_with
 
 #: Python ignores these for itself, and ignored signals would stay so after exec.
@@ -21,10 +23,19 @@ _PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
 SHARED_FD = 3
 
 
-def spawn(argv: Sequence[str], environ: Mapping[str, str], cwd: str, output: int, share: int | None = None) -> int:
+def spawn(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    cwd: str,
+    output: int,
+    share: int | None = None,
+    limits: Limits | None = None,
+    cgroup: str = "",
+) -> int:
     """Start a program (argv[0] is a path) with stdout and stderr in the file descriptor `output`; return its pid.
 
-    `share` is passed on as SHARED_FD. What cannot be run says so in its output and exits with 127.
+    `share` is passed on as SHARED_FD. What cannot be run, or not be limited so, says it in its output and exits with
+    127.
     """
     parent = os.getpid()
     sys.stdout.flush()
@@ -40,12 +51,23 @@ def spawn(argv: Sequence[str], environ: Mapping[str, str], cwd: str, output: int
             os.dup2(share, SHARED_FD)
             os.set_inheritable(SHARED_FD, True)  # dup2 leaves a descriptor alone that has this number already
         reset_signals()
+        if limits is not None:
+            bind_or_end(limits, cgroup, execs=True)
         os.chdir(cwd)
         os.execve(argv[0], list(argv), dict(environ))
     except OSError as error:
         os.write(2, f"cannot run {argv[0]} in {cwd}: {error.strerror}\n".encode(errors="replace"))
     finally:
         # Whatever went wrong, the copy of the supervisor must not go on as a second one.
+        os._exit(127)
+
+
+def bind_or_end(limits: Limits, cgroup: str, *, execs: bool) -> None:
+    """Put limits on this new process; where that cannot be, say so in its output and end it."""
+    try:
+        bind(limits, cgroup, execs=execs)
+    except OSError as error:
+        os.write(2, f"cannot be limited as asked ({limits}): {error.strerror}\n".encode(errors="replace"))
         os._exit(127)
 
 

@@ -13,11 +13,11 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from .proc_files import all_pids, children_of_self, environment_of, group_of, parent_and_session
+from .proc_files import all_pids, environment_of, group_of, parent_and_session
 
 
-def kill_adopted(known: Collection[int], groups: Collection[int], living: Collection[str]) -> dict[int, str]:
-    """Kill children of this process that are not `known`, but for those that carry one of the `living` instances.
+def kill_adopted(adopted: Collection[int], groups: Collection[int], living: Collection[str]) -> dict[int, str]:
+    """Kill children that this process has `adopted`, but for those that carry one of the `living` instances.
 
     `groups` are process groups that have been killed already. Returns who was killed here, and which place's process
     had left it behind ("" where it doesn't carry that). Their own children are adopted in turn, so call it again after
@@ -25,7 +25,7 @@ def kill_adopted(known: Collection[int], groups: Collection[int], living: Collec
     """
     keep = {instance.encode() for instance in living}
     killed = {}
-    for pid in children_of_self() - set(known):
+    for pid in adopted:
         environ = environment_of(pid)
         if group_of(pid) in groups or environ.get(b"TWELVEFOLD_INSTANCE") in keep:
             continue

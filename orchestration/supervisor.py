@@ -23,6 +23,7 @@ from .control import ControlServer
 from .family import Birth, Family, describe_exit
 from .framework_files import FrameworkFiles
 from .idle_clock import IdleClock
+from .limiter import Limiter
 from .output_pump import OutputPump
 from .process_output import Console
 from .process_table import RANK_BUS, Entry, ProcessTable, Record, Signal, Spawn
@@ -52,6 +53,7 @@ class Supervisor:
         self._console = console
         self.pump = OutputPump(self._selector, Path(plan.home) / "logs", console)
         self.family = Family(environ, plan.cwd, plan.agent_entry, self.pump.open, self.say, self._forget_zygote)
+        self._limiter = Limiter(self.family.adopted, self.say)
         self._instances: dict[str, str] = {}
         self._bus_stream = ""
         self._zygote_fd = -1
@@ -128,12 +130,16 @@ class Supervisor:
     def _timeout(self) -> float | None:
         """Return for how long nothing needs to be done unless something happens."""
         idle_due = self._idle.due if self._idle is not None else None
-        dues = [due for due in (self.table.due(), idle_due, self.family.zygote_due()) if due is not None]
-        return max(0.0, min(dues) - time.monotonic()) if dues else None
+        dues = (self.table.due(), idle_due, self.family.zygote_due(), self._limiter.due)
+        soonest = min((due for due in dues if due is not None), default=None)
+        return None if soonest is None else max(0.0, soonest - time.monotonic())
 
     def _step(self) -> None:
         """Let the table decide, and carry it out, until it wants nothing more for now."""
         self.family.check_zygote()
+        for pid, excess in self._limiter.enforce(time.monotonic()):
+            self.say(f"{self.family.pids.get(pid, 'a process')} (pid {pid}) is killed, as it is over {excess.words()}")
+            signal_group(pid, signal.SIGKILL)
         if self._idle is not None and self._idle.is_due(time.monotonic()):
             self._link.ask_usage()
             if not Path(self.plan.home).exists():
@@ -155,7 +161,7 @@ class Supervisor:
         instance = f"{spec.name.lower()}.{spec.number}.{os.urandom(4).hex()}"
         self._instances[instance] = key
         try:
-            pid = self.family.begin(spec, instance)
+            pid = self.family.begin(spec, instance, self._limiter.grant(instance, spec.limits))
         except OSError as error:
             self._stillborn(Birth(key, instance, error=error.strerror or str(error)))
             return
@@ -166,6 +172,7 @@ class Supervisor:
         entry, now = self.table.entries[key], time.monotonic()
         self.table.spawned(key, pid, instance, now)
         self._link.started(instance)
+        self._limiter.born(instance, pid, now)
         if entry.spec.rank != RANK_BUS and not bus_link.announces_itself(entry.spec):
             self.table.ready(key, now)
 
@@ -173,6 +180,7 @@ class Supervisor:
         """A process could not be made: treat it as one that ended at once."""
         self.say(f"{birth.key} could not be started: {birth.error}")
         self._instances.pop(birth.instance, None)
+        self._limiter.ended(birth.instance)
         self.table.exited(birth.key, 127, time.monotonic(), {"error": birth.error})
 
     def _on_births(self, births: list[Birth]) -> None:
@@ -181,6 +189,7 @@ class Supervisor:
                 self._born(birth.key, birth.instance, birth.pid)
             elif birth.lost:
                 self._instances.pop(birth.instance, None)
+                self._limiter.ended(birth.instance)
                 self.table.unborn(birth.key, time.monotonic())
             else:
                 self._stillborn(birth)
@@ -219,11 +228,14 @@ class Supervisor:
             entry, now = self.table.entries[exit.key], time.monotonic()
             self.family.leave(exit.pid, entry.instance)
             self._instances.pop(entry.instance, None)
-            self.table.exited(exit.key, exit.status, now, {"rss_bytes": exit.rss_bytes})
+            excess = self._limiter.ended(entry.instance, exit.pid, exit.status, exit.cpu_s)
+            facts = {"rss_bytes": exit.rss_bytes, **(excess.facts() if excess is not None else {})}
+            self.table.exited(exit.key, exit.status, now, facts)
             if entry.spec.rank == RANK_BUS and exit.status in _HOPELESS_BUS_EXITS:
                 self.table.give_up(exit.key, now)
             again = f", again in {entry.spec.restart.delay(entry.attempts):g} s" if entry.state == "backoff" else ""
-            self.say(f"{exit.key} ended ({describe_exit(exit.status)}){again}")
+            why = f", over {excess.words()}" if excess is not None else ""
+            self.say(f"{exit.key} ended ({describe_exit(exit.status)}{why}){again}")
         self._on_births(lost)
         self.family.sweep(self._instances)
         for instance in self.family.gone():
@@ -306,6 +318,7 @@ class Supervisor:
             self._selector.select(0.02)
         self.pump.drain(1.0)
         self.requests.close()
+        self._limiter.close()
         self._link.close()
         self._inbox.close()
         self._context.term()

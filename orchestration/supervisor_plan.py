@@ -88,6 +88,7 @@ def specs_of(
             stop_timeout_s=stop_timeout_s,
             task=options.kind == "task",
             rank=rank,
+            limits=options.limits,
         )
         for number in range(1, count + 1)
     ]

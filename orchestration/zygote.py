@@ -22,9 +22,10 @@ from typing import Any, NoReturn
 import msgspec
 
 from .errors import ZygoteUnfit
+from .limits import Limits
 from .memory_layout import close_holes
 from .prctl import die_with
-from .spawning import SHARED_FD, attach_output
+from .spawning import SHARED_FD, attach_output, bind_or_end
 
 MESSAGE_BYTES_MAX = 128 * 1024
 #: Room for a process title: setproctitle writes over the arguments (and, told so, leaves the environment alone).
@@ -44,6 +45,8 @@ class ForkRequest(msgspec.Struct, frozen=True):
     environ: dict[str, str]
     cwd: str
     title: str
+    limits: Limits | None = None
+    cgroup: str = ""
 
 
 class ForkReply(msgspec.Struct, frozen=True):
@@ -236,6 +239,8 @@ def _settle_in(request: ForkRequest, output: int, ended: int, supervisor: int) -
     os.close(output)
     _await_adoption(ended, supervisor)
     die_with(supervisor)
+    if request.limits is not None:
+        bind_or_end(request.limits, request.cgroup, execs=False)
     for name, value in request.environ.items():
         os.environ[name] = value  # `update` would go through classes that nothing else here touches
     sys.argv = ["twelvefold", *request.arguments]

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from .limits import Limits
 from .spawning import spawn
 from .zygote import MESSAGE_BYTES_MAX, TITLE_ROOM, ForkReply, ForkRequest
 
@@ -47,12 +48,20 @@ class ZygoteClient:
         return bool(self._unsent)
 
     def request(
-        self, key: str, arguments: list[str], environ: dict[str, str], cwd: str, title: str, output: int
+        self,
+        key: str,
+        arguments: list[str],
+        environ: dict[str, str],
+        cwd: str,
+        title: str,
+        output: int,
+        limits: Limits | None = None,
+        cgroup: str = "",
     ) -> None:
         """Ask for an agent; takes the descriptor `output` over and closes it once it is sent."""
         self._last_id += 1
         self.in_flight[self._last_id] = key
-        request = ForkRequest(self._last_id, arguments, environ, cwd, title)
+        request = ForkRequest(self._last_id, arguments, environ, cwd, title, limits, cgroup)
         self._unsent.append((msgspec.json.encode(request), output))
         self.flush()
 

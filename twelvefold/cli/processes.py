@@ -110,7 +110,8 @@ def ps(names: NamesArgument = None, as_json: JsonOption = False) -> None:
     """List the processes of a running `up`.
 
     With --json each process has the keys name, pid, state (starting, ready, busy, stopping, stopped, backoff, crashed),
-    since, restarts, exit (below 0: a signal's number), rss_bytes, pss_bytes, lag (deliveries that wait for it).
+    since, restarts, exit (below 0: a signal's number), rss_bytes, pss_bytes, lag (deliveries that wait for it), reason
+    (the limit that ended its last process: memory, processes, cpu_seconds).
     """
     import msgspec
 
@@ -129,6 +130,8 @@ def ps(names: NamesArgument = None, as_json: JsonOption = False) -> None:
     table = []
     for row, waits_for in rows:
         state = f"{row['state']} (waits for {waits_for})" if waits_for else row["state"]
+        if row["reason"]:
+            state += f" (was over {row['reason']})"
         memory = None if row["pss_bytes"] is None else f"{row['pss_bytes'] / 1e6:.1f} MB"
         table.append({**row, "state": state, "memory": memory, "since": row["since"][:19] + "Z"})
     write_table(table, ("name", "pid", "state", "since", "restarts", "exit", "memory", "lag"), empty="no processes")
