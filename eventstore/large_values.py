@@ -88,9 +88,20 @@ def hold_text(text: bytes, put: Put) -> dict[str, Any]:
 def inflate(value: Any, get: Get, bytes_max: int | None = LOADED_BYTES_MAX) -> Any:
     """Return JSON-like data with every reference in it replaced by what it stands for.
 
-    A reference stays where its blob can't be had, isn't JSON, or would make more than `bytes_max` bytes of blobs.
+    A reference stays where its blob can't be had, isn't JSON of the size that it says, or would make more than
+    `bytes_max` bytes of blobs.
     """
     return _Inflating(get, bytes_max).value(value)
+
+
+def size_held(value: Any) -> int:
+    """Return how many bytes of blobs are loaded where JSON-like data is inflated: those that are too large are not."""
+    if is_reference(value):
+        size: int = value["size"]
+        return size if 0 < size <= LOADED_BYTES_MAX else 0
+    if isinstance(value, dict):
+        return sum(map(size_held, value.values()))
+    return sum(map(size_held, value)) if isinstance(value, list) else 0
 
 
 class _Inflating:
@@ -113,8 +124,8 @@ class _Inflating:
         if self._left is not None and reference["size"] > self._left:
             return reference
         text = self._get(reference["blob"])
-        # What it says of its size is its writer's word only.
-        if text is None or (self._left is not None and len(text) > self._left):
+        # What it says of its size is its writer's word only, and others count on it.
+        if text is None or len(text) != reference["size"]:
             return reference
         try:
             found = read_json(text)

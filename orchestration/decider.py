@@ -18,7 +18,7 @@ from .evolve import evolve
 from .levels import Admission
 from .memo import Memo
 from .plan import PatternFields, nodes_of, pattern_of
-from .run_state import Fact, Run, Timer, tree_order
+from .run_state import HELD_SIZE_MAX, Fact, Run, Timer, tree_order
 from .turn import DECIDERS, NS, RUN_VERSION, At, Outcome, Turn
 from .undoing import accounts
 
@@ -181,6 +181,8 @@ def _was_swept(outcome: Outcome, run: Run, reason: str) -> bool:
 
 
 def _overspent(run: Run, what: str) -> str:
+    if what == "memory":
+        return f"the values of this run come to {run.held} bytes, and one run may hold {HELD_SIZE_MAX}"
     limit = getattr(run.budget, what, None)
     spent = f", {getattr(run.spent, what):g} were needed or used" if what != "wall_s" else ""
     return f"the run's budget of {what} is {limit:g}{spent}"

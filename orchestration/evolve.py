@@ -22,5 +22,7 @@ def evolve(run: Run, fact: Fact) -> Run:
     """Return the state after a fact; facts that mean nothing here only move `last` on."""
     if fact.position > run.last:
         run = replace(run, last=fact.position, last_ns=max(fact.time, run.last_ns))
+    if fact.size:
+        run = replace(run, held=run.held + fact.size)
     step = (DECIDED if fact.decided else INPUTS).get(fact.type)
     return run if step is None else step(run, fact)

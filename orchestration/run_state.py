@@ -14,7 +14,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
-from ..eventstore.large_values import Load, may_hold
+from ..eventstore.large_values import Load, may_hold, size_held
 from .budget import Budget
 from .plan import PatternFields
 
@@ -31,12 +31,17 @@ TASK_TIMERS = frozenset({"timeout", "deadline", "retry", "release", "human"})
 RUN_TIMERS = frozenset({"run", "budget"})
 #: Events of whose values the state keeps nothing, so that no blob is loaded for them.
 _LEFT_OUT = frozenset({"task.requested", "effect.completed"})
+#: Up to so many bytes an input counts as small.
+SMALL_SIZE_MAX = 1024
+#: What the inputs of one run that are not small may come to, blobs included: it is all held in memory.
+HELD_SIZE_MAX = 256 << 20
 
 
 class Fact(msgspec.Struct, frozen=True):
     """An event of a run as `evolve` needs it: its payload decoded once, and the path of the task that it is about.
 
-    `position` is its place in the log; of a decision, that of the input which it answers.
+    `position` is its place in the log; of a decision, that of the input which it answers. `size` is what an input
+    takes of the memory that a run may hold, in bytes of JSON text; 0 where that is little.
     """
 
     type: str
@@ -48,6 +53,7 @@ class Fact(msgspec.Struct, frozen=True):
     cause: bytes = b""
     trace: str = ""
     decided: bool = False
+    size: int = 0
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -168,7 +174,8 @@ class Run(msgspec.Struct, frozen=True):
     `open` has the paths of tasks that are not settled, `out` the requests that are with the bus or an agent, by the id
     of the `task.requested`. `levels` bounds how many tasks are out at once by level, the last number for all below;
     `depth_max` how deep tasks may answer with plans. `alarms` tells of each timer that a node has ever set whether it
-    has fired; `joined` has the nodes, by path, whose outcome stands although not all of their parts have ended.
+    has fired; `joined` has the nodes, by path, whose outcome stands although not all of their parts have ended. `held`
+    is the size of all inputs that were not small.
     """
 
     id: str
@@ -187,6 +194,7 @@ class Run(msgspec.Struct, frozen=True):
     labels: Any = None
     budget: Budget = Budget()
     spent: Spent = Spent()
+    held: int = 0
     timeout_s: float | None = None
     levels: tuple[int, ...] = ()
     depth_max: int = 3
@@ -210,15 +218,19 @@ def fact_of(event: Event, load: Load | None = None) -> Fact:
 
     `load` puts in what the payload holds as blobs; what it can't load stays a reference.
     """
+    decided = event.seen > 0 and event.stream.startswith("run.")
+    size = 0
     try:
-        data = event.data
-        if load is not None and may_hold(event.payload or "") and event.type not in _LEFT_OUT:
-            data = load(data)
+        data, payload = event.data, event.payload or ""
+        if event.type not in _LEFT_OUT:
+            size = len(payload)
+            if load is not None and may_hold(payload):
+                size += size_held(data)
+                data = load(data)
     except (msgspec.DecodeError, RecursionError):
         data = None
     if not isinstance(data, dict):
         data = {}
-    decided = event.seen > 0 and event.stream.startswith("run.")
     if event.stream.startswith("task."):
         path = event.stream.split(".", 2)[-1]
     else:
@@ -233,6 +245,7 @@ def fact_of(event: Event, load: Load | None = None) -> Fact:
         event.cause,
         event.trace,
         decided,
+        size if size > SMALL_SIZE_MAX and not decided else 0,
     )
 
 

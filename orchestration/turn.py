@@ -24,7 +24,7 @@ from .place import At as At
 from .place import Outcome as Outcome
 from .place import Question as Question
 from .plan import PatternFields, pattern_of
-from .run_state import Fact, Run, TaskState, Timer, tree_order
+from .run_state import HELD_SIZE_MAX, Fact, Run, TaskState, Timer, tree_order
 from .values import INPUT, Absent, Reference
 
 T = TypeVar("T")
@@ -233,7 +233,7 @@ class Turn:
         return not self._over_budget("tasks", run.budget.tasks, run.spent.tasks + 1)
 
     def check_budget(self) -> None:
-        """Stop the run if what its model calls have used is more than it may spend."""
+        """Stop the run if what its model calls have used, or what it holds in memory, is more than it may."""
         budget, spent = self.run.budget, self.run.spent
         if not self._over_budget("tokens", budget.tokens, spent.tokens):
             self._over_budget("usd", budget.usd, spent.usd)
@@ -247,6 +247,7 @@ class Turn:
 
     def ask(self, path: str, reason: str, question: Any = None, takes: Sequence[Any] = STUCK, **more: Any) -> None:
         """Say that a human's word is needed for a task, until the node is looked at again; it is requested once.
+        self._over_budget("memory", HELD_SIZE_MAX, self.run.held)
 
         `takes` are the answers that count, () for any; `more` goes into `human.requested`.
         """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from twelvefold.eventstore.blob_files import BlobFiles
 from twelvefold.eventstore.blob_names import blobs_named
 from twelvefold.eventstore.blobs import BlobStore
-from twelvefold.eventstore.large_values import hold, inflate, is_reference, may_hold, same_value, shrink
+from twelvefold.eventstore.large_values import hold, inflate, is_reference, may_hold, same_value, shrink, size_held
 from twelvefold.eventstore.storage_errors import BlobDamaged, BlobMissing
 
 encode, decode = msgspec.json.encode, msgspec.json.decode
@@ -93,7 +93,8 @@ def test_beyond_the_bound_references_stay() -> None:
     assert inflate(values, blobs.get, 2500) == ["a" * 1000, "b" * 1000, values[2]]
     assert inflate(values, blobs.get, None) == ["a" * 1000, "b" * 1000, "c" * 1000]
     lying = {**values[0], "size": 1}
-    assert inflate(lying, blobs.get, 500) == lying
+    assert inflate(lying, blobs.get) == lying
+    assert size_held([*values, {"deep": [values[0]]}, {"blob": "0" * 64, "size": 1 << 40}, "text"]) == 4 * 1002
 
 
 def test_a_blob_that_is_gone_or_no_json_stays_a_reference() -> None:

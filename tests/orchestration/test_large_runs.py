@@ -205,3 +205,19 @@ def test_an_append_larger_than_a_message_is_made_to_fit() -> None:
     assert 300 < len(blobs) < 500
     few = events[:10]
     assert shrunk(few, put) is few
+
+
+def test_a_run_that_holds_too_much_is_stopped_and_undone(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one run may hold in memory is bounded, so that it can't end the others; after a restart as before it."""
+    monkeypatch.setattr("twelvefold.orchestration.turn.HELD_SIZE_MAX", 8 << 20)
+    monkeypatch.setattr("twelvefold.orchestration.decider.HELD_SIZE_MAX", 8 << 20)
+    for seed in (None, 1, 2):
+        here = world(AGENTS, seed=seed)
+        here.submit(Saga([Task("big", undo=Task("echo")) for _ in range(4)]))
+        here.settle_down() if seed is None else here.storm(40)
+        end = here.end()
+        assert (end["outcome"], end["reason"]) == ("failed", "budget")
+        assert "one run may hold 8388608" in end["error"]
+        assert end["undone"] == ["0.0", "0.1", "0.2"]
+        assert here.told().count("task.requested 0.3") == 0
+        redecided(here)
