@@ -78,9 +78,9 @@ def _endpoints_of(home: str, runtime_dir: str | None) -> Endpoints:
 
 
 def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Run `MODULE:CLASS [--name QUEUE]` with what the supervisor put into the environment; return the exit status."""
+    """Run `MODULE:CLASS [--name QUEUE] [--folder DIR]` with what the supervisor put into the environment; return the exit status."""
     try:
-        target, name = _parsed(arguments)
+        target, name, folder = _parsed(arguments)
         home = environ.get("TWELVEFOLD_HOME")
         if not home:
             raise AgentUsage("TWELVEFOLD_HOME isn't set")
@@ -89,6 +89,7 @@ def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
             target,
             home=Path(home),
             runtime_dir=Path(runtime_dir) if runtime_dir else None,
+            folder=Path(folder),
             name=name,
             instance=environ.get("TWELVEFOLD_INSTANCE", ""),
             stop_timeout_s=float(environ.get("TWELVEFOLD_STOP_TIMEOUT_S") or 5.0),
@@ -101,23 +102,24 @@ def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
         return error.exit_code
 
 
-def _parsed(arguments: list[str]) -> tuple[str, str]:
-    """Return target and name; by hand, as argparse would cost each agent memory."""
+def _parsed(arguments: list[str]) -> tuple[str, str, str]:
+    """Return target, name and folder; by hand, as argparse would cost each agent memory."""
     words: list[str] = []
-    name = ""
+    given = {"--name": "", "--folder": ""}
     rest = iter(arguments)
     for word in rest:
-        if word == "--name" or word.startswith("--name="):
-            name = word[7:] if "=" in word else next(rest, "")
-            if not name:
-                raise AgentUsage("--name needs a queue's name")
+        option, equals, value = word.partition("=")
+        if option in given:
+            given[option] = value if equals else next(rest, "")
+            if not given[option]:
+                raise AgentUsage(f"{option} needs a {'queue' if option == '--name' else 'folder'}'s name")
         elif word.startswith("-"):
             raise AgentUsage(f"there is no option {word}")
         else:
             words.append(word)
     if len(words) != 1:
         raise AgentUsage(f"one MODULE:CLASS is needed, {len(words)} were given")
-    return words[0], name
+    return words[0], given["--name"], given["--folder"]
 
 
 def warm_up() -> None:

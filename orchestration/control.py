@@ -19,18 +19,24 @@ from ..bus.endpoints import Endpoints, endpoints
 from ..eventstore.errors import TwelvefoldError, error_classes
 from .errors import ControlTimeout, NotUp, SupervisorRefused
 from .home_lock import holder_of
+from .procfile import ProcfileLine
 
-Operation = Literal["ps", "down", "start", "stop", "restart", "scale", "wait", "join"]
+Operation = Literal["ps", "down", "start", "stop", "restart", "scale", "wait", "join", "add"]
 _REQUEST_BYTES_MAX = 1024 * 1024
 _LOOK_EVERY_S = 0.5
 
 
 class ControlRequest(msgspec.Struct, frozen=True):
-    """What a command wants: `names` are NAME or NAME.N, `count` is scale's."""
+    """What a command wants: `names` are NAME or NAME.N, `count` is scale's.
+
+    `add` takes in `lines`, and starts as many of each as `counts` say by name (one), if fewer are there.
+    """
 
     op: Operation
     names: tuple[str, ...] = ()
     count: int = 0
+    lines: tuple[ProcfileLine, ...] = ()
+    counts: dict[str, int] = {}
 
 
 class ControlReply(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from ..eventstore.errors import TwelvefoldError
 from .control import ControlRequest, ControlServer, ProcessStatus
 from .errors import SupervisorRefused, UnknownProcess
 from .process_table import Entry
-from .supervisor_plan import one_of_each, scaled
+from .supervisor_plan import one_of_each, scaled, specs_named, with_lines
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -91,6 +91,8 @@ class Requests:
                 for entry in chosen:
                     self._table.stop(entry.spec.key, now)
                 self._wait(address, [entry.spec.key for entry in chosen], lambda entry: not entry.alive)
+            case "add":
+                self._add(address, request, now)
             case "scale":
                 self._scale(address, request, now)
 
@@ -117,6 +119,19 @@ class Requests:
                 self._table.start(spec.key, now)
         self._supervisor.plan = msgspec.structs.replace(plan, formation={**plan.formation, name: request.count})
         self._wait(address, keys, self._arrived)
+
+    def _add(self, address: bytes, request: ControlRequest, now: float) -> None:
+        """Take in lines that the plan lacks, and start as many of each as are asked for, if fewer are there."""
+        plan = with_lines(self._supervisor.plan, request.lines, request.counts)
+        wanted = [spec for line in request.lines for spec in specs_named(plan, line.name)]
+        self._supervisor.plan = plan
+        for spec in wanted:
+            known_place = self._table.entries.get(spec.key)
+            if known_place is None:
+                self._supervisor.place(spec, now)
+            elif known_place.then == "remove" or not known_place.alive:
+                self._table.start(spec.key, now)
+        self._wait(address, [spec.key for spec in wanted], self._arrived)
 
     def _wait(self, address: bytes, keys: list[str], arrived: Callable[[Entry], bool]) -> None:
         """Answer with the state of the places once each has arrived or is removed."""

@@ -6,11 +6,12 @@ implied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from .command_line import is_service_line
+from .errors import SupervisorRefused
 from .formation import port_of, quantities
 from .process_table import RANK_BUS, RANK_LINE, RANK_ORCHESTRATOR, ProcessSpec
 from .procfile import ProcfileLine
@@ -101,6 +102,32 @@ def scaled(plan: SupervisorPlan, name: str, count: int) -> list[ProcessSpec]:
         for spec in places(msgspec.structs.replace(plan, formation={**plan.formation, name: count}, only=()))
         if spec.name == name
     ]
+
+
+def with_lines(plan: SupervisorPlan, lines: Iterable[ProcfileLine], counts: Mapping[str, int]) -> SupervisorPlan:
+    """Return a plan with lines that it may lack, and with at least so many places for each.
+
+    Raises SupervisorRefused where a line of that name runs another command.
+    """
+    known = {line.stream_name: line for line in plan.lines}
+    formation, only = dict(plan.formation), list(plan.only)
+    fresh: list[ProcfileLine] = []
+    for line in lines:
+        before = known.get(line.stream_name)
+        if before is not None and before.command != line.command:
+            raise SupervisorRefused(f"there is a line {before.name!r} already, which runs: {before.command}")
+        if before is None:
+            fresh.append(line)
+            only += [line.name] if only else []
+        name = before.name if before is not None else line.name
+        now = len(specs_named(plan, name)) if before is not None else 0
+        formation[name] = max(now, counts.get(line.name, 1))
+    return msgspec.structs.replace(plan, lines=(*plan.lines, *fresh), formation=formation, only=tuple(only))
+
+
+def specs_named(plan: SupervisorPlan, name: str) -> list[ProcessSpec]:
+    """Return the places of one line."""
+    return [spec for spec in places(plan) if spec.name.lower() == name.lower()]
 
 
 def one_of_each(plan: SupervisorPlan) -> list[ProcessSpec]:

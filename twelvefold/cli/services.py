@@ -59,6 +59,9 @@ def agent(
     name: Annotated[
         str, typer.Option("--name", metavar="QUEUE", help="The queue it takes tasks from; else its class's own.")
     ] = "",
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="Where MODULE is; else this folder.")
+    ] = None,
 ) -> int:
     """Run one agent: `agent MODULE:CLASS`.
 
@@ -72,7 +75,7 @@ def agent(
         target,
         home=settings.home,
         runtime_dir=settings.runtime_dir,
-        folder=Path.cwd(),
+        folder=folder or Path.cwd(),
         name=name,
         instance=os.environ.get("TWELVEFOLD_INSTANCE", ""),
         stop_timeout_s=settings.stop_timeout_s,
