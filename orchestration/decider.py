@@ -190,6 +190,8 @@ def _overspent(run: Run, what: str) -> str:
 
 def _rest_if_idle(turn: Turn) -> None:
     """Say that a human is needed, once, where nothing moves without one."""
+    if not turn.memo.questions:
+        return
     run = turn.run
     asked = turn.questions
     paths = tuple(question.path for question in asked)

@@ -21,6 +21,10 @@ P = TypeVar("P", bound="PatternFields")
 T = TypeVar("T")
 
 
+#: Shared by all the nodes in which nothing has changed.
+NOTHING: frozenset[str] = frozenset()
+
+
 class Node:
     """One node: its outcome, None while it is open, and what its pattern's decider keeps for the next time.
 
@@ -34,11 +38,18 @@ class Node:
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
         self.notes: Any = None
-        self.changed: set[str] | None = None
+        self.changed: set[str] | frozenset[str] | None = None
         self.dirty = True
         self.undone = 0
         self.leaving: set[str] | None = None
         self.left = 0
+
+    def note(self, path: str) -> None:
+        """Note that something has changed at a path below the node's own."""
+        if self.changed is NOTHING:
+            self.changed = {path}
+        elif isinstance(self.changed, set):
+            self.changed.add(path)
 
 
 class Held:
@@ -135,7 +146,7 @@ class Memo:
                     found = node.dirty = True
                     # What undoes a step lies below its path, but not in the plan that it may have answered with.
                     if node.changed is not None and below != here and below != f"{here}.undo":
-                        node.changed.add(below[len(here) + 1 :])
+                        node.note(below[len(here) + 1 :])
             if found:
                 below = here
             here, dot, _ = here.rpartition(".")

@@ -99,12 +99,7 @@ class Orchestrator:
         """
         self.stale.discard(id)
         self._open.pop(id, None)
-        last = 0
-        kept = []
-        for event in events:
-            kept.append(event)
-            last = event.position
-        fold = fold_run(id, kept, self._load_values)
+        fold = fold_run(id, events, self._load_values)
         if not _RUN_ID.fullmatch(id) or fold.at_head.status == "unknown" or fold.run.status == "ended":
             return
         found = self._open[id] = _Open(fold.run, version=fold.run.version, folded=0)
@@ -114,7 +109,7 @@ class Orchestrator:
         else:
             for fact in fold.pending:
                 self._decide(found, fact)
-        found.folded = max(found.folded, last)
+        found.folded = max(found.folded, fold.run.last)
 
     def refused(self, id: str) -> None:
         """Forget a run whose append was refused, or that somebody else has written to: it is to be loaded anew."""

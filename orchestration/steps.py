@@ -70,7 +70,7 @@ def join(outcomes: Sequence[Outcome]) -> Outcome:
     Nothing to do is the outcome only where no step had anything to do.
     """
     done = [outcome for outcome in outcomes if outcome.kind == "succeeded"]
-    if not done:
+    if len(outcomes) == 1 or not done:
         return outcomes[0]
     last = done[-1]
     evidence = join_evidence(outcome.evidence for outcome in done)

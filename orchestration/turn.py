@@ -9,7 +9,7 @@ folded at once, so what is read afterwards includes it. Patterns' deciders are r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from ..eventstore.ids import derived_id
 from .errors import PatternUnknown
 from .evolve import evolve
 from .levels import row_of
-from .memo import Held, Memo
+from .memo import NOTHING, Held, Memo
 from .place import At as At
 from .place import Outcome as Outcome
 from .place import Question as Question
@@ -69,19 +69,30 @@ def decider_of(plan: PatternFields) -> Decider:
         raise PatternUnknown(pattern_of(plan), known) from None
 
 
-class _Frame(NamedTuple):
-    """A decider at work: the node that it brings forward, and what of it has changed since the last time.
+class _Frame:
+    """A decider at work: the node that it brings forward, and what of it has changed since the last time."""
 
-    `by` has its version and those of the deciders around it, as all of them have a part in what it decides.
-    """
+    __slots__ = ("_by", "_decider", "_outer", "changed", "key")
 
-    key: tuple[str, int]
-    by: dict[str, int]
-    changed: set[str] | None
+    def __init__(self, key: tuple[str, int], changed: Set[str] | None, decider: Decider, outer: _Frame | None) -> None:
+        self.key = key
+        self.changed = changed
+        self._decider = decider
+        self._outer = outer
+        self._by: dict[str, int] | None = None
+
+    @property
+    def by(self) -> dict[str, int]:
+        """Its version and those of the deciders around it, as all of them have a part in what it decides."""
+        if self._by is None:
+            outer = self._outer.by if self._outer is not None else {}
+            self._by = {**outer, self._decider.pattern: self._decider.version}
+        return self._by
 
 
 #: The version of what is decided for no pattern: it changes as those of patterns do.
 RUN_VERSION = 1
+_RUN = Decider("run", RUN_VERSION, lambda plan, at, turn: None, lambda plan, at, turn: True)
 
 
 class Turn:
@@ -96,7 +107,7 @@ class Turn:
         #: The path of the task that `levels` lets be requested next.
         self.admitted = ""
         self._winding_up = False
-        self._frames = [_Frame(("", 0), {"run": RUN_VERSION}, None)]
+        self._frames = [_Frame(("", 0), None, _RUN, None)]
         self._made: list[NewEvent] = []
         self._requested: dict[bytes, int] = {}
         self._size = 0
@@ -112,9 +123,8 @@ class Turn:
         if not node.dirty:
             return node.outcome
         decider, key = decider_of(plan), (at.path, at.depth)
-        by = {**self._frames[-1].by, decider.pattern: decider.version}
-        self._frames.append(_Frame(key, by, node.changed))
-        node.changed = set()
+        self._frames.append(_Frame(key, node.changed, decider, self._frames[-1]))
+        node.changed = NOTHING
         self.memo.questions.pop(key, None)
         node.outcome = decider.advance(plan, at, self)
         # What the decider itself has changed elsewhere below it is to be looked at in the next turn.
@@ -126,7 +136,7 @@ class Turn:
         """Bring the undoing of a node forward; True once all that can be undone is."""
         decider = decider_of(plan)
         frame = self._frames[-1]
-        self._frames.append(frame._replace(by={**frame.by, decider.pattern: decider.version}))
+        self._frames.append(_Frame(frame.key, frame.changed, decider, frame))
         over = decider.undo(plan, at, self)
         self._frames.pop()
         return over
@@ -142,7 +152,7 @@ class Turn:
         return self.memo.outcome(at.path)
 
     @property
-    def changed(self) -> set[str] | None:
+    def changed(self) -> Set[str] | None:
         """The paths, below the node's own, of what has changed since its decider was last called; None for all."""
         return self._frames[-1].changed
 
@@ -237,6 +247,7 @@ class Turn:
         budget, spent = self.run.budget, self.run.spent
         if not self._over_budget("tokens", budget.tokens, spent.tokens):
             self._over_budget("usd", budget.usd, spent.usd)
+        self._over_budget("memory", HELD_SIZE_MAX, self.run.held)
 
     def _over_budget(self, what: str, limit: float | None, spent: float) -> bool:
         if limit is None or spent <= limit:
@@ -247,7 +258,6 @@ class Turn:
 
     def ask(self, path: str, reason: str, question: Any = None, takes: Sequence[Any] = STUCK, **more: Any) -> None:
         """Say that a human's word is needed for a task, until the node is looked at again; it is requested once.
-        self._over_budget("memory", HELD_SIZE_MAX, self.run.held)
 
         `takes` are the answers that count, () for any; `more` goes into `human.requested`.
         """

@@ -360,7 +360,7 @@ def plans() -> st.SearchStrategy[Any]:
     tasks = st.builds(Task, st.sampled_from(["w", "x"]))
     retried = st.builds(Task, st.just("w"), retry=st.just(Retry(attempts_max=2, backoff_s=1)))
     undone = st.lists(st.builds(Task, st.just("w"), undo=st.just(Task("undo"))), min_size=1, max_size=3)
-    items = st.integers(0, 5).map(lambda n: list(range(n)))
+    items = st.integers(0, 3).map(lambda n: list(range(n)))
     reducers = st.sampled_from([(None, 0), (Task("sum"), 0), (Task("sum"), 2), (Task("sum"), 3)])
 
     def composed(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
