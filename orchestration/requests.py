@@ -131,7 +131,8 @@ class Requests:
                 self._supervisor.place(spec, now)
             elif known_place.then == "remove" or not known_place.alive:
                 self._table.start(spec.key, now)
-        self._wait(address, [spec.key for spec in wanted], self._arrived)
+        # Not waited for: who needs them asks the bus, which knows who takes tasks.
+        self.server.answer(address, self._statuses([self._table.entries[spec.key] for spec in wanted]))
 
     def _wait(self, address: bytes, keys: list[str], arrived: Callable[[Entry], bool]) -> None:
         """Answer with the state of the places once each has arrived or is removed."""

@@ -1,14 +1,13 @@
 """Doing the built-in job from the outside: finding or starting what it runs on, submitting it, reporting it.
 
-Owns the formation of a supervisor that belongs to nobody. What a job is, stands in `agents/job.py`; what the command
-line shows of it, in `cli/run.py`.
+Owns which agents the job needs. What it runs on is `ground`'s; what a job is, stands in `agents/job.py`; what the
+command line shows of it, in `cli/run.py`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,13 @@ from .agents.job import Request, job_plan
 from .agents.job_report import job_report
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
-from .errors import AgentsMissing
-from .home import make_home
+from .ground import require_agents as wait_for_agents
+from .ground import stand
 from .orchestration import submit
-from .orchestration.home_lock import holder_of
 from .orchestration.plan import plan_from
 from .orchestration.procfile import ProcfileLine
-from .orchestration.supervising import join_or_start
-from .orchestration.supervisor_plan import SupervisorPlan
 from .settings import Settings
 
-#: Seconds after which a supervisor that belongs to nobody ends, counted from the last open run and client.
-IDLE_S = 10.0
-#: How long a starting `up` has for its agents to say hello.
-HELLO_WITHIN_S = 10.0
-#: The same for the agents that a job starts for itself, on a machine that may be very busy: nobody has to act for them.
-START_WITHIN_S = 300.0
 #: The agents of the job: name of the line, class, and how many work side by side.
 JOB_AGENTS = (
     ("fixer", "twelvefold.agents.fixer:IssueFixerAgent", 2),
@@ -70,24 +60,7 @@ def ground(settings: Settings, environ: Mapping[str, str]) -> bool:
 
     An `up` of the home is used as it is; without one, a supervisor that belongs to nobody is joined or started.
     """
-    make_home(settings.home)
-    holder = holder_of(settings.home)
-    if holder is not None and not holder.ephemeral:
-        return False
-    plan = SupervisorPlan(
-        home=str(settings.home),
-        runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
-        cwd=str(settings.home),
-        environ=dict(environ),
-        lines=job_agent_lines(),
-        formation={name: count for name, _, count in JOB_AGENTS},
-        port=settings.port,
-        stop_timeout_s=settings.stop_timeout_s,
-        idle_s=IDLE_S,
-    )
-    join_or_start(plan)
-    holder = holder_of(settings.home)
-    return holder is None or holder.ephemeral
+    return stand(settings, environ, job_agent_lines(), {name: count for name, _, count in JOB_AGENTS})
 
 
 def connect(settings: Settings, timeout_s: float | None = None) -> BusClient:
@@ -97,23 +70,8 @@ def connect(settings: Settings, timeout_s: float | None = None) -> BusClient:
 
 
 def require_agents(client: BusClient, home: Path, *, owned: bool, queues: Sequence[str] = JOB_QUEUES) -> None:
-    """Wait until each of the queues has a member; raises AgentsMissing, as the run would wait for ever.
-
-    An `up` gets a moment for that. What belongs to nobody (`owned`, as `ground` says) has these agents for certain, so
-    it gets the time that it needs.
-    """
-    begun = time.monotonic()
-    while True:
-        groups = client.stats()["groups"].values()
-        served = {group["name"] for group in groups if group["queue"] and group["members"]}
-        missing = tuple(queue for queue in queues if queue not in served)
-        if not missing:
-            return
-        waited_s = time.monotonic() - begun
-        if waited_s > (START_WITHIN_S if owned else HELLO_WITHIN_S):
-            raise AgentsMissing(missing, str(home))
-        # Those who wait for long leave the processor to what they wait for.
-        time.sleep(0.1 if waited_s < 3 else 0.5)
+    """Wait until each of the queues has a member, as `ground.require_agents` does; raises AgentsMissing."""
+    wait_for_agents(client, home, owned=owned, queues=queues)
 
 
 def start(client: BusClient, job: Job, trace: str = "") -> str:
