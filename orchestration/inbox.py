@@ -13,6 +13,7 @@ import msgspec
 
 from ..bus import run_marks
 from ..eventstore.event import Event
+from ..eventstore.large_values import Load
 from ..eventstore.run import Readable, read_run
 from .run_errors import AlreadyAnswered, AnswerInvalid, QuestionNotFound
 from .run_fold import fold_run
@@ -80,20 +81,23 @@ def open_runs(log: Marked) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
-def read_inbox(log: Marked, runs: Iterable[str] | None = None) -> list[Waiting]:
-    """Return what waits for a human in these runs, all open ones where none are given, oldest first."""
+def read_inbox(log: Marked, runs: Iterable[str] | None = None, load: Load | None = None) -> list[Waiting]:
+    """Return what waits for a human in these runs, all open ones where none are given, oldest first.
+
+    `load` puts in what events hold as blobs, as for `run_fold.follow`.
+    """
     found: list[Waiting] = []
     for run in open_runs(log) if runs is None else runs:
         # Most open runs have never asked anything, and are not worth a fold.
         if any(True for _ in log.read(run=run, type="human.requested", limit=1)):
-            found += waiting_in(fold_run(run, read_run(log, run)).at_head)
+            found += waiting_in(fold_run(run, read_run(log, run), load).at_head)
     return sorted(found, key=lambda one: (one.since, one.run, tree_order(one.path)))
 
 
-def find_waiting(log: Marked, given: str) -> list[Waiting]:
+def find_waiting(log: Marked, given: str, load: Load | None = None) -> list[Waiting]:
     """Return what waits under the ids that begin with `given`; raises AlreadyAnswered and QuestionNotFound."""
     prefix = given.strip().lower()
-    found = [one for one in read_inbox(log) if one.id.startswith(prefix)] if prefix else []
+    found = [one for one in read_inbox(log, load=load) if one.id.startswith(prefix)] if prefix else []
     if found:
         return found
     if prefix:

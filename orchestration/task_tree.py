@@ -141,7 +141,8 @@ class _Trie:
 
 def _together(nodes: list[TreeNode]) -> str:
     """Say how nodes stand together."""
-    states = {node.state for node in nodes}
+    undos = (child for node in nodes for child in node.children if child.pattern == "undo")
+    states = {node.state for node in (*nodes, *undos)}
     if "needs_human" in states:
         return "needs_human"
     if states <= {"waiting"}:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from ..connection import SyncConnection, connect_sync
-from ..eventstore.reader import LogReader
-from ..orchestration.result import RunView
+from ..orchestration.errors import RunNotFound
 from ..orchestration.run_errors import RunHasEnded
 from ..orchestration.run_state import Run
 from ..run_ids import resolve_run
+from ..run_log import RunLog
 from ..settings import load_settings
 from .output import note, write, write_json
 
@@ -54,13 +54,13 @@ def cancel(
 
 def _open_run(given: str, command: str, asked: str) -> Run:
     """Return the run that is meant, as it stands; raises RunNotFound, PrefixAmbiguous and RunHasEnded."""
-    with LogReader(load_settings().home / "log.db") as reader:
-        view = RunView(resolve_run(reader, given, f"twelvefold {command}"))
-        for event in reader.read(run=view.state.id, limit=1_000_000):
-            view.take(event)
-    if view.status == "ended":
-        raise RunHasEnded(view.state.id, view.state.outcome, asked)
-    return view.state
+    with RunLog(load_settings().home) as log:
+        run = log.view(resolve_run(log, given, f"twelvefold {command}"))[0].state
+    if run.status == "unknown":
+        raise RunNotFound(given)
+    if run.status == "ended":
+        raise RunHasEnded(run.id, run.outcome, asked)
+    return run
 
 
 def _ask(run: Run, what: str, as_json: bool, words: str, **about: Any) -> None:

@@ -13,9 +13,9 @@ import typer
 
 from ..connection import connect_sync
 from ..errors import DataInvalid, PrefixAmbiguous
-from ..eventstore.reader import LogReader
 from ..orchestration.inbox import Waiting, find_waiting, read_inbox
 from ..run_ids import resolve_run
+from ..run_log import RunLog
 from ..settings import load_settings
 from .output import note, write, write_json, write_jsonl, write_table
 from .run_documents import age, waiting_document
@@ -37,9 +37,9 @@ def inbox(
     agent, reason, question, takes (the answers that count; empty for any), since, expires (null: never), has_default,
     default (what counts then; without one the task fails).
     """
-    with LogReader(load_settings().home / "log.db") as reader:
-        only = None if run is None else [resolve_run(reader, run, "twelvefold inbox --run")]
-        found = read_inbox(reader, only)
+    with RunLog(load_settings().home) as log:
+        only = None if run is None else [resolve_run(log, run, "twelvefold inbox --run")]
+        found = read_inbox(log, only, log.load)
     if as_json:
         write_json([waiting_document(one) for one in found])
     elif as_jsonl:
@@ -92,8 +92,8 @@ def answer(
 
 def _answer(given: str, text: str, value: str | None, note_text: str, as_json: bool, command: str) -> None:
     result = _json_of(value)
-    with LogReader(load_settings().home / "log.db") as reader:
-        one = _the_one(find_waiting(reader, given), given, command)
+    with RunLog(load_settings().home) as log:
+        one = _the_one(find_waiting(log, given, log.load), given, command)
     said = one.check(text)
     with connect_sync() as bus:
         event = bus.answer(one.run, said, path=one.path, question=one.id, value=result, note=note_text)

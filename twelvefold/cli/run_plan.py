@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from ..errors import DataInvalid
-from ..eventstore.reader import LogReader
 from ..orchestration.budget import budget_from
 from ..orchestration.plan import PatternFields, pattern_of
 from ..orchestration.run_errors import BudgetInvalid
 from ..orchestration.run_state import Run
 from ..orchestration.task_tree import task_tree
 from ..plan_runs import ground, queues_of, read_plan
+from ..run_log import RunLog
 from ..settings import load_settings
 from .output import Style, note, write, write_json
 from .run_documents import tree_lines
@@ -95,8 +95,8 @@ def report(client: Any, run: str) -> dict[str, Any]:
     """Return the document that says what became of a plan: `twelvefold status` has the same."""
     from .status import document_of
 
-    with LogReader(load_settings().home / "log.db") as reader:
-        return document_of(reader, run)[1]
+    with RunLog(load_settings().home) as log:
+        return document_of(log, run)[1]
 
 
 def _show(plan: PatternFields, as_json: bool) -> int:

@@ -14,13 +14,13 @@ import typer
 
 from ..errors import UsageInvalid
 from ..eventstore.event import Event
-from ..eventstore.reader import LogReader
-from ..eventstore.run import read_run
+from ..orchestration.errors import RunNotFound
 from ..orchestration.inbox import waiting_in
 from ..orchestration.result import RunView
 from ..orchestration.run_state import Run
 from ..orchestration.task_tree import task_tree, walk
 from ..run_ids import resolve_run
+from ..run_log import RunLog
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json, write_jsonl
 from .run_documents import exit_of, in_short, run_state, status_document, tree_document, tree_lines
@@ -44,8 +44,8 @@ def status(
     value, pattern, labels, requested, ended, undone, not_undone (paths), budget (tasks, wall_s, tokens, usd: each with
     limit and spent), waiting (as `twelvefold inbox` has it); each of tasks has state, reason, attempts and undo, too.
     """
-    with LogReader(load_settings().home / "log.db") as reader:
-        known, document = document_of(reader, resolve_run(reader, run, "twelvefold status"))
+    with RunLog(load_settings().home) as log:
+        known, document = document_of(log, resolve_run(log, run, "twelvefold status"))
     if as_json:
         write_json(document)
     else:
@@ -53,15 +53,15 @@ def status(
     return exit_of(document["outcome"], known.end.get("reason"))
 
 
-def document_of(reader: LogReader, run: str) -> tuple[Run, dict[str, Any]]:
-    """Return a run as it stands, and the document that says so."""
+def document_of(log: RunLog, run: str) -> tuple[Run, dict[str, Any]]:
+    """Return a run as it stands, and the document that says so; raises RunNotFound."""
     from ..agents.job_report import job_report
 
-    view, events = RunView(run), list(read_run(reader, run))
-    for event in events:
-        view.take(event)
+    view, events = log.view(run)
     known = view.state
-    return known, status_document(known, job_report(run, events), waiting_in(known))
+    if known.status == "unknown":
+        raise RunNotFound(run)
+    return known, status_document(known, job_report(run, events, log.load), waiting_in(known))
 
 
 def tree(
@@ -83,16 +83,15 @@ def tree(
         raise UsageInvalid("--follow has no end, so it cannot be combined with --json; use --jsonl", "twelvefold tree")
     if as_json and as_jsonl:
         raise UsageInvalid("--json and --jsonl are two forms, choose one", "twelvefold tree")
-    with LogReader(load_settings().home / "log.db") as reader:
-        id = resolve_run(reader, run, "twelvefold tree")
-        view = RunView(id)
-        for event in read_run(reader, id):
-            view.take(event)
+    with RunLog(load_settings().home) as log:
+        view, _ = log.view(resolve_run(log, run, "twelvefold tree"))
+        if view.status == "unknown":
+            raise RunNotFound(run)
         most = None if all_nodes else CHILDREN_MAX
         if follow and not as_jsonl and redraws(sys.stdout):
-            _live(reader, view, most)
+            _live(log, view, most)
         elif follow or as_jsonl:
-            _changes(reader, view, as_jsonl=as_jsonl, follow=follow)
+            _changes(log, view, as_jsonl=as_jsonl, follow=follow)
         elif as_json:
             write_json({**_head(view.state), "tree": tree_document(task_tree(view.state))})
         else:
@@ -119,10 +118,10 @@ def _over(view: RunView) -> bool:
     return view.status in ("ended", "resting")
 
 
-def _more(reader: LogReader, view: RunView) -> Iterator[list[Event]]:
+def _more(log: RunLog, view: RunView) -> Iterator[list[Event]]:
     """Yield what is appended to a run until it has ended or rests; an empty list after each look."""
     while not _over(view):
-        page = reader.read(run=view.state.id, after=view.last, limit=1000)
+        page = log.read(run=view.state.id, after=view.last, limit=1000)
         for event in page:
             view.take(event)
         yield page
@@ -130,7 +129,7 @@ def _more(reader: LogReader, view: RunView) -> Iterator[list[Event]]:
             time.sleep(FOLLOW_INTERVAL_S)
 
 
-def _live(reader: LogReader, view: RunView, most: int | None) -> None:
+def _live(log: RunLog, view: RunView, most: int | None) -> None:
     """Keep the tree on the terminal up to date; what doesn't fit is cut while it moves, and whole at the end."""
     from rich.console import Console
     from rich.live import Live
@@ -143,13 +142,13 @@ def _live(reader: LogReader, view: RunView, most: int | None) -> None:
         return Text.from_ansi("\n".join(_picture(view.state, style, most)), no_wrap=True)
 
     with Live(picture(), console=console, auto_refresh=False, transient=True) as live:
-        for page in _more(reader, view):
+        for page in _more(log, view):
             if page:
                 live.update(picture(), refresh=True)
     write("\n".join(_picture(view.state, style, most)))
 
 
-def _changes(reader: LogReader, view: RunView, *, as_jsonl: bool, follow: bool) -> None:
+def _changes(log: RunLog, view: RunView, *, as_jsonl: bool, follow: bool) -> None:
     """Write each node whose state has changed; at first, all that are not waiting."""
     told: dict[tuple[str, str], tuple[str, int]] = {}
 
@@ -172,7 +171,7 @@ def _changes(reader: LogReader, view: RunView, *, as_jsonl: bool, follow: bool) 
     tell()
     if not follow:
         return
-    for page in _more(reader, view):
+    for page in _more(log, view):
         if page:
             tell()
     note(f"run {view.state.id}: {view.state.outcome}")
