@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .orchestration.plan import Retry as Retry
     from .orchestration.plan import Task as Task
     from .orchestration.race import Race as Race
+    from .orchestration.resource_context import ResourceContext as ResourceContext
+    from .orchestration.resources import ResourceManager as ResourceManager
     from .orchestration.result import RunResult as RunResult
     from .orchestration.result import TaskResult as TaskResult
     from .orchestration.saga import Saga as Saga
@@ -77,6 +79,8 @@ _PLACES = {
     "Pipeline": "orchestration.pipeline",
     "PublisherAgent": "agents.publisher",
     "Race": "orchestration.race",
+    "ResourceContext": "orchestration.resource_context",
+    "ResourceManager": "orchestration.resources",
     "Retry": "orchestration.plan",
     "RunResult": "orchestration.result",
     "Saga": "orchestration.saga",
@@ -123,6 +127,8 @@ __all__ = [
     "Pipeline",
     "PublisherAgent",
     "Race",
+    "ResourceContext",
+    "ResourceManager",
     "Retry",
     "RunResult",
     "Saga",

@@ -34,6 +34,8 @@ PUBLIC = [
     "Pipeline",
     "PublisherAgent",
     "Race",
+    "ResourceContext",
+    "ResourceManager",
     "Retry",
     "RunResult",
     "Saga",
