@@ -129,7 +129,8 @@ TESTS = Words(r"\b(?:tests?|test suite|testing|flaky|flakiness|test cases?|fixtu
 FIX_TESTED = Words(r"\b(?:test client|test runner|test command|under test|a test for|latest)\b")
 #: Why somebody wants something, which is no work.
 MOTIVE = Words(
-    r"\b(?:because|so that i|use it to|for (?:us|me|metrics)|i need (?:it|this) (?:to|for)|people keep"
+    r"\b(?:because|so that i|use it to|for \w+ (?:i|we) need|for (?:us|me|metrics)|i need (?:it|this) (?:to"
+    r"|for)|people keep"
     r"|everybody|we use"
     r"|(?:has|have|had) to import|feature request)\b"
 )
@@ -163,6 +164,7 @@ WISH = Words(
 #: What is told of the present or the past, below a title that orders something.
 BACKGROUND = Words(
     r"\b(?:i|i['’]\w+|we|our|us|my|me|today|currently|now|was|were|had|been|people|users|everybody|nobody|everyone"
-    r"|because|since|so far|at the moment|when i|already|here|does|doesn['’]t|isn['’]t|other tools?|(?:is"
+    r"|because|since|so far|at the moment|when i|already|here|only|exists?|has(?! to)|have(?! to)|does"
+    r"|doesn['’]t|isn['’]t|other tools?|(?:is"
     r"|are)(?! \w+(?:ed|en|wn)\b))\b"
 )

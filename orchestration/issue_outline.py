@@ -183,6 +183,8 @@ class _Reader:
             # Without any heading the first sentence is the title, and no longer a sentence of the text.
             first = self.units.pop(0)
             title, codes = first.text[:TITLE_LENGTH_MAX], first.codes
+        elif not titled and self.units:
+            titled, title = True, self.units[0].text[:TITLE_LENGTH_MAX]
         units = (Unit("title", title, 1, 0, codes), *self.units) if title else tuple(self.units)
         return Outline(title, units, tuple(self.sections), tuple(self.samples), truncated, titled)
 
@@ -288,7 +290,8 @@ class _Reader:
             return
         cells = [cell.strip() for cell in stripped.strip("|").split("|")]
         text, codes = inline(" | ".join(cells))
-        self.units.append(Unit("row", text, number, len(self.sections) - 1, codes))
+        if text.strip("| "):
+            self.units.append(Unit("row", text, number, len(self.sections) - 1, codes))
 
     def _close(self) -> None:
         """End the open paragraph or item."""
@@ -298,6 +301,8 @@ class _Reader:
         section = len(self.sections) - 1
         if block.item:
             text, codes = inline(" ".join(block.lines))
+            if not text:
+                return
             shape = (block.depth, block.group, block.ordered, block.checked, block.intro)
             self.units.append(Unit("item", text, block.line, section, codes, *shape))
             return

@@ -18,7 +18,7 @@ from .complexity_facts import EditFact, RepositoryFacts
 from .issue_kind import is_bug, only_documents
 from .issue_units import Part, Reading, asks, orders
 from .path_mentions import is_document, is_test
-from .work_wording import Kind, check_of, kind_of, kind_of_file, short, title_of, words_of
+from .work_wording import Kind, check_of, kind_of, kind_of_file, short, subject_of, title_of, words_of
 
 #: A work on everything is listed by folders as long as that helps.
 FOLDERS_MAX = 40
@@ -64,7 +64,7 @@ def work_items(
         if not (part.paths and edited.issuperset(part.paths)):
             found.append(_of_part(part, reading, repository, documents))
     if reading.parts:
-        found = _with_title(found, reading, targets, repository, documents)
+        found = _with_title(found, reading, edits, targets, repository, documents)
     found = _with_files(found, reading, targets, one_place)
     return sorted(found, key=lambda item: item.line)[:ITEMS_MAX]
 
@@ -160,12 +160,12 @@ def _of_part(part: Part, reading: Reading, repository: RepositoryFacts | None, d
     files = part.paths or _defining(unit.codes, repository)
     kind: Kind = "documentation" if documents and not part.paths else kind_of(unit.text, part.paths)
     item = WorkItem(
-        title=title_of(unit.text, unit.codes),
+        title=subject_of(title_of(unit.text, unit.codes), reading.outline.title),
         scope=unit.text,
         kind=kind,
         line=unit.line,
         files=files,
-        checks=(check_of(kind, unit.text, part.paths),),
+        checks=(check_of(kind, unit.text, part.paths, unit.codes),),
         codes=frozenset(code for code in unit.codes if len(code) > 2),
         words=words_of(unit.text),
         creates=part.paths[:1] if language.CREATING.search(unit.text) else (),
@@ -191,7 +191,8 @@ def _below(
     if repository is not None and extent.WHOLE.search(unit.text):
         return _by_folder(item, repository, documents)
     several = len(part.paths) > 1
-    names = list(part.paths) if several else enumerated_in(unit.text)
+    # Names of the code side by side are values or methods of one thing, not parts of the system.
+    names = list(part.paths) if several else [name for name in enumerated_in(unit.text) if name not in unit.codes]
     if len(names) < (2 if several else 4):
         return ()
     return tuple(
@@ -232,6 +233,7 @@ def _by_folder(item: WorkItem, repository: RepositoryFacts, documents: bool) -> 
 def _with_title(
     found: list[WorkItem],
     reading: Reading,
+    edits: Sequence[EditFact],
     targets: Sequence[str],
     repository: RepositoryFacts | None,
     documents: bool,
@@ -239,10 +241,13 @@ def _with_title(
     """Make the title a piece of work where nothing else is, or where everything else only goes along with it."""
     title = reading.parts[0]
     text = title.unit.text
-    kind: Kind = "documentation" if documents else kind_of(text, tuple(targets))
+    kind: Kind = "documentation" if documents else kind_of(text, title.paths if found else tuple(targets))
     sentence = not reading.outline.titled and asks(title.unit)
     covered = any(item.kind == "code" for item in found) or documents or reading.about_tests or bool(targets)
-    if found and not sentence and (covered or kind != "code"):
+    said = {code for item in found for code in (*item.codes, *item.files)}
+    # "Rename `serve` to `run`": the text below may only tell the rest.
+    more = language.ORDER.search(text) is not None and not said.issuperset(title.unit.codes) and not edits
+    if found and not (sentence or more) and (covered or kind != "code"):
         return found
     files = title.paths or _defining(title.unit.codes, repository)
     if not found:
@@ -258,7 +263,7 @@ def _with_title(
             title=f"{path}: {base.title}",
             files=(path,),
             kind=kind_of_file(path),
-            checks=(f"{path} settles it: {base.title}",),
+            checks=(f"{path} shows that it is done: {base.title}",),
         )
         for path in targets
     ]
@@ -272,7 +277,8 @@ def _check_of_title(reading: Reading, text: str, kind: Kind) -> str:
         return check_of(kind, text, ())
     if is_bug(reading):
         return "what the issue tells happens no more, and a test shows it"
-    return f"{'the documentation' if kind == 'documentation' else 'a test'} settles it: {short(text)}"
+    where = "the documentation" if kind == "documentation" else "a test"
+    return f"{where} shows that it is done: {short(text)}"
 
 
 def _with_files(found: list[WorkItem], reading: Reading, targets: Sequence[str], one_place: bool) -> list[WorkItem]:
@@ -296,7 +302,7 @@ def _with_files(found: list[WorkItem], reading: Reading, targets: Sequence[str],
                 found[place] = msgspec.structs.replace(found[place], files=(path,))
                 continue
             kind = kind_of_file(path)
-            check = f"{path} settles it: {short(reading.outline.title)}"
+            check = f"{path} shows that it is done: {short(reading.outline.title)}"
             title = f"{path}: {short(text)}"
             found.append(WorkItem(title, text, kind, part.unit.line, (path,), (check,), words=words_of(text)))
     return found

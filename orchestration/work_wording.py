@@ -21,6 +21,8 @@ _PARTICLE = re.compile(r"^\W*(?:(?:please|and|then|also|now|finally|first|next|j
 _LATE_ORDER = re.compile(r"^[a-z][^,;:]{0,30}[,;:] (?:and|then) (?=\w)")
 #: "**Exits.** …": the name of an item before its text.
 _LEAD = re.compile(r"\A((?:[\w/&-]+ ){0,3}[\w/&-]+)[.:] (?=\S)")
+_ENDS = " .:;,"
+_PRONOUN = re.compile(r"(?:It|This|That|They|These|Those|Should|Must|He|She|Describe it|Document it|Remove it)\b")
 _WORD = re.compile(r"[^\W\d_]{4,}|\w+_\w+")
 _COMMON_WORDS = """
     with that this from have should must would which their there they them what when where were will been into
@@ -53,6 +55,8 @@ def short(text: str, most: int = TITLE_LENGTH_MAX, *, named: bool = False) -> st
     It begins with a capital, but for one that begins with a name of the code (`named`).
     """
     text = " ".join((_PARTICLE.sub("", text) or text).split())
+    if not text.strip(_ENDS):
+        return text[:most]
     first = text.split(" ", 1)[0]
     if first.isascii() and first.isalpha() and first.islower() and not named:
         text = text[:1].upper() + text[1:]
@@ -61,9 +65,9 @@ def short(text: str, most: int = TITLE_LENGTH_MAX, *, named: bool = False) -> st
         if len(text) > most and 12 <= len(head) <= most:
             return head
     if len(text) <= most:
-        return text.rstrip(" .:;,")
+        return text.rstrip(_ENDS)
     cut = text[:most].rsplit(" ", 1)[0] if " " in text[:most] else text[:most]
-    return cut.rstrip(" .:;,(") + " …"
+    return cut.rstrip(_ENDS + "(") + " …"
 
 
 def kind_of_file(path: str) -> Kind:
@@ -90,9 +94,14 @@ def kind_of(text: str, paths: Sequence[str]) -> Kind:
     return "packaging" if extent.SURFACES["packaging"].search(topic) else "code"
 
 
-def check_of(kind: Kind, text: str, paths: Sequence[str]) -> str:
+def subject_of(text: str, title: str) -> str:
+    """Return a part's title, which begins with the issue's where the part speaks of "it" and "this"."""
+    return f"{short(title, TITLE_LENGTH_MAX // 2)}: {text[:1].lower()}{text[1:]}" if _PRONOUN.match(text) else text
+
+
+def check_of(kind: Kind, text: str, paths: Sequence[str], codes: Sequence[str] = ()) -> str:
     """Return what is to be seen when a part of an issue is done."""
-    statement = short(text, STATEMENT_LENGTH_MAX)
+    statement = short(text, STATEMENT_LENGTH_MAX, named=any(text.startswith(code) for code in codes[:1]))
     if kind == "documentation":
         return f"{paths[0] if paths else 'the documentation'} shows it: {statement}"
     if kind == "packaging":
