@@ -70,10 +70,12 @@ def main(folder: str, count: int) -> None:
             answered += 1
     seconds = time.monotonic() - begun
     family = psutil.Process(forking)
-    children = family.children()
-    say("fleet", seconds, sum(process.memory_full_info().pss for process in [family, *children]))
-    for process in [family, *children]:
+    everyone = [family, *family.children()]
+    pss = sum(process.memory_full_info().pss for process in everyone)
+    for process in everyone:
         process.kill()
+    # Last, as whoever hears it may end this process.
+    say("fleet", seconds, pss)
 
 
 if __name__ == "__main__":
