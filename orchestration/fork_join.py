@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, cast
 
 from .branches import Branching, Ended, failures, first_failure, in_order_of_success, join, quorum_of
+from .joined_evidence import join_evidence
 from .plan import PatternFields, register_pattern
 from .run_state import Joined
 from .turn import At, Outcome, Turn, register_decider
@@ -72,7 +73,7 @@ def _outcome(plan: ForkJoin, joined: Joined, ended: Ended) -> Outcome:
         many = Outcome("failed", first.path, reason="quorum", error=failed, position=first.position)
         return first if plan.join == "all" else many
     chosen, last = {*good}, ended[good[-1]]
-    evidence = tuple(item for n in sorted(good) for item in ended[n].evidence)
+    evidence = join_evidence(ended[n].evidence for n in sorted(good))
     values = [ended[n].value if n in chosen else None for n in range(len(plan.branches))]
     value = ended[good[0]].value if plan.join == "any" else values
     return Outcome("succeeded", last.path, value, evidence, message=last.message, position=last.position)

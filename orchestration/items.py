@@ -139,6 +139,12 @@ def items_problems(items: Any) -> Iterator[tuple[str, str]]:
     yield "items", "must be a list, or a `$from` that stands for one"
 
 
+def open_problems(field: str, count: int) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a bound of how many items may be open at once, 0 where there is none."""
+    if not 0 <= count <= OPEN_MAX:
+        yield field, f"must be from 1 to {OPEN_MAX}, or 0 for no bound of its own, is {count}"
+
+
 def runs_once(plan: PatternFields) -> bool:
     """Tell whether a plan has a task, itself included, that must not be done twice."""
     return any(isinstance(node, Task) and node.effect == "once" for node in nodes_of(plan))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from .item_work import ItemWork, Place
-from .items import Items, checked, items_of, items_problems, joined, runs_once, values_of
+from .items import Items, checked, items_of, items_problems, joined, open_problems, runs_once, values_of
 from .plan import Part, PatternFields, Plan, Task, out_of_range, register_pattern
 from .reducing import Group, Reducing
 from .speculation import Pair
@@ -65,7 +65,7 @@ class MapReduce(PatternFields, frozen=True, tag_field="pattern", tag="map_reduce
         for field in ("split", "reduce"):
             if not isinstance(getattr(self, field), Task | None):
                 yield field, "is one task"
-        yield from out_of_range("width", self.width)
+        yield from open_problems("width", self.width)
         yield from out_of_range("fan_in", self.fan_in)
         if self.fan_in == 1:
             yield "fan_in", "must be 0 (one reducer for all) or at least 2"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from .item_work import ItemWork, Place
-from .items import Items, items_of, items_problems, joined, values_of
-from .plan import Part, out_of_range, register_pattern
+from .items import Items, items_of, items_problems, joined, open_problems, values_of
+from .plan import Part, register_pattern
 from .steps import Stepping, advance_steps
 from .turn import At, Outcome, Turn, register_decider
 from .undoing import undo_parts
@@ -44,7 +44,7 @@ class Pipeline(Stepping, frozen=True, tag_field="pattern", tag="pipeline"):
         """Yield what is wrong with it."""
         yield from super().problems()
         yield from items_problems(self.items)
-        yield from out_of_range("in_flight_max", self.in_flight_max)
+        yield from open_problems("in_flight_max", self.in_flight_max)
         for field, default in (("in_flight_max", 0), ("ordered", True)):
             if self.items is None and getattr(self, field) != default:
                 yield field, "belongs to a pipeline with `items`"

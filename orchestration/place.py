@@ -10,7 +10,7 @@ import msgspec
 from .plan import PatternFields, Task
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a node of the plan ended; `path` is the task that decided it, `position` where in the log that was said."""
 
     kind: Literal["succeeded", "nothing_to_do", "failed"]
@@ -23,7 +23,7 @@ class Outcome(msgspec.Struct, frozen=True):
     position: int = 0
 
 
-class At(msgspec.Struct, frozen=True):
+class At(msgspec.Struct, frozen=True, gc=False):
     """A place in the tree of a run: its path, the pattern it is a part of, how many tasks above it are plans.
 
     `given` is what a task here gets that has no input of its own, `bound` the values of names that the pattern binds.

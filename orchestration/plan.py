@@ -20,7 +20,7 @@ from .values import BOUND, INPUT, ReferenceInvalid, references
 
 #: How deep patterns may nest in one plan, and how many nodes one plan may have: paths are parts of stream names.
 NESTING_MAX = 32
-NODES_MAX = 20_000
+NODES_MAX = 50_000
 _NAME = re.compile(r"(?!\d+$)[a-z0-9_-]{1,64}")
 _RESERVED_NAMES = frozenset({INPUT, *BOUND, "undo"})
 

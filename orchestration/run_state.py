@@ -1,7 +1,8 @@
 """The state of one run, as deciders read it and `evolve` makes it out of events.
 
 Owns the shapes, and how an event is read into a Fact; what each fact does to the state stands in `evolve`. Reading
-never fails on what a client or an agent wrote: what has a wrong shape counts as absent. Pure.
+never fails on what a client or an agent wrote: what has a wrong shape counts as absent. Shapes of which a run has
+thousands can't be part of a reference cycle, so the garbage collector is kept from looking at them. Pure.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ SMALL_SIZE_MAX = 1024
 HELD_SIZE_MAX = 256 << 20
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """An event of a run as `evolve` needs it: its payload decoded once, and the path of the task that it is about.
 
     `position` is its place in the log; of a decision, that of the input which it answers. `size` is what an input
@@ -56,7 +57,7 @@ class Fact(msgspec.Struct, frozen=True):
     size: int = 0
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """What became of one attempt at a task. `in_doubt`: it was stopped, and nobody knows how far it came.
 
     A question may have a time, `expires_s`, after which `default` counts as its answer, or without one the task fails;
@@ -96,7 +97,7 @@ class Asking(msgspec.Struct, frozen=True):
 Phase = Literal["requested", "expired", "stopping", "reported", "planned", "backoff", "ready", "parked"]
 
 
-class TaskState(msgspec.Struct, frozen=True):
+class TaskState(msgspec.Struct, frozen=True, gc=False):
     """One task of a run.
 
     Phases: requested → reported | planned | expired → stopping (withdrawn, its holder may still work) → reported;
@@ -129,7 +130,7 @@ class TaskState(msgspec.Struct, frozen=True):
     level: int = 0
 
 
-class Timer(msgspec.Struct, frozen=True):
+class Timer(msgspec.Struct, frozen=True, gc=False):
     """A timer that is set: `due` in wall-clock nanoseconds. It belongs to a task, to a node of the plan, or to the run.
 
     Kinds that are known here: timeout, deadline, retry, release, human (of a task), run, budget (of the run); patterns

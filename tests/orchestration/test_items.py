@@ -301,6 +301,7 @@ def test_an_item_that_fails_ends_the_pipeline(story: Any) -> None:
         ({"pattern": "map_reduce", "map": {"agent": "a"}, "items": [], "split": {"agent": "s"}}, "split"),
         ({"pattern": "map_reduce", "map": {"agent": "a"}, "split": {"pattern": "saga", "steps": []}}, "split"),
         ({"pattern": "map_reduce", "map": {"agent": "a"}, "width": -1}, "width"),
+        ({"pattern": "map_reduce", "map": {"agent": "a"}, "width": 10_001}, "width"),
         ({"pattern": "map_reduce", "map": {"agent": "a"}, "reduce": {"agent": "r"}, "fan_in": 1}, "fan_in"),
         ({"pattern": "map_reduce", "map": {"agent": "a"}, "fan_in": 2}, "fan_in"),
         ({"pattern": "map_reduce", "map": {"agent": "a", "undo": {"agent": "b"}}}, "map"),
