@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.endpoints import endpoints
+from twelvefold.eventstore.event import new_event
 from twelvefold.eventstore.integrity import verify_home
 from twelvefold.eventstore.reader import LogReader
 from twelvefold.eventstore.storage_errors import StorageFull
+from twelvefold.orchestration.pipeline import Pipeline
+from twelvefold.orchestration.plan import Task
+from twelvefold.orchestration.submit import submit, wait
 
 pytestmark = pytest.mark.e2e
 
@@ -30,6 +35,17 @@ sys.exit(main(
 ))
 """
 
+ORCHESTRATOR = """
+import sys
+from pathlib import Path
+from twelvefold.bus.endpoints import endpoints
+from twelvefold.orchestration.process import main
+home, runtime = map(Path, sys.argv[1:])
+sys.exit(main(endpoints(home, runtime), home, ready=lambda: print("ready", flush=True)))
+"""
+
+Orchestrating = Callable[[Path, Path], "subprocess.Popen[str]"]
+
 
 class SmallBus:
     """A bus whose log may not grow beyond a number of pages (0: as far as the disk reaches)."""
@@ -41,16 +57,16 @@ class SmallBus:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
 
-    def fill(self) -> tuple[list[int], StorageFull]:
+    def fill(self, size: int = 4000) -> tuple[list[int], StorageFull]:
         """Emit until the disk is full; return the acknowledged positions and the refusal."""
         positions = []
         with BusClient(self.where) as client:
             for n in range(100_000):
                 try:
-                    positions.append(client.emit("filling.went_on", {"n": n, "text": "x" * 4000}).position)
+                    positions.append(client.emit("filling.went_on", {"n": n, "text": "x" * size}).position)
                 except StorageFull as error:
                     # It is the append that is refused, not the bus: reading goes on.
-                    assert client.head() == positions[-1]
+                    assert not positions or client.head() == positions[-1]
                     return positions, error
         pytest.fail("the disk did not fill up")
 
@@ -60,6 +76,24 @@ class SmallBus:
         self.process.terminate()
         assert self.process.wait(60) == 0
         self.process.stdout.close()
+
+
+@pytest.fixture
+def orchestrator_of() -> Iterator[Orchestrating]:
+    """Start orchestrators, which are killed at the end if they still live."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(home: Path, runtime: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", ORCHESTRATOR, str(home), str(runtime)]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        assert started[-1].stdout is not None
+        assert started[-1].stdout.readline() == "ready\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -109,3 +143,33 @@ def test_a_full_file_system_that_gets_space_again(small_disk: Path, runtime_dir:
         acknowledged.append(client.emit("filling.went_on", {"n": -1}).position)
     bus.end()
     check(home, acknowledged)
+
+
+def test_runs_wait_for_a_full_disk(tmp_path: Path, runtime_dir: Path, orchestrator_of: Orchestrating) -> None:
+    """An orchestrator that can't append says so and waits: no run fails of it, and all go on once there is space."""
+    bus = SmallBus(tmp_path, runtime_dir, 300)
+    orchestrator = orchestrator_of(tmp_path, runtime_dir)
+    assert orchestrator.stderr is not None
+    with BusClient(bus.where, role="agent", instance="worker.1", timeout_s=60.0) as agent:
+        tasks = agent.consume("worker")
+        run = submit(agent, Pipeline([Task("worker"), Task("worker")]))
+        first = next(tasks)
+        orchestrator.send_signal(signal.SIGSTOP)
+        done = new_event("task.succeeded", {"value": 1}, stream=f"task.{run}.0.0", run=run, cause=first.event.id)
+        agent.settle(first, [done])
+        bus.fill()
+        bus.fill(1)
+        orchestrator.send_signal(signal.SIGCONT)
+        assert "trying again until it can be written: no space" in orchestrator.stderr.readline()
+        bus.end()
+        bus = SmallBus(tmp_path, runtime_dir, 0)
+        second = next(tasks)
+        assert second.event.data["input"] == 1
+        done = new_event("task.succeeded", {"value": 2}, stream=f"task.{run}.0.1", run=run, cause=second.event.id)
+        agent.settle(second, [done])
+        assert wait(agent, run, 60.0).value == 2
+    orchestrator.send_signal(signal.SIGTERM)
+    out, err = orchestrator.communicate(timeout=60)
+    assert (orchestrator.returncode, out, err) == (0, "", "")
+    bus.end()
+    verify_home(tmp_path)
