@@ -200,6 +200,8 @@ class Agents:
             case "planner":
                 plan = Plans(f"{self._seed}/{path}", timed=False, leaves=3).plan(3)
                 return "task.planned", {"plan": plan}
+            case "given_plan":
+                return "task.planned", {"plan": request["input"]}
             case "splitter":
                 return "task.succeeded", {"value": request["input"]}
             case "critic":
