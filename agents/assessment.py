@@ -94,7 +94,13 @@ def edit_facts(text: str, files: Collection[str] = ()) -> list[EditFact]:
             found.append(_renaming(pair))
         elif pair.line not in placed and not pair.lines:
             found.append(EditFact("", 2, pair.line))
-    return found
+    renamed: set[tuple[str, str]] = set()
+    once = []
+    for edit in found:
+        if not edit.old or (edit.old, edit.new) not in renamed:
+            once.append(edit)
+        renamed.add((edit.old, edit.new))
+    return once
 
 
 def _of_edit(edit: Edit) -> EditFact:

@@ -18,7 +18,7 @@ from .complexity_facts import EditFact, RepositoryFacts, Signal, counted, listed
 from .complexity_surfaces import of_surfaces
 from .issue_kind import in_one_spot, only_documents
 from .issue_units import Reading
-from .path_mentions import is_by_product, is_test
+from .path_mentions import is_by_product, is_document, is_test
 
 #: Items up to here are details of one change.
 ITEMS_FREE = 2
@@ -170,7 +170,9 @@ def _of_breadth(reading: Reading, edits: Sequence[EditFact], repository: Reposit
     if whole:
         places = 9.0 + min(len(whole) - 1, 2)
         if repository is not None:
-            sources = sum(1 for file in repository.files if not is_test(file) and not is_by_product(file))
+            told = any(re.search(r"page|doc|site", words) for words in whole)
+            meant = [file for file in repository.files if is_document(file) or not told]
+            sources = sum(1 for file in meant if not is_test(file) and not is_by_product(file))
             places = min(places, max(0.0, sources - 1.0))
         found.append(Signal("whole project", f"goes through everything: {listed(whole)}", places))
     if every:

@@ -57,7 +57,7 @@ def work_items(
 
     `one_place` tells that all of it is thought to be in one file.
     """
-    found = [*_of_edits(edits), *_of_renamings(edits)]
+    found = [*_of_edits(edits), *_of_renamings(edits, repository)]
     edited = {edit.path for edit in edits if edit.path}
     documents = only_documents(reading, targets)
     for part in _asking(reading, edits):
@@ -139,14 +139,15 @@ def _of_edits(edits: Sequence[EditFact]) -> list[WorkItem]:
     return found
 
 
-def _of_renamings(edits: Sequence[EditFact]) -> list[WorkItem]:
+def _of_renamings(edits: Sequence[EditFact], repository: RepositoryFacts | None) -> list[WorkItem]:
+    uses = repository.uses if repository is not None else {}
     return [
         WorkItem(
             title=f"Rename {edit.old} to {edit.new}{' everywhere' if edit.everywhere else ''}",
             scope="",
             kind="code",
             line=edit.line,
-            files=(),
+            files=tuple(file for file in uses.get(edit.old, ()) if not is_test(file)),
             checks=(f"{edit.new} is there, and {edit.old} is left only where the issue keeps it",),
             codes=frozenset([edit.old, edit.new]),
         )
@@ -189,7 +190,7 @@ def _below(
         if nested:
             return tuple(nested)
     if repository is not None and extent.WHOLE.search(unit.text):
-        return _by_folder(item, repository, documents)
+        return _by_folder(item, repository)
     several = len(part.paths) > 1
     # Names of the code side by side are values or methods of one thing, not parts of the system.
     names = list(part.paths) if several else [name for name in enumerated_in(unit.text) if name not in unit.codes]
@@ -208,11 +209,11 @@ def _below(
     )
 
 
-def _by_folder(item: WorkItem, repository: RepositoryFacts, documents: bool) -> tuple[WorkItem, ...]:
+def _by_folder(item: WorkItem, repository: RepositoryFacts) -> tuple[WorkItem, ...]:
     """Return one piece for each folder of a repository's documents or sources."""
     folders: dict[str, list[str]] = {}
     for path in sorted(repository.files):
-        if is_document(path) is documents and not is_test(path) and not path.startswith("."):
+        if is_document(path) is (item.kind == "documentation") and not is_test(path) and not path.startswith("."):
             folders.setdefault(path.rpartition("/")[0], []).append(path)
     if not 1 < len(folders) <= FOLDERS_MAX:
         return ()
@@ -255,6 +256,8 @@ def _with_title(
     words = title_of(text, title.unit.codes)
     check = _check_of_title(reading, text, kind)
     base = WorkItem(words, text, kind, title.unit.line, files, (check,), frozenset(title.unit.codes), words_of(text))
+    if repository is not None and extent.WHOLE.search(text):
+        base = msgspec.structs.replace(base, parts=_by_folder(base, repository))
     if len(targets) < 2 or found:
         return [base, *found]
     return [
