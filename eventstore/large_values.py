@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
@@ -134,16 +133,3 @@ class _Inflating:
         if self._left is not None:
             self._left -= len(text)
         return self.value(found) if "holds" in reference else found
-
-
-def same_value(recorded: Any, decided: Any) -> bool:
-    """Tell whether recorded JSON-like data says the same as what was decided, which may be held as blobs in it."""
-    if is_reference(recorded):
-        text = _encode(decided)
-        if sha256(text).hexdigest() == recorded["blob"]:
-            return True
-    if isinstance(recorded, dict) and isinstance(decided, dict):
-        return recorded.keys() == decided.keys() and all(same_value(recorded[key], decided[key]) for key in recorded)
-    if isinstance(recorded, list) and isinstance(decided, list | tuple):
-        return len(recorded) == len(decided) and all(map(same_value, recorded, decided))
-    return type(recorded) is type(decided) and bool(recorded == decided)

@@ -9,15 +9,13 @@ import pytest
 
 from twelvefold.eventstore.check import PAYLOAD_SIZE_MAX
 from twelvefold.eventstore.event import new_event
-from twelvefold.eventstore.large_values import LOADED_BYTES_MAX, inflate, is_reference, same_value
-from twelvefold.orchestration.decider import decide
-from twelvefold.orchestration.evolve import INPUT_TYPES
+from twelvefold.eventstore.large_values import LOADED_BYTES_MAX, inflate, is_reference
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.large_decisions import APPEND_SIZE_MAX, shrunk
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Retry, Task, plan_data
+from twelvefold.orchestration.redecide import redecide
 from twelvefold.orchestration.result import result_of
-from twelvefold.orchestration.run_state import Run, fact_of
 from twelvefold.orchestration.saga import Saga
 from twelvefold.orchestration.submit import run_request
 
@@ -51,19 +49,11 @@ def events_of(here: Any) -> list[Any]:
 
 def redecided(here: Any) -> None:
     """Deciding again over the recorded inputs says what was recorded, whichever way it is held."""
-    run, batches = Run("0190a0b0c0d0e0f00000000000000001"), {}
-    for event in events_of(here):
-        if event.seen:
-            batches.setdefault(event.seen, []).append(event)
-    for event in events_of(here):
-        if event.type in INPUT_TYPES and not event.seen:
-            decision = decide(run, fact_of(event, here.load))
-            recorded = batches.pop(event.position, [])
-            assert [new.id for new in decision.events] == [old.id for old in recorded]
-            for new, old in zip(decision.events, recorded, strict=True):
-                assert same_value(old.data, msgspec.json.decode(new.payload))
-            run = decision.run
-    assert not batches
+    for remember in (True, False):
+        found = redecide("0190a0b0c0d0e0f00000000000000001", events_of(here), load=here.load, remember=remember)
+        assert found.agrees, found
+        assert found.decisions > 3
+        assert not found.older
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
