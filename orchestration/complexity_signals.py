@@ -24,6 +24,8 @@ from .path_mentions import is_by_product, is_document, is_test
 ITEMS_FREE = 2
 #: So many words does it take to tell of one change.
 WORDS_FREE = 150
+#: Who writes more than that has said something to hold on to.
+VAGUE_WORDS_MAX = 40
 
 
 class Signals(msgspec.Struct, frozen=True):
@@ -218,6 +220,8 @@ def _is_vague(reading: Reading, targets: Sequence[str], edits: Sequence[EditFact
     if targets or edits or reading.outline.samples or reading.items():
         return False
     parts = [part.unit for part in reading.parts]
+    if sum(len(unit.text.split()) for unit in parts) > VAGUE_WORDS_MAX:
+        return False
     return not any(
         unit.codes or re.search(r"\d|[\"“«„]|\w[_A-Z]\w*\(|[a-z][A-Z]|\w [A-Z][a-z]+", unit.text) for unit in parts
     )

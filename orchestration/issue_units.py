@@ -15,6 +15,8 @@ from . import issue_language as language
 from .issue_outline import Outline, Section, Unit, read_outline
 from .path_mentions import is_by_product, is_test, normal, paths_in
 
+#: A title of so few words names something; a longer one tells something.
+NAME_WORDS_MAX = 2
 Role = Literal["title", "ask", "criterion", "kept", "done", "step", "told"]
 
 
@@ -60,13 +62,13 @@ def understand(text: str) -> Reading:
     kinds = _section_kinds(outline.sections)
     stepwise = _stepwise_lists(outline)
     parts = []
-    ordered = bool(language.ORDER.search(outline.title))
+    ordered = language.ORDER.search(outline.title) is not None or _names_a_feature(outline)
     introductions = {unit.intro for unit in outline.units if unit.intro}
     for unit in outline.units:
         role, implied = _role(unit, kinds[unit.section], unit.group in stepwise), False
         if role == "told" and ordered and unit.kind == "sentence" and _specifies(unit):
             role, implied = "ask", True
-        if unit.text in introductions and len(unit.text.split()) <= 4:
+        if unit.kind != "title" and unit.text in introductions and len(unit.text.split()) <= 4:
             role = "told"
         paths = () if role in ("kept", "done", "step") else _places(unit)
         parts.append(Part(unit, role, paths, kinds[unit.section] == "tasks", implied))
@@ -78,6 +80,12 @@ def understand(text: str) -> Reading:
     # The tests come with every change; they are its size only where they are what is wrong.
     targets = [path for path in wanted if about_tests or not is_test(path)]
     return Reading(outline, tuple(parts), tuple(_without_short_forms(targets)), about_tests)
+
+
+def _names_a_feature(outline: Outline) -> bool:
+    """Tell whether the title is no more than the name of what is wanted: "Rate limiting"."""
+    title = outline.title
+    return not outline.samples and len(title.split()) <= NAME_WORDS_MAX and not language.BACKGROUND.search(title)
 
 
 def _of_info(info: str) -> list[str]:
