@@ -126,7 +126,7 @@ def _plan_file(target: str | None, plan: Path | None, input: str | None, *, give
     elif file is not None and given:
         problem = "--base, --engine, --test-command and --allow-untested are for issues, not for plans"
     elif plan is not None and target is not None and input is not None:
-        problem = "TARGET and --input are two inputs, choose one"
+        problem = "--input and TARGET are two inputs, choose one"
     if problem:
         raise UsageInvalid(problem, "twelvefold run")
     return file
