@@ -80,3 +80,24 @@ class StageInvalid(TwelvefoldError):
     def help(self) -> str:
         """Show both kinds of stages."""
         return 'stages look so: PipelineStage("clean", clean), PipelineStage("review", agent="reviewer") with bus=…'
+
+
+@dataclass(eq=False)
+class TaskUnclear(TwelvefoldError):
+    """A hierarchy was asked for something that it can't begin with: a task without text, a role that there isn't.
+
+    A task is a text, or an object with `text`, and `repo`, `base`, `override` or `subtasks`. Roles are primary,
+    secondary, tertiary and aggregation; `max_depth` is at least 1, as the primary agent answers with a plan.
+    """
+
+    code = "E374"
+    exit_code = 2
+    problem: str
+
+    def message(self) -> str:
+        """Tell what is wrong."""
+        return self.problem
+
+    def help(self) -> str:
+        """Show a whole task."""
+        return 'tasks look so: {"text": "Rename the option", "repo": "../cite", "subtasks": [{"title": "…"}]}'

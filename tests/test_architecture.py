@@ -52,6 +52,8 @@ PURE = {
     "orchestration/critique.py",
     "orchestration/fork_join.py",
     "orchestration/graph.py",
+    "orchestration/hierarchy.py",
+    "orchestration/hierarchy_view.py",
     "orchestration/arrangement.py",
     "orchestration/node_outcomes.py",
     "orchestration/orchestration_pattern.py",

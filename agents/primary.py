@@ -1,0 +1,74 @@
+"""The primary agent of a hierarchy: it takes a task apart, answers with the plan of its parts, and aggregates them.
+
+Decomposition is deterministic and calls no model. What the plans look like is `orchestration.hierarchy`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..orchestration.hierarchy import Brief, Roles, Work, check_work, leaves, numbered, primary_plan, values_of, work_of
+from .assessment import Origin, decompose_at, origin_of
+from .base import BaseAgent
+from .response import ToolResponse
+
+
+class Assignment(msgspec.Struct, frozen=True):
+    """A task for a hierarchy: its text, the repository that it is about, and its parts where they are given by hand.
+
+    `override` is the level of complexity that counts instead of the estimated one.
+    """
+
+    text: str
+    repo: str | None = None
+    base: str | None = None
+    subtasks: tuple[Work, ...] = ()
+    override: str | None = None
+
+
+class PrimaryAgent(BaseAgent):
+    """Decomposes a task, validates its parts, and aggregates what came of them."""
+
+    workflow_stages = ("decompose", "aggregate")
+
+    def execute_task(self, task: dict[str, Any]) -> ToolResponse:
+        """Answer `{"do": "decompose"}` with a plan, and `{"do": "aggregate"}` with the values of all parts."""
+        if task.get("do") == "aggregate":
+            self.current_stage = "aggregate"
+            return self.aggregate(task)
+        self.current_stage = "decompose"
+        assignment = msgspec.convert(task.get("assignment"), Assignment)
+        roles = msgspec.convert(task.get("roles", {}), Roles)
+        return self.decompose(assignment, roles)
+
+    def decompose(self, assignment: Assignment, roles: Roles) -> ToolResponse:
+        """Take a task apart; raises SlicesInvalid and SlicesCyclic for parts that can't be carried out."""
+        origin = Origin() if assignment.repo is None else origin_of(assignment.repo, assignment.base)
+        about: dict[str, Any] = {"level": None, "confidence": None, "vague": False}
+        parts, title = assignment.subtasks, ""
+        constraints: tuple[str, ...] = ()
+        targets: tuple[str, ...] = ()
+        if not parts:
+            found = decompose_at(assignment.text, origin, override=assignment.override)
+            judged = found.assessment
+            about = {"level": judged.level, "confidence": judged.confidence, "vague": judged.vague}
+            parts, constraints, title, targets = work_of(found), found.constraints, found.title, judged.targets
+        # An atomic task is its own only part.
+        parts = numbered(parts or (Work(assignment.text, files=targets),))
+        check_work(parts)
+        brief = Brief(assignment.text, origin.repo, origin.commit, constraints)
+        plan = primary_plan(brief, parts, roles, {"title": title, **about})
+        return ToolResponse.planned(plan, f"{sum(1 for _ in leaves(parts))} parts")
+
+    def aggregate(self, task: dict[str, Any]) -> ToolResponse:
+        """Put the values of all parts together; one that is missing makes this a failure."""
+        parts = msgspec.convert(task["parts"], tuple[Work, ...])
+        values = values_of(parts, task["values"])
+        told = [
+            {"id": leaf.id, "title": leaf.title, "checks": list(leaf.checks), "value": values[leaf.id]}
+            for leaf in leaves(parts)
+        ]
+        about = {key: task.get(key) for key in ("title", "level", "confidence", "vague")}
+        return ToolResponse.succeeded({**about, "subtasks": told}, message=f"{len(told)} parts done")
