@@ -123,7 +123,7 @@ def cancel(client: BusClient, run: str, reason: str = "") -> Event:
 
 def answer(client: BusClient, run: str, answer: Any, **about: Any) -> Event:
     """Answer what a run asks a human; keywords and meaning as for `answer_request`."""
-    return client.emit_many([answer_request(run, answer, **about)])[0]
+    return client.emit_many(shrunk([answer_request(run, answer, **about)], client.blobs.put))[0]
 
 
 def approve(client: BusClient, run: str, *, path: str = "", note: str = "") -> Event:

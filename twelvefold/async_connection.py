@@ -11,6 +11,7 @@ from .connection import checked
 from .eventstore.event import Event, NewEvent
 from .orchestration import submit as runs
 from .orchestration.errors import RunNotFound, RunWaitTimedOut
+from .orchestration.large_decisions import shrunk
 from .orchestration.plan import Plan
 from .orchestration.result import RunResult, RunView
 
@@ -59,7 +60,7 @@ class Connection(AsyncBusClient):
         return await self._ask(runs.answer_request(run, answer, path=path, **about))
 
     async def _ask(self, event: NewEvent) -> Event:
-        return (await self.emit_many([event]))[0]
+        return (await self.emit_many(shrunk([event], self.blobs.put)))[0]
 
     async def _wait(self, run: str) -> RunResult:
         head, view = await self.head(), RunView(run, self.blobs.load)

@@ -93,6 +93,31 @@ def test_blocking_connection(home: Path) -> None:
         assert (types[0], types[-1]) == ("run.requested", "run.succeeded")
 
 
+def test_values_larger_than_an_event(home: Path) -> None:
+    """Plans, inputs, answers and results of megabytes go in and come out whole, by either connection."""
+    text = "x" * (3 << 20)
+    plan = tf.Pipeline([tf.Task("echo", text), tf.Task("echo", {"$from": "input", "key": "long"})])
+
+    async def program() -> tf.RunResult:
+        async with tf.connect() as bus:
+            run = await bus.submit(plan, input={"long": text[1:]})
+            assert await bus.submit(plan, run=run, input={"long": text[1:]}) == run
+            return await bus.wait(run, WAIT_S)
+
+    result = asyncio.run(program())
+    assert result.value == text[1:]
+    with tf.connect_sync() as bus:
+        again = bus.wait(result.run)
+        assert (again.value, again.tasks[0].value) == (text[1:], text)
+        ended = next(event for event in bus.read(run=result.run, type="run.succeeded"))
+        assert ended.data["value"].keys() == {"blob", "size"}
+        assert bus.blobs.load(ended.data)["value"] == text[1:]
+        run = bus.submit(tf.Task("echo", "a", approval="go on?"))
+        assert bus.wait(run, WAIT_S).outcome == "needs_human"
+        bus.answer(run, "done", value=[text])
+        assert bus.wait(run, WAIT_S).value == [text]
+
+
 def test_a_run_that_stays_open(home: Path) -> None:
     """Waiting ends with an error of its own while the run goes on; cancelling it ends both."""
     with tf.connect_sync() as bus:
