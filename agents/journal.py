@@ -145,10 +145,11 @@ _decode_request = msgspec.json.Decoder(RequestData).decode
 def request_of(event: Event, journal: Journal, delivery: int = 1, *, fresh: bool = False) -> TaskRequest:
     """Read a `task.requested`; values held as blobs are loaded. Raises msgspec.ValidationError for a wrong payload."""
     payload = event.payload or "null"
-    data = _decode_request(payload)
+    # Any part of it may be held: its input, what humans have answered.
+    held = may_hold(payload)
+    data = msgspec.convert(load(event.data, journal), RequestData) if held else _decode_request(payload)
     return TaskRequest(
-        run=event.run, path=data.path, agent=data.agent, id=event.id,
-        input=load(data.input, journal) if may_hold(payload) else data.input,
+        run=event.run, path=data.path, agent=data.agent, input=data.input, id=event.id,
         attempt=data.attempt, delivery=delivery, requires=data.requires, timeout_s=data.timeout_s, effect=data.effect,
         undo=data.undo, trace=event.trace, fresh=fresh, answers=data.answers, resolved=data.resolved,
     )  # fmt: skip

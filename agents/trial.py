@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..eventstore.event import Event, new_event
+from ..eventstore.event import Event, NewEvent
 from ..eventstore.memory_log import MemoryLog
 from .base import BaseAgent, queue_name
 from .context import TaskContext
-from .journal import AgentPlaces, LogJournal, TaskRequest, fresh_id, hold, request_of
+from .journal import AgentPlaces, LogJournal, TaskRequest, fresh_id, hold, pack, request_of
 from .turn import TaskOutcome, perform
 
 
@@ -50,7 +50,8 @@ class Trial:
         data["answers"] = [{"question": question, "answer": answer} for question, answer in answers]
         data["resolved"] = list(resolved)
         run = run or fresh_id().hex()
-        event = new_event("task.requested", data, stream=f"run.{run}", run=run, to=data["agent"])
+        payload = pack(data, self.journal)
+        event = NewEvent(type="task.requested", payload=payload, stream=f"run.{run}", run=run, to=data["agent"])
         return request_of(self.journal.append([event])[0], self.journal)
 
     def deliver(self, agent: BaseAgent, request: TaskRequest, delivery: int = 1) -> TaskOutcome:

@@ -47,6 +47,13 @@ def test_an_answer_reaches_the_place_that_asked() -> None:
     assert run_task(Asking(), answers=answers).value == ["red", "yes"]
 
 
+def test_an_answer_of_any_size() -> None:
+    """Answers and inputs that are too large for the request's event reach the handler whole."""
+    colour = "r" * (2 << 20)
+    answers = [("Which colour?", colour), (f"Really {colour}?", "yes")]
+    assert run_task(Asking(), "i" * (2 << 20), answers=answers).value == [colour, "yes"]
+
+
 def test_an_answer_to_another_question_is_none() -> None:
     """An answer belongs to its question: a handler that comes to another one asks anew."""
     assert run_task(Asking(), answers=[("Which size?", "red")]).message == "Which colour?"
