@@ -91,7 +91,7 @@ class _Frame:
 
 
 #: The version of what is decided for no pattern: it changes as those of patterns do.
-RUN_VERSION = 1
+RUN_VERSION = 2
 _RUN = Decider("run", RUN_VERSION, lambda plan, at, turn: None, lambda plan, at, turn: True)
 
 

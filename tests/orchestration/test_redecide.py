@@ -18,7 +18,7 @@ from twelvefold.orchestration.plan import PATTERNS, Retry, Task, register_patter
 from twelvefold.orchestration.redecide import redecide, redecide_all
 from twelvefold.orchestration.saga import Saga
 from twelvefold.orchestration.steps import Stepping, advance_steps
-from twelvefold.orchestration.turn import DECIDERS, At, Outcome, Turn, register_decider
+from twelvefold.orchestration.turn import DECIDERS, RUN_VERSION, At, Outcome, Turn, register_decider
 from twelvefold.orchestration.undoing import undo_parts
 
 RUN = "0190a0b0c0d0e0f00000000000000001"
@@ -177,7 +177,7 @@ def test_a_changed_decider_that_kept_its_version_is_found(world: Any, relay: Any
     found = redecide(RUN, events).difference
     assert found is not None
     assert (found.field, found.expected, found.got) == ("type", "run.succeeded", "task.requested")
-    assert found.decider == {"run": 1, "test_relay": 1, "task": DECIDERS[Task].version}
+    assert found.decider == {"run": RUN_VERSION, "test_relay": 1, "task": DECIDERS[Task].version}
 
 
 def test_deciding_nothing_is_a_version_s_own_as_well(world: Any, relay: Any) -> None:
@@ -188,7 +188,7 @@ def test_deciding_nothing_is_a_version_s_own_as_well(world: Any, relay: Any) -> 
     pinned = events[n].data["versions"]
     events[n] = changed(events[n], versions={**pinned, "deciders": {**pinned["deciders"], "test_relay": 1}})
     requested = where(events, "task.requested")
-    events[requested] = changed(events[requested], decider={"run": 1, "test_relay": 1, "task": DECIDERS[Task].version})
+    events[requested] = changed(events[requested], decider={"run": RUN_VERSION, "test_relay": 1, "task": DECIDERS[Task].version})
     extra = replace(events[-1], position=99, type="run.cancel_requested", stream=f"request.{RUN}", id=b"z" * 16)
     found = redecide(RUN, [*events, extra])
     assert found.difference is None
