@@ -28,7 +28,13 @@ _CODE = re.compile(r"(`{1,3})(?!`)([^`]{1,300})\1(?!`)")
 _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()\s]{0,500}(?:[ ][^()]{0,200})?\)")
 _URL = re.compile(r"\b(?:[a-z][a-z0-9+.-]{1,12}://|www\.)[^\s<>\"'`)\]]{0,2000}")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
-_MARKS = re.compile(r"\*{1,3}|(?<!\w)_{1,3}(?=\w)|(?<=\w)_{1,3}(?!\w)|~~")
+_MARKS = re.compile(r"\*{1,3}|~~")
+#: Emphasis by underscores; `__init__` and `a/_b_.py` are names.
+_UNDERSCORED = re.compile(
+    r"(?<![\w/.`])(_(?=[^\W_])([^_\n]{1,200})_|__(?=\S)([^_\n]{1,200}\s[^_\n]{1,200})__)(?![\w./(])"
+)
+#: "Issue #12:" before a title is no part of it.
+_NUMBERED = re.compile(r"\A(?:issue\s*)?#\d+\s*[:.–—-]?\s*", re.IGNORECASE)
 #: The end of a sentence: a full stop and a new beginning, or the full stop of a script without blanks.
 _SENTENCE = re.compile(r"(?<=[.!?])[\"'”»)*]{0,3}\s+(?=\S)|(?<=:)\n(?=[^\sa-z])|(?<=[。！？])")
 #: Fields of an issue's form, which tell about the issue and not about the work.
@@ -117,6 +123,7 @@ def inline(text: str) -> tuple[str, tuple[str, ...]]:
 
     bare = _CODE.sub(keep, text)
     bare = _TAG.sub(" ", _URL.sub(" ", _LINK.sub(r"\1", bare)))
+    bare = _UNDERSCORED.sub(lambda found: found[2] or found[3], bare)
     bare = " ".join(_MARKS.sub("", bare).split())
     pieces = bare.split(_CODE_MARK)
     kept = codes[: len(pieces) - 1]
@@ -177,7 +184,7 @@ class _Reader:
             self._line(number, raw.expandtabs(4))
         self._close_code()
         self._close()
-        title, codes = inline(self.title)
+        title, codes = inline(_NUMBERED.sub("", self.title, count=1) or self.title)
         titled = bool(title)
         if not titled and len(self.sections) == 1 and self.units and self.units[0].kind == "sentence":
             # Without any heading the first sentence is the title, and no longer a sentence of the text.

@@ -16,7 +16,7 @@ from twelvefold.orchestration import complexity
 from twelvefold.orchestration.complexity import Complexity, assess
 from twelvefold.orchestration.complexity_facts import EditFact, RepositoryFacts
 from twelvefold.orchestration.complexity_signals import Signals, collect
-from twelvefold.orchestration.issue_outline import READ_MAX
+from twelvefold.orchestration.issue_outline import READ_MAX, read_outline
 
 from .complexity_samples import (
     Sample,
@@ -148,7 +148,7 @@ def test_what_is_no_file(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["src/a.py", "main.go", "docs/x.rst", "Makefile", ".github/workflows/test.yml", "a.b.ts"]
+    "path", ["src/a.py", "main.go", "pkg/__init__.py", "docs/x.rst", "Makefile", ".github/workflows/test.yml", "a.b.ts"]
 )
 def test_what_is_a_file(path: str) -> None:
     """A file's path is one with or without backticks, with a line number, and at the end of a sentence."""
@@ -280,3 +280,23 @@ def test_a_megabyte_of_anything_is_judged(name: str) -> None:
     text = HOSTILE[name]
     assert len(text) > READ_MAX
     assert "length" in {reason.name for reason in analyze_complexity(text).reasons}
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("# Issue #012: Wrong sum\n\nIt adds.", "Wrong sum"),
+        ("---\ntitle: Wrong sum\n---\nIt adds.", "Wrong sum"),
+        ("Wrong sum\n=========\n", "Wrong sum"),
+        ("Correct the sum. It is wrong.", "Correct the sum."),
+        ("- correct the sum\n- and the mean\n", "correct the sum"),
+        (
+            "# Export __all__ of `pkg/__init__.py` and _more_ **now**\n",
+            "Export __all__ of pkg/__init__.py and more now",
+        ),
+        ("", ""),
+    ],
+)
+def test_the_title(text: str, title: str) -> None:
+    """The title is the first heading's, without its number and markup; else the first sentence or item."""
+    assert read_outline(text).title == title
