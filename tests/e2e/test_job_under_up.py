@@ -32,7 +32,7 @@ def test_ctrl_c_stops_following_and_the_run_goes_on(own_home: JobHome, tmp_path:
     go.touch()
     with own_home.client() as client:
         (requested,) = client.read(type="run.requested")
-        assert f"twelvefold log --run {requested.run}" in err
+        assert f"twelvefold tree {requested.run} -f" in err
         assert wait(client, requested.run, 120.0).outcome == "succeeded"
     assert requested.run in git(repo, "branch", "--all")
 

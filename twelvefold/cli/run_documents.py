@@ -88,6 +88,8 @@ def status_document(run: Run, report: dict[str, Any], waiting: list[Waiting]) ->
     end = run.end
     return {
         **report,
+        # A job's is a sentence; of a plan of somebody's own only its author knows what its words mean.
+        "reason": report["reason"] if report["repo"] else end.get("reason") or None,
         "state": run_state(run),
         "message": end.get("message") or None,
         "error": end.get("error"),
