@@ -188,7 +188,9 @@ def test_deciding_nothing_is_a_version_s_own_as_well(world: Any, relay: Any) -> 
     pinned = events[n].data["versions"]
     events[n] = changed(events[n], versions={**pinned, "deciders": {**pinned["deciders"], "test_relay": 1}})
     requested = where(events, "task.requested")
-    events[requested] = changed(events[requested], decider={"run": RUN_VERSION, "test_relay": 1, "task": DECIDERS[Task].version})
+    events[requested] = changed(
+        events[requested], decider={"run": RUN_VERSION, "test_relay": 1, "task": DECIDERS[Task].version}
+    )
     extra = replace(events[-1], position=99, type="run.cancel_requested", stream=f"request.{RUN}", id=b"z" * 16)
     found = redecide(RUN, [*events, extra])
     assert found.difference is None
