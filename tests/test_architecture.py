@@ -74,6 +74,7 @@ PURE = {
     "orchestration/steps.py",
     "orchestration/orchestrator.py",
     "orchestration/pipeline.py",
+    "orchestration/pipeline_telemetry.py",
     "orchestration/place.py",
     "orchestration/items.py",
     "orchestration/item_work.py",
