@@ -52,6 +52,10 @@ class ItemWork(ABC):
     def open(self, items: Items, turn: Turn) -> list[str]:
         """Return the numbers of the parts that have started and not ended."""
 
+    def is_busy(self, items: Items, turn: Turn) -> bool:
+        """Tell, while nothing new begins, whether a part that has started has not ended."""
+        return items.open > 0
+
     def advance(self, turn: Turn) -> Outcome | None:
         """Bring the node forward, once its items are known."""
         if self._outcome is None:
@@ -65,10 +69,13 @@ class ItemWork(ABC):
             self.forward(items, turn)
             if not items.any_failed:
                 return self.value(items)
-            open, failed = self.open(items, turn), self.failed
+            if turn.stopping and self.is_busy(items, turn):
+                return None
+            failed = self.failed
             first = min(failed, key=lambda number: (failed[number].position, tree_order(number)))
+            open = [] if turn.stopping else self.open(items, turn)
             if turn.stopping or not (open or items.left):
-                return None if open else failed[first]
+                return failed[first]
             turn.decide("task.joined", path, counted=[first], unneeded=sorted(open, key=tree_order))
             joined = turn.run.joined[path]
         if self._unneeded is None:

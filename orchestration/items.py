@@ -80,7 +80,10 @@ class Items:
         if self._started is None:
             # Nothing is begun any more while a run is being stopped.
             self._started = frozenset(started())
-            changed = self._started
+            for index in sorted(self._started):
+                self._look(index, look)
+            self.open = sum(self.ended[index] is None for index in self._started)
+            return
         for index in sorted(self._started.intersection(changed)):
             self._look(index, look)
 

@@ -160,11 +160,17 @@ class _Work(ItemWork):
                 open.append(f"{_ITEM}.{index}")
                 if self.plan.speculate_after_s is not None:
                     open.append(f"{_COPY}.{index}")
+        return [*open, *self._open_reducers(turn)]
+
+    def is_busy(self, items: Items, turn: Turn) -> bool:
+        """Tell, while nothing new begins, whether a part that has started has not ended."""
+        return bool(items.open or self.leaving or any(self._open_reducers(turn)))
+
+    def _open_reducers(self, turn: Turn) -> Iterator[str]:
         for level, n in self.reducing.open if self.reducing is not None else ():
             reducer = f"{_REDUCE}.{level}.{n}"
             if f"{self.at.path}.{reducer}" in turn.run.tasks:
-                open.append(reducer)
-        return open
+                yield reducer
 
     def _look(self, index: int, turn: Turn) -> Outcome | None:
         """Bring an item forward."""

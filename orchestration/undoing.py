@@ -6,7 +6,7 @@ far it came (`doubt`); it is undone once a compensation of it, or of a step arou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence, Set
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from .plan import Part, PatternFields, Task
@@ -45,10 +45,7 @@ def take_back(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn, re
     """
     node = turn.memo.node(at.path, at.depth)
     if node.leaving is None:
-        roots = {place.path for _, place in places}
-        inside = (path for path in turn.run.open if _is_at_or_under(path, roots))
-        node.leaving = {path for path in inside if not turn.run.tasks[path].undo}
-        _cancel(node.leaving, roots, turn, reason)
+        node.leaving = _cancel(places, turn, reason)
     while node.leaving:
         path = next(iter(node.leaving))
         if path in turn.run.open:
@@ -67,17 +64,31 @@ def _end_and_undo(step: PatternFields, at: At, turn: Turn) -> bool:
     return undo_step(step, at, turn)
 
 
-def _cancel(paths: Set[str], roots: Container[str], turn: Turn, reason: str) -> None:
-    """Cancel tasks, and what is left of the timers and questions of the parts that they belong to."""
+def _cancel(places: Sequence[tuple[PatternFields, At]], turn: Turn, reason: str) -> set[str]:
+    """Cancel what is open of parts, with what is left of its timers and questions; return the tasks that were open."""
+    run = turn.run
+    alone = {place.path for step, place in places if isinstance(step, Task) and _is_alone(run.tasks.get(place.path))}
+    roots = {place.path for _, place in places} - alone
+    paths = {path for path in alone if path in run.open}
+    timers = []
+    if roots:
+        paths |= {path for path in run.open if _is_at_or_under(path, roots) and not run.tasks[path].undo}
+        timers = [timer for timer in turn.timers_in_order() if _is_at_or_under(timer.path, roots)]
     for path in sorted(paths, key=tree_order):
-        task = turn.run.tasks[path]
+        task = run.tasks[path]
         if task.phase != "stopping" and task.reason != "in_doubt":
             turn.cancel(task, reason)
-    for timer in turn.timers_in_order():
-        if timer.kind != "release" and not timer.path.endswith(".undo") and _is_at_or_under(timer.path, roots):
+        turn.cancel_timers(path, task.attempt, ("deadline",))
+    for timer in timers:
+        if timer.kind != "release" and not timer.path.endswith(".undo") and timer.name in turn.run.timers:
             turn.cancel_timer(timer)
     for key in [key for key in turn.memo.questions if key[0] in paths]:
         del turn.memo.questions[key]
+    return paths
+
+
+def _is_alone(task: TaskState | None) -> bool:
+    return task is None or task.plan is None
 
 
 def _is_at_or_under(path: str, roots: Container[str]) -> bool:

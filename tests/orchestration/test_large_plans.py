@@ -98,6 +98,19 @@ def nested(depth: int) -> PatternFields:
     return plan
 
 
+def _copied(n: int) -> Flow:
+    """A run in which half of the items have a second task, which is the one that is done."""
+    flow = Flow(MapReduce(W, list(range(n)), speculate_after_s=10))
+    slow, late = [*flow.asked], n // 2
+    flow.asked.clear()
+    for index in range(late):
+        flow.tell("timer.fired", {"timer": f"speculate/0.1.{index}/0"}, f"0.1.{index}")
+    flow.asked += slow[late:]
+    for _ in range(late // 2):
+        assert flow.work()
+    return flow
+
+
 def _levels(n: int) -> Flow:
     return Flow(MapReduce(W, list(range(n))), levels={"primary": 5})
 
@@ -117,6 +130,15 @@ def _undoing(plan: PatternFields, n: int, told: int) -> Flow:
     return flow
 
 
+def _cancelled(plan: PatternFields, n: int) -> Flow:
+    """A run that is being cancelled while half of its tasks are out."""
+    flow = _in_the_middle(Flow(plan), n)
+    flow.tell("run.cancel_requested", {})
+    for _ in range(n // 10):
+        assert flow.work()
+    return flow
+
+
 HALF_WAY: dict[str, Callable[[int], Flow]] = {
     "map": lambda n: _in_the_middle(Flow(MapReduce(W, list(range(n)))), n),
     "map of a width": lambda n: _in_the_middle(Flow(MapReduce(W, list(range(n)), width=8)), n),
@@ -129,6 +151,10 @@ HALF_WAY: dict[str, Callable[[int], Flow]] = {
     "failed map": lambda n: _in_the_middle(
         Flow(MapReduce(Pipeline([Task("bad", {"$from": "index"})]), list(range(n)))), n
     ),
+    "cancelled map": lambda n: _cancelled(MapReduce(W, list(range(n))), n),
+    "cancelled pipeline with items": lambda n: _cancelled(Pipeline([W] * 2, items=list(range(n))), n),
+    "cancelled map of forks": lambda n: _cancelled(MapReduce(ForkJoin([W, W]), list(range(n // 2))), n),
+    "map whose copies win": _copied,
     "pipeline with items": lambda n: _in_the_middle(Flow(Pipeline([W] * 3, items=list(range(n)), in_flight_max=8)), n),
     "pipeline": lambda n: _in_the_middle(Flow(Pipeline([W] * n)), n),
     "saga": lambda n: _in_the_middle(Flow(Saga([UNDONE] * n)), n),
