@@ -190,14 +190,14 @@ def _overspent(run: Run, what: str) -> str:
 
 def _rest_if_idle(turn: Turn) -> None:
     """Say that a human is needed, once, where nothing moves without one."""
-    if not turn.memo.questions:
-        return
     run = turn.run
+    if run.out or not turn.memo.questions:
+        return
     asked = turn.questions
     paths = tuple(question.path for question in asked)
     if not paths or paths == run.resting_on:
         return
-    if run.out or any(run.tasks[path].phase == "backoff" for path in run.open):
+    if any(run.tasks[path].phase == "backoff" for path in run.open):
         return
     turn.decide(
         "run.needs_human",
