@@ -46,7 +46,8 @@ def undo(plan: Saga, at: At, turn: Turn) -> bool:
         if task is not None and task.doubt and steps[n].undo is None:
             if task.phase != "parked":
                 turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="in_doubt")
-            turn.ask(task.path, "in_doubt", "it was stopped half-way and can't be undone: did it happen?")
+            question = "it was stopped half-way and can't be undone: did it happen?"
+            turn.ask(task.path, "in_doubt", question, ("done", "give_up"))
             return False
     return undo_parts(plan, at, turn)
 

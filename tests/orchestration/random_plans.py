@@ -35,7 +35,7 @@ class Plans:
         makers: list[Callable[[int], Data]] = [self._task]
         if depth < 4 and self._left > 1:
             makers += [self._pipeline, self._pipeline, self._saga, self._saga, self._fork, self._critique]
-            makers += [self._map, self._map, self._streaming]
+            makers += [self._map, self._map, self._streaming, self._graph]
             if self._timed:
                 makers += [self._race, self._scatter]
         return self._chance.choice(makers if depth else makers[1:] or makers)(depth)
@@ -121,6 +121,13 @@ class Plans:
             join = self._chance.choice(("all", "any", "quorum(1)", f"quorum({len(branches)})"))
         rest = self._chance.choice(("cancel", "await")) if self._timed else "cancel"
         return {"pattern": "fork_join", "branches": branches, "join": join, "rest": rest}
+
+    def _graph(self, depth: int) -> Data:
+        """Steps that each need some of those before them, by their values or by name."""
+        steps = self._steps(depth)
+        names = [step["name"] for step in steps if "name" in step]
+        after = {name: [other for other in names[:n] if self._chance.random() < 0.5] for n, name in enumerate(names)}
+        return {"pattern": "graph", "steps": steps, "after": {name: needed for name, needed in after.items() if needed}}
 
     def _race(self, depth: int) -> Data:
         return {"pattern": "race", "branches": self._parts(depth), "stagger_s": self._chance.choice((0.0, 2.0))}

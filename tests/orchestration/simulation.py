@@ -394,7 +394,7 @@ class Simulation:
                 path, reason = question["path"], question["reason"]
                 task = state.tasks[path]
                 answer = "A" if task.phase != "parked" else "approve" if reason == "approval" else "retry"
-                if reason == "beyond_pivot" or (task.phase == "parked" and task.failures > 6):
+                if reason in ("beyond_pivot", "in_doubt") or (task.phase == "parked" and task.failures > 6):
                     answer = "give_up"
                     self.given_up.add(path)
                 self.request("human.answered", {"path": path, "answer": answer}, run)

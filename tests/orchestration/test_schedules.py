@@ -44,7 +44,10 @@ def play(seed: int) -> None:
     agents = Agents(seed)
     world = Simulation(agents, seed, managers=chance.choice((1, 1, 2)))
     budget = {"tasks": chance.randint(0, 12)} if chance.random() < 0.08 else {}
-    world.request("run.requested", {"plan": plan, "budget": budget})
+    requested = {"plan": plan, "budget": budget, "depth_max": chance.choice((1, 3, 3))}
+    if chance.random() < 0.25:
+        requested["levels"] = {"primary": chance.randint(1, 2), "secondary": chance.randint(1, 3), "tertiary": 2}
+    world.request("run.requested", requested)
     cancelled, paused = chance.random() < 0.12, chance.random() < 0.12
     for word in ("pause", "resume") if paused else ():
         _steps(world, chance.randint(0, 30))
@@ -64,7 +67,7 @@ def play(seed: int) -> None:
         slices_once(value, items, slices_in(value), ordered=ordered)
     if not is_timed(plan):
         calm = Simulation(agents, lossy=False)
-        calm.request("run.requested", {"plan": plan, "budget": budget})
+        calm.request("run.requested", requested)
         expected, what = calm.settle_down().end()
         assert outcome == expected, (calm.told(), world.told())
         if outcome == "succeeded":
