@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from .agents.assessment import analyze_complexity as analyze_complexity
     from .agents.assessment import decompose as decompose
     from .agents.fixer import IssueFixerAgent as IssueFixerAgent
+    from .agents.primary import PrimaryAgent as PrimaryAgent
     from .agents.publisher import PublisherAgent as PublisherAgent
+    from .agents.secondary import SecondaryAgent as SecondaryAgent
     from .agents.testing import TestingAgent as TestingAgent
     from .agents.tool import tool as tool
     from .async_connection import Connection as Connection
@@ -37,23 +39,40 @@ if TYPE_CHECKING:
     from .eventstore.errors import VersionConflict as VersionConflict
     from .eventstore.event import Event as Event
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
+    from .hierarchy import HierarchicalOrchestrator as HierarchicalOrchestrator
+    from .hierarchy import OrchestrationResult as OrchestrationResult
     from .orchestration.complexity import Assessment as Assessment
     from .orchestration.complexity import Complexity as Complexity
     from .orchestration.critique import Critique as Critique
     from .orchestration.decomposition import Decomposition as Decomposition
     from .orchestration.decomposition import Subtask as Subtask
     from .orchestration.fork_join import ForkJoin as ForkJoin
+    from .orchestration.graph import Graph as Graph
+    from .orchestration.hierarchy_view import SubtaskResult as SubtaskResult
     from .orchestration.map_reduce import MapReduce as MapReduce
+    from .orchestration.multi_stage import MultiStagePipeline as MultiStagePipeline
+    from .orchestration.multi_stage import PipelineResult as PipelineResult
+    from .orchestration.multi_stage import PipelineStage as PipelineStage
+    from .orchestration.multi_stage import StageResult as StageResult
+    from .orchestration.orchestration_pattern import OrchestrationPattern as OrchestrationPattern
+    from .orchestration.orchestration_pattern import register_orchestration_pattern as register_orchestration_pattern
+    from .orchestration.pattern_result import PatternResult as PatternResult
+    from .orchestration.pattern_result import SliceResult as SliceResult
     from .orchestration.pipeline import Pipeline as Pipeline
+    from .orchestration.pipeline_telemetry import PipelineTelemetry as PipelineTelemetry
     from .orchestration.plan import Retry as Retry
     from .orchestration.plan import Task as Task
     from .orchestration.race import Race as Race
+    from .orchestration.recommendation import Recommendation as Recommendation
     from .orchestration.resource_context import ResourceContext as ResourceContext
     from .orchestration.resources import ResourceManager as ResourceManager
     from .orchestration.result import RunResult as RunResult
     from .orchestration.result import TaskResult as TaskResult
     from .orchestration.saga import Saga as Saga
     from .orchestration.scatter_gather import ScatterGather as ScatterGather
+    from .orchestration.stage_calls import StageExit as StageExit
+    from .orchestration.task_slices import TaskSlice as TaskSlice
+    from .pattern_executor import PatternExecutor as PatternExecutor
     from .settings import ConfigManager as ConfigManager
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
@@ -72,25 +91,43 @@ _PLACES = {
     "Event": "eventstore.event",
     "Evidence": "agents.response",
     "ForkJoin": "orchestration.fork_join",
+    "Graph": "orchestration.graph",
+    "HierarchicalOrchestrator": "hierarchy",
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
     "MapReduce": "orchestration.map_reduce",
+    "MultiStagePipeline": "orchestration.multi_stage",
     "NewEvent": "eventstore.event:new_event",
+    "OrchestrationPattern": "orchestration.orchestration_pattern",
+    "OrchestrationResult": "hierarchy",
+    "PatternExecutor": "pattern_executor",
+    "PatternResult": "orchestration.pattern_result",
     "Pipeline": "orchestration.pipeline",
+    "PipelineResult": "orchestration.multi_stage",
+    "PipelineStage": "orchestration.multi_stage",
+    "PipelineTelemetry": "orchestration.pipeline_telemetry",
+    "PrimaryAgent": "agents.primary",
     "PublisherAgent": "agents.publisher",
     "Race": "orchestration.race",
+    "Recommendation": "orchestration.recommendation",
     "ResourceContext": "orchestration.resource_context",
     "ResourceManager": "orchestration.resources",
     "Retry": "orchestration.plan",
     "RunResult": "orchestration.result",
     "Saga": "orchestration.saga",
     "ScatterGather": "orchestration.scatter_gather",
+    "SecondaryAgent": "agents.secondary",
     "Settings": "settings",
+    "SliceResult": "orchestration.pattern_result",
+    "StageExit": "orchestration.stage_calls",
+    "StageResult": "orchestration.multi_stage",
     "Subtask": "orchestration.decomposition",
+    "SubtaskResult": "orchestration.hierarchy_view",
     "SyncConnection": "connection",
     "Task": "orchestration.plan",
     "TaskContext": "agents.context",
     "TaskResult": "orchestration.result",
+    "TaskSlice": "orchestration.task_slices",
     "TestingAgent": "agents.testing",
     "Tool": "agents.tool",
     "ToolResponse": "agents.response",
@@ -102,6 +139,7 @@ _PLACES = {
     "connect_sync": "connection",
     "decompose": "agents.assessment",
     "load_settings": "settings",
+    "register_orchestration_pattern": "orchestration.orchestration_pattern",
     "run_task": "agents.trial",
     "tool": "agents.tool",
 }
@@ -120,25 +158,43 @@ __all__ = [
     "Event",
     "Evidence",
     "ForkJoin",
+    "Graph",
+    "HierarchicalOrchestrator",
     "IssueFixerAgent",
     "LocalEventSystem",
     "MapReduce",
+    "MultiStagePipeline",
     "NewEvent",
+    "OrchestrationPattern",
+    "OrchestrationResult",
+    "PatternExecutor",
+    "PatternResult",
     "Pipeline",
+    "PipelineResult",
+    "PipelineStage",
+    "PipelineTelemetry",
+    "PrimaryAgent",
     "PublisherAgent",
     "Race",
+    "Recommendation",
     "ResourceContext",
     "ResourceManager",
     "Retry",
     "RunResult",
     "Saga",
     "ScatterGather",
+    "SecondaryAgent",
     "Settings",
+    "SliceResult",
+    "StageExit",
+    "StageResult",
     "Subtask",
+    "SubtaskResult",
     "SyncConnection",
     "Task",
     "TaskContext",
     "TaskResult",
+    "TaskSlice",
     "TestingAgent",
     "Tool",
     "ToolResponse",
@@ -151,6 +207,7 @@ __all__ = [
     "connect_sync",
     "decompose",
     "load_settings",
+    "register_orchestration_pattern",
     "run_task",
     "tool",
 ]
