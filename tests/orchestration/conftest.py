@@ -222,8 +222,8 @@ class World:
             self.flush()
         raise AssertionError("it never comes to rest")
 
-    def storm(self, steps: int = 400) -> World:
-        """Take random steps, kills among them, then settle down."""
+    def storm(self, steps: int = 400, *, settle: bool = True) -> World:
+        """Take random steps, kills among them, then settle down, unless that is to come later."""
         for _ in range(steps):
             choice = self.random.random()
             if choice < 0.4:
@@ -239,7 +239,7 @@ class World:
                     self.work(self.random.choice([*self.out]))
             else:
                 self.tick()
-        return self.settle_down()
+        return self.settle_down() if settle else self
 
     # --- what there is to look at
 
