@@ -153,6 +153,15 @@ class Memo:
             if not dot:
                 return
 
+    def reopen(self, path: str, above: str) -> None:
+        """Forget what the nodes at a path and over it, up to one that stays, keep of parts that have ended."""
+        while path and path != above:
+            for depth in range(self._depth + 1):
+                node = self._nodes.get((path, depth))
+                if node is not None:
+                    node.notes, node.changed, node.dirty = None, None, True
+            path = path.rpartition(".")[0]
+
 
 def _numbers(plan: PatternFields) -> dict[str, str]:
     return {part.plan.name: part.number for part in plan.parts() if part.plan.name and part.number}

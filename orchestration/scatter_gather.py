@@ -15,7 +15,7 @@ from .run_state import Joined
 from .turn import At, Outcome, Turn, register_decider
 from .undoing import undo_parts
 
-VERSION = 1
+VERSION = 2
 _BEST = re.compile(r"best\(([A-Za-z0-9_.-]{1,200})\)")
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
@@ -75,10 +75,10 @@ def advance(plan: ScatterGather, at: At, turn: Turn) -> Outcome | None:
     """Ask all, and gather what they answer."""
     over = plan.deadline_s is not None and turn.rang(at, "gather", plan.deadline_s)
     found = join(plan.tasks(), plan, at, turn, judge=lambda ended: _judge(plan, ended, over=over))
-    if found is None:
-        return None
-    turn.cancel_timers(at.path, 0, ("gather",))
-    return _gathered(plan, at, *found, late=over)
+    if found is not None or at.path in turn.run.joined:
+        # What stands isn't late any more, however long it takes until those that are not needed have let go.
+        turn.cancel_timers(at.path, 0, ("gather",))
+    return None if found is None else _gathered(plan, at, *found, late=over)
 
 
 def _judge(plan: ScatterGather, ended: Ended, *, over: bool) -> Joined | None:

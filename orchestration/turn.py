@@ -128,7 +128,7 @@ class Turn:
         self.memo.questions.pop(key, None)
         node.outcome = decider.advance(plan, at, self)
         # What the decider itself has changed elsewhere below it is to be looked at in the next turn.
-        node.dirty = bool(node.changed)
+        node.dirty = node.changed is None or bool(node.changed)
         self._frames.pop()
         return node.outcome
 
@@ -170,6 +170,9 @@ class Turn:
         if path:
             data = {"path": path, **data}
         frame = self._frames[-1]
+        if type == "task.parked" and (parked := self.run.tasks.get(path)) is not None and parked.phase == "reported":
+            # It had ended, and what is known of the nodes that it belongs to says so; a human may set it going again.
+            self.memo.reopen(path, frame.key[0])
         self._make(type, {**data, "decider": frame.by}, id, to)
         self.run = evolve(self.run, Fact(type, data, path, id, self.fact.position, decided=True))
         if path and path != frame.key[0]:
