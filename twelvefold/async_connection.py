@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .bus.aio import AsyncBusClient
-from .connection import checked
+from .connection import checked, read_waiting
 from .eventstore.event import Event, NewEvent
 from .orchestration import submit as runs
 from .orchestration.errors import RunNotFound, RunWaitTimedOut
+from .orchestration.inbox import Waiting
 from .orchestration.large_decisions import shrunk
 from .orchestration.plan import Plan
 from .orchestration.result import RunResult, RunView
@@ -54,6 +55,10 @@ class Connection(AsyncBusClient):
     async def reject(self, run: str, *, path: str = "", note: str = "") -> Event:
         """Fail a task that waits for an approval, for the reason `rejected`."""
         return await self._ask(runs.answer_request(run, "reject", path=path, note=note))
+
+    async def inbox(self, run: str | None = None) -> list[Waiting]:
+        """Return what waits for a human in all open runs, or in one, oldest first; read from the log's file."""
+        return await asyncio.to_thread(read_waiting, self._endpoints.blobs.parent, run)
 
     async def answer(self, run: str, answer: Any, *, path: str = "", **about: Any) -> Event:
         """Answer what a run asks a human; see `SyncConnection.answer`."""

@@ -16,6 +16,7 @@ from .bus.endpoints import Endpoints, endpoints
 from .bus.errors import BusNotRunning
 from .eventstore.event import Event
 from .orchestration import submit as runs
+from .orchestration.inbox import Waiting, read_inbox
 from .orchestration.plan import Plan, plan_from
 from .orchestration.result import RunResult
 from .reach import listens
@@ -66,6 +67,10 @@ class SyncConnection(BusClient):
         """Fail a task that waits for an approval, for the reason `rejected`."""
         return runs.reject(self, run, path=path, note=note)
 
+    def inbox(self, run: str | None = None) -> list[Waiting]:
+        """Return what waits for a human in all open runs, or in one, oldest first; read from the log's file."""
+        return read_waiting(self._endpoints.blobs.parent, run)
+
     def answer(self, run: str, answer: Any, *, path: str = "", **about: Any) -> Event:
         """Answer what a run asks a human; for stuck work `retry`, `done` (with a `value`) or `give_up`.
 
@@ -110,6 +115,14 @@ def _reached(home: str | os.PathLike[str] | None, timeout_s: float | None) -> tu
     if not listens(places.ingress) and not listens(places.control):
         raise BusNotRunning(places.ingress, 0.0)
     return places, settings.timeout_s if timeout_s is None else timeout_s
+
+
+def read_waiting(home: Path, run: str | None) -> list[Waiting]:
+    """Return what waits for a human in the runs of a home, or in one run; see `orchestration.inbox`."""
+    from .run_log import RunLog
+
+    with RunLog(home) as log:
+        return read_inbox(log, None if run is None else [run], log.load)
 
 
 def checked(plan: Plan | Mapping[str, Any]) -> Plan:
