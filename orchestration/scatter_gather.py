@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from ..eventstore.large_values import is_reference
 from ..eventstore.names import is_name
 from .branches import Ended, failures, first_failure, in_order_of_success, join, quorum_of
 from .plan import Part, PatternFields, Retry, Task, out_of_range, register_pattern
@@ -121,6 +122,8 @@ def _best(plan: ScatterGather, ended: Ended, good: Sequence[int]) -> Sequence[in
 
 def _score(plan: ScatterGather, value: Any) -> float | None:
     found = _BEST.fullmatch(plan.gather)
+    if is_reference(value):
+        return None  # nobody has looked into it
     for key in found[1].split(".") if found else ():
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

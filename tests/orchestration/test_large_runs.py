@@ -17,6 +17,7 @@ from twelvefold.orchestration.plan import Retry, Task, plan_data
 from twelvefold.orchestration.redecide import redecide
 from twelvefold.orchestration.result import result_of
 from twelvefold.orchestration.saga import Saga
+from twelvefold.orchestration.scatter_gather import ScatterGather
 from twelvefold.orchestration.submit import run_request
 
 BIG = 3 << 20
@@ -136,6 +137,14 @@ def test_what_cannot_be_loaded_is_passed_on_and_never_guessed(world: Any, refere
     assert "'size'" in end["error"]
     assert reference["blob"] in end["error"]
     assert ("more than" in end["error"]) == (reference is HUGE)
+
+
+def test_an_answer_that_cannot_be_read_has_no_score(world: Any) -> None:
+    """Nothing is judged by what a reference says of itself, however well that would do."""
+    here = world({**AGENTS, "lost": lambda _: ("task.succeeded", {"value": GONE})})
+    here.submit(ScatterGather(["lost", "echo"], {"size": 1, "is": "known"}, gather="best(size)"))
+    here.settle_down()
+    assert here.end()["value"]["value"] == {"size": 1, "is": "known"}
 
 
 def test_a_compensation_is_not_given_null_for_what_cannot_be_read(world: Any) -> None:
