@@ -32,6 +32,18 @@ def test_an_offered_blob_is_admitted_by_the_payload_that_names_it(tmp_path: Path
     assert [path.name for path in store.stored()] == [sha256]
 
 
+def test_what_is_there_already_is_not_kept_twice(tmp_path: Path) -> None:
+    """The same content offered again, by the same writer or another, leaves nothing behind once it is admitted."""
+    store = BlobStore(tmp_path / "blobs")
+    sha256, payload = offered(store, b"passed on")
+    store.admit("fixer.1", payload)
+    for instance in ("fixer.1", "orchestrator"):
+        assert store.offer(instance, b"passed on") == sha256
+        store.admit(instance, payload)
+        assert list(store.incoming(instance).iterdir()) == []
+    assert store.read(sha256) == b"passed on"
+
+
 def test_payloads_without_blobs_need_none(tmp_path: Path) -> None:
     """Something that merely looks like a reference is none."""
     BlobStore(tmp_path).admit("fixer.1", '{"blob": "not a hash", "size": 1}')
