@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,8 @@ PLAN = tf.Pipeline([tf.Task("echo", "a"), tf.Task("echo", "b", approval="Go on?"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project as `init` makes it, up for all tests here."""
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """The command line in a project as `init` makes it, up for all tests here."""
     import shutil
     import tempfile
 
@@ -37,9 +39,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert started.status == 0, started.err
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TWELVEFOLD_RUNTIME_DIR", runtime)
-        yield work / ".twelvefold"
+        yield command
     assert command("down").status == 0
     shutil.rmtree(runtime)
+
+
+@pytest.fixture
+def home(line: CommandLine) -> Path:
+    """Its home."""
+    return line.cwd / ".twelvefold"
 
 
 def test_blocking_control(home: Path) -> None:
@@ -92,3 +100,28 @@ def test_budgets_are_checked_before_and_kept_during_a_run(home: Path) -> None:
         run = bus.submit(tf.Pipeline([tf.Task("echo", "x")] * 3), budget={"tasks": 2})
         result = bus.wait(run, WAIT_S)
         assert (result.outcome, result.reason, len(result.tasks)) == ("failed", "budget", 2)
+
+
+def test_a_tree_is_followed_on_a_terminal(home: Path, line: CommandLine) -> None:
+    """On a terminal the tree is redrawn while the run goes on, and stays there whole at the end."""
+    with tf.connect_sync(home) as bus, ThreadPoolExecutor() as aside:
+        run = bus.submit(tf.Pipeline([tf.Task("echo", "x", name=f"step-{n}") for n in range(5)]))
+        bus.pause(run)
+        following = aside.submit(line.on_terminal, "tree", run[:20], "-f")
+        bus.resume(run)
+        shown = following.result(WAIT_S)
+    assert shown.status == 0
+    whole = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.out).rstrip().splitlines()[-7:]
+    assert whole[0].startswith(f"succeeded  {run}")
+    assert [row.split()[2] for row in whole[2:]] == [f"step-{n}" for n in range(5)]
+    assert all("✓" in row for row in whole[1:])
+
+
+def test_a_wrong_terminal_gets_lines(home: Path, line: CommandLine) -> None:
+    """A terminal that can't redraw gets a line for each change, like a pipe."""
+    with tf.connect_sync(home) as bus:
+        run = bus.submit(tf.Task("echo", "x"))
+    shown = line.on_terminal("tree", run, "-f", TERM="dumb")
+    assert shown.status == 0
+    assert "0  echo  succeeded" in shown.out.splitlines()
+    assert "\x1b" not in shown.out

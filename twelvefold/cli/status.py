@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageInvalid
-from ..eventstore.event import Event
 from ..orchestration.errors import RunNotFound
 from ..orchestration.inbox import waiting_in
 from ..orchestration.result import RunView
@@ -118,14 +117,18 @@ def _over(view: RunView) -> bool:
     return view.status in ("ended", "resting")
 
 
-def _more(log: RunLog, view: RunView) -> Iterator[list[Event]]:
-    """Yield what is appended to a run until it has ended or rests; an empty list after each look."""
+def _more(log: RunLog, view: RunView) -> Iterator[None]:
+    """Yield each time that something more of a run has been taken, until it has ended or rests."""
+    id = view.state.id
     while not _over(view):
-        page = log.read(run=view.state.id, after=view.last, limit=1000)
-        for event in page:
-            view.take(event)
-        yield page
-        if not page and not _over(view):
+        before = view.last
+        while page := log.read(run=id, after=view.last, limit=1000):
+            for event in page:
+                view.take(event)
+        if view.last > before:
+            yield
+        if not _over(view):
+            # Also after news: a picture is dear where there are thousands of tasks.
             time.sleep(FOLLOW_INTERVAL_S)
 
 
@@ -142,9 +145,8 @@ def _live(log: RunLog, view: RunView, most: int | None) -> None:
         return Text.from_ansi("\n".join(_picture(view.state, style, most)), no_wrap=True)
 
     with Live(picture(), console=console, auto_refresh=False, transient=True) as live:
-        for page in _more(log, view):
-            if page:
-                live.update(picture(), refresh=True)
+        for _ in _more(log, view):
+            live.update(picture(), refresh=True)
     write("\n".join(_picture(view.state, style, most)))
 
 
@@ -171,9 +173,8 @@ def _changes(log: RunLog, view: RunView, *, as_jsonl: bool, follow: bool) -> Non
     tell()
     if not follow:
         return
-    for page in _more(log, view):
-        if page:
-            tell()
+    for _ in _more(log, view):
+        tell()
     note(f"run {view.state.id}: {view.state.outcome}")
 
 
