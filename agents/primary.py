@@ -12,6 +12,7 @@ import msgspec
 from ..orchestration.hierarchy import Brief, Roles, Work, check_work, leaves, numbered, primary_plan, values_of, work_of
 from .assessment import Origin, decompose_at, origin_of
 from .base import BaseAgent
+from .context import TaskContext
 from .response import ToolResponse
 
 
@@ -33,7 +34,7 @@ class PrimaryAgent(BaseAgent):
 
     workflow_stages = ("decompose", "aggregate")
 
-    def execute_task(self, task: dict[str, Any]) -> ToolResponse:
+    def execute_task(self, task: dict[str, Any], context: TaskContext) -> ToolResponse:
         """Answer `{"do": "decompose"}` with a plan, and `{"do": "aggregate"}` with the values of all parts."""
         if task.get("do") == "aggregate":
             self.current_stage = "aggregate"
@@ -41,10 +42,10 @@ class PrimaryAgent(BaseAgent):
         self.current_stage = "decompose"
         assignment = msgspec.convert(task.get("assignment"), Assignment)
         roles = msgspec.convert(task.get("roles", {}), Roles)
-        return self.decompose(assignment, roles)
+        return self.decompose(assignment, roles, context.path)
 
-    def decompose(self, assignment: Assignment, roles: Roles) -> ToolResponse:
-        """Take a task apart; raises SlicesInvalid and SlicesCyclic for parts that can't be carried out."""
+    def decompose(self, assignment: Assignment, roles: Roles, path: str = "0") -> ToolResponse:
+        """Take the task at a path apart; raises SlicesInvalid and SlicesCyclic for parts that can't be carried out."""
         origin = Origin() if assignment.repo is None else origin_of(assignment.repo, assignment.base)
         about: dict[str, Any] = {"level": None, "confidence": None, "vague": False}
         parts, title = assignment.subtasks, ""
@@ -59,7 +60,7 @@ class PrimaryAgent(BaseAgent):
         parts = numbered(parts or (Work(assignment.text, files=targets),))
         check_work(parts)
         brief = Brief(assignment.text, origin.repo, origin.commit, constraints)
-        plan = primary_plan(brief, parts, roles, {"title": title, **about})
+        plan = primary_plan(brief, parts, roles, {"title": title, **about}, path)
         return ToolResponse.planned(plan, f"{sum(1 for _ in leaves(parts))} parts")
 
     def aggregate(self, task: dict[str, Any]) -> ToolResponse:

@@ -23,7 +23,8 @@ from .task_slices import TaskSlice, order_of
 #: So much of a task's text goes to each of its workers as the context of their part.
 CONTEXT_CHARS = 4000
 
-Results = Mapping[str, Any]
+#: Where in the run the values of parts stand that came before, by id: they are handed on by reference, never copied.
+Paths = Mapping[str, str]
 
 
 class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -124,35 +125,37 @@ def leaves(parts: Iterable[Work]) -> Iterator[Work]:
     return (part for part in walk(parts) if not part.subtasks)
 
 
-def primary_plan(brief: Brief, parts: Sequence[Work], roles: Roles, about: dict[str, Any]) -> Plan:
-    """Return the plan with which a primary agent answers: its parts, each coordinated, then the aggregation.
+def primary_plan(brief: Brief, parts: Sequence[Work], roles: Roles, about: dict[str, Any], path: str = "0") -> Plan:
+    """Return the plan with which the primary agent at a path answers: its parts, coordinated, then the aggregation.
 
     `about` is handed to the aggregation.
     """
     below = msgspec.structs.replace(roles, room=roles.room - 1)
 
-    def each(part: Work, results: Results, prefix: str) -> Plan:
-        return _coordinated(part, results, brief, below, prefix)
+    def each(part: Work, results: Paths, place: str) -> Plan:
+        return _coordinated(part, results, brief, below, place)
 
-    work = msgspec.structs.replace(_graph(parts, each, "p"), name="parts")
+    work = msgspec.structs.replace(_graph(parts, each, f"{path}.0"), name="parts")
     tree = msgspec.to_builtins(parts)
     aggregate = {"do": "aggregate", **about, "parts": tree, "values": {"$from": "parts"}}
     return Pipeline([work, Task(roles.aggregation or roles.primary, aggregate, name="aggregate")])
 
 
-def secondary_plan(brief: Brief, part: Work, roles: Roles, results: Results, prefix: str = "p") -> Plan:
-    """Return the plan with which a secondary agent answers for a part; `results` are values of parts before it."""
+def secondary_plan(brief: Brief, part: Work, roles: Roles, results: Paths, path: str) -> Plan:
+    """Return the plan with which the secondary agent at a path answers for a part; `results` says what came before."""
     if not part.subtasks:
         return _done(part, brief, roles, results)
     inside = {one.id for one in walk(part.subtasks)}
     below = msgspec.structs.replace(roles, room=roles.room - 1)
 
-    def each(one: Work, before: Results, prefix: str) -> Plan:
+    def each(one: Work, before: Paths, place: str) -> Plan:
         outside = any(other not in inside for inner in walk((one,)) for other in inner.depends_on)
         known = {**(results if outside or part.depends_on else {}), **before}
-        return (_coordinated if one.subtasks else _leaf)(one, known, brief, below, prefix)
+        if not one.subtasks:
+            return _done(one, brief, roles, known)
+        return _coordinated(one, known, brief, below, place)
 
-    return _graph(part.subtasks, each, prefix)
+    return _graph(part.subtasks, each, path)
 
 
 def arranged(parts: Sequence[Work]) -> tuple[Work, ...]:
@@ -186,34 +189,30 @@ def values_of(parts: Sequence[Work], values: Any) -> dict[str, Any]:
     return found
 
 
-def _graph(parts: Sequence[Work], each: Callable[[Work, Results, str], Plan], prefix: str) -> Graph:
-    """Return the graph of parts; names are unlike those of any graph around, whose values may be referred to within."""
+def _graph(parts: Sequence[Work], each: Callable[[Work, Paths, str], Plan], path: str) -> Graph:
+    """Return the graph of parts that will stand at a path; `each` gets a part, what came before it, and its place."""
     order = arranged(parts)
     number = {part.id: n for n, part in enumerate(order)}
-    steps: list[Any] = []
+    steps: list[PatternFields] = []
     after: dict[str, list[str]] = {}
     for n, (part, needed) in enumerate(zip(order, _sibling_needs(order), strict=True)):
-        before = {other: {"$from": f"{prefix}{number[other]}", "default": None} for other in needed}
-        name = f"{prefix}{n}"
-        steps.append(msgspec.structs.replace(cast("PatternFields", each(part, before, f"{name}-")), name=name))
+        before = {other: f"{path}.{number[other]}" for other in needed}
+        step = cast("PatternFields", each(part, before, f"{path}.{n}"))
+        steps.append(msgspec.structs.replace(step, name=f"p{n}"))
         if needed:
-            after[name] = [f"{prefix}{number[other]}" for other in needed]
+            after[f"p{n}"] = [f"p{number[other]}" for other in needed]
     return Graph(steps, after)
 
 
-def _coordinated(part: Work, results: Results, brief: Brief, roles: Roles, prefix: str) -> Plan:
+def _coordinated(part: Work, results: Paths, brief: Brief, roles: Roles, place: str) -> Plan:
     """Return what coordinates a part: a secondary agent, or where no further answers are allowed its plan itself."""
     if roles.room < 1:
-        return secondary_plan(brief, part, roles, results, prefix)
-    data = {"do": "coordinate", "brief": brief, "part": part, "roles": roles}
-    return Task(roles.secondary, {**msgspec.to_builtins(data), "results": results})
+        return secondary_plan(brief, part, roles, results, place)
+    data = {"do": "coordinate", "brief": brief, "part": part, "roles": roles, "results": results}
+    return Task(roles.secondary, msgspec.to_builtins(data))
 
 
-def _leaf(part: Work, results: Results, brief: Brief, roles: Roles, prefix: str) -> Plan:
-    return _done(part, brief, roles, results)
-
-
-def _done(part: Work, brief: Brief, roles: Roles, results: Results) -> Plan:
+def _done(part: Work, brief: Brief, roles: Roles, results: Paths) -> Plan:
     """Return the task of the worker that does a part."""
     told = {
         "task": part.title,
@@ -225,7 +224,7 @@ def _done(part: Work, brief: Brief, roles: Roles, results: Results) -> Plan:
         "repo": brief.repo,
         "base": brief.base,
         "constraints": list(brief.constraints),
-        "results": results,
+        "results": {id: {"$from": path, "default": None} for id, path in results.items()},
         "input": part.input,
     }
     return Task(part.agent or roles.tertiary, told, retry=roles.retry, timeout_s=roles.timeout_s)

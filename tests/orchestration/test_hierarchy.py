@@ -29,7 +29,7 @@ def hierarchy(stage: Any, worker: Any) -> dict[str, Any]:
 
     def real(agent: Any) -> Any:
         def act(data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-            outcome = run_task(agent, data["input"])
+            outcome = run_task(agent, data["input"], path=data["path"])
             if outcome.outcome == "planned":
                 return "task.planned", {"plan": outcome.value}
             return f"task.{outcome.outcome}", {"value": outcome.value, "reason": outcome.reason, "error": outcome.error}
@@ -98,6 +98,27 @@ def test_the_status_tells_who_runs_and_who_waits(world: Any) -> None:
     stage.report(request, "task.started", {})
     stage.settle_down()
     assert view(stage).status()["levels"]["tertiary"]["running"] == 1
+
+
+def test_values_are_handed_on_by_reference(world: Any) -> None:
+    """Whatever a part's value looks like, even as a reference does, those after it get it as it is, at any depth."""
+    odd = {"$from": "nowhere", "text": "x"}
+    for room in (1, 2, 3):
+        stage, told = world(), {}
+
+        def worker(data: dict[str, Any], told: dict[str, Any] = told) -> tuple[str, dict[str, Any]]:
+            told[data["input"]["id"]] = data["input"]["results"]
+            return "task.succeeded", {"value": odd}
+
+        stage.agents = hierarchy(stage, worker)
+        inner = {"title": "b", "subtasks": [{"title": "c"}, {"title": "d", "depends_on": ["2.1.1", "1"]}]}
+        parts = [{"title": "a"}, {"title": "deep", "subtasks": [inner, {"title": "e", "depends_on": ["2.1"]}]}]
+        stage.submit(Task("primary", assignment(parts, roles={"room": room})), depth_max=room)
+        stage.settle_down()
+        assert stage.end()["outcome"] == "succeeded", stage.told()
+        assert told["2.1.2"] == {"1": odd, "2.1.1": odd}
+        assert told["2.2"] == {"2.1": [odd, odd]}
+        assert told["1"] == told["2.1.1"] == {}
 
 
 @pytest.mark.parametrize("room", [1, 2, 3, 4])
