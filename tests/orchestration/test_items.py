@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -460,6 +464,43 @@ def redecided(stage: Any) -> None:
         recorded = [(one.type, one.data) for one in events if one.seen == event.position]
         assert recorded == [(one.type, msgspec.json.decode(one.payload)) for one in decision.events]
         run = decision.run
+
+
+#: Two runs in which much is open at once when it is taken back, with many timers: one fails, one is cancelled.
+TWO_RUNS = """
+import hashlib
+from tests.orchestration.conftest import World
+from twelvefold.orchestration.map_reduce import MapReduce
+from twelvefold.orchestration.plan import Task
+each = Task("w", timeout_s=50, deadline_s=70)
+plan = MapReduce(each, list(range(40)), speculate_after_s=20)
+digest = hashlib.sha256()
+for failing in (True, False):
+    world = World()
+    world.submit(plan)
+    world.feed()
+    world.flush()
+    for request in [*world.out.values()][7:8] if failing else []:
+        world.report(request, "task.failed", {"reason": "bad"})
+    if not failing:
+        world.cancel()
+    world.settle_down()
+    assert world.end()["outcome"] == ("failed" if failing else "cancelled")
+    for event in world.log.read(limit=10**6):
+        digest.update(repr((event.type, event.stream, event.id, event.payload)).encode())
+print(digest.hexdigest())
+"""
+
+
+def test_what_is_decided_is_the_same_in_every_process() -> None:
+    """Nothing depends on how a process happens to hash texts: what is taken back is taken back in the same order."""
+    root = Path(__file__).parents[2]
+    told = set()
+    for seed in ("1", "2", "3"):
+        variables = {**os.environ, "PYTHONHASHSEED": seed}
+        program = [sys.executable, "-c", TWO_RUNS]
+        told.add(subprocess.run(program, cwd=root, env=variables, check=True, capture_output=True, text=True).stdout)
+    assert len(told) == 1
 
 
 @settings(max_examples=60, deadline=None)
