@@ -170,8 +170,9 @@ class Turn:
         if path:
             data = {"path": path, **data}
         frame = self._frames[-1]
-        if type == "task.parked" and (parked := self.run.tasks.get(path)) is not None and parked.phase == "reported":
-            # It had ended, and what is known of the nodes that it belongs to says so; a human may set it going again.
+        ended = self.run.tasks.get(path) if type == "task.parked" else None
+        if ended is not None and ended.phase == "reported" and not ended.undo:
+            # What is known of the nodes that it belongs to says that it has ended; a human may set it going again.
             self.memo.reopen(path, frame.key[0])
         self._make(type, {**data, "decider": frame.by}, id, to)
         self.run = evolve(self.run, Fact(type, data, path, id, self.fact.position, decided=True))
