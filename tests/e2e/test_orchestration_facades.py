@@ -19,7 +19,7 @@ from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.slice_errors import SlicesCyclic
 
 from ..conftest import eventually
-from .conftest import JobHome
+from .conftest import CALC, RIGHT, JobHome, make_repo
 
 pytestmark = pytest.mark.e2e
 
@@ -324,3 +324,19 @@ def test_a_hierarchy_starts_what_belongs_to_nobody(own_home: JobHome, tmp_path: 
         assert orchestrator.get_orchestration_status("one")["outcome"] == "succeeded"
         with pytest.raises(BusNotRunning):
             asyncio.run(tf.PatternExecutor().execute_pattern("pipeline", [tf.TaskSlice("a")], ["x"]))
+
+
+def test_a_job_joins_what_a_hierarchy_has_started(own_home: JobHome, tmp_path: Path) -> None:
+    """What belongs to nobody takes in the agents that a later `run` needs, wherever the first ones are loaded from."""
+    folder = tmp_path / "my agents"
+    folder.mkdir()
+    (folder / "facades_agents.py").write_text(AGENTS)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(patch, own_home, folder)
+        orchestrator = tf.HierarchicalOrchestrator(
+            worker="facades_agents:WorkerAgent", max_agents_per_level={"tertiary": 1}
+        )
+        assert asyncio.run(orchestrator.orchestrate_complex_task("Fix the typo `teh` in `a.md`", wait_s=120)).success
+    ended = own_home.job(make_repo(tmp_path / "repo", CALC), RIGHT)
+    assert ended.status == 0, ended.err
+    assert ended.json["outcome"] == "succeeded"
