@@ -59,11 +59,26 @@ class Indexed(Protocol):
 
 
 def list_runs(
-    log: Indexed, *, before: str = "", only: Callable[[RunSummary], bool] = lambda _: True, until_ns: int = 0
+    log: Indexed,
+    *,
+    before: str = "",
+    only: Callable[[RunSummary], bool] = lambda _: True,
+    until_ns: int = 0,
+    begun: bool = False,
 ) -> Iterator[RunSummary]:
-    """Yield runs, the latest first: those before one where `before` names it, requested at `until_ns` or later."""
+    """Yield runs, the latest first: those before one where `before` names it, requested at `until_ns` or later.
+
+    With `begun` only those that are begun and not ended, which the marks name.
+    """
     marks = log.marks(run_marks.PREFIX)
-    while ids := log.latest_runs(before, _CHUNK):
+    known = sorted((name.removeprefix(run_marks.PREFIX) for name in marks if name != run_marks.SEEN), reverse=True)
+
+    def next_ids() -> list[str]:
+        if not begun:
+            return log.latest_runs(before, _CHUNK)
+        return [id for id in known if not before or id < before]
+
+    while ids := next_ids():
         for id in ids:
             found = summary_of(log, id, marks)
             if found is None:

@@ -144,6 +144,9 @@ def test_ten_thousand_runs_cost_a_page_no_more(twelvefold: CommandLine) -> None:
         assert [one.run for one in page] == [run_id(n) for n in range(10_000, 9_980, -1)]
         assert {one.outcome for one in page} == {"succeeded"}
         assert next(reads) <= 3 * 20
+        # Those that are open are known without a look at all the others.
+        assert list(list_runs(reader, begun=True)) == []
+        assert next(reads) <= 3 * 20 + 1
     assert len(twelvefold("runs", "--json", "--limit", "5").json) == 5
 
 

@@ -59,7 +59,9 @@ def runs(
     low = 0 if since is None else parse_moment(since, now)
     with LogReader(load_settings().home / "log.db") as reader:
         start = "" if before is None else resolve_run(reader, before, "twelvefold runs --before")
-        fitting = list_runs(reader, before=start, only=matches(state or (), outcome or (), labels), until_ns=low)
+        fits = matches(state or (), outcome or (), labels)
+        begun = bool(state) and set(state or ()) <= {"open", "paused", "resting"}
+        fitting = list_runs(reader, before=start, only=fits, until_ns=low, begun=begun)
         found = list(islice(fitting, limit + 1))
     rows = [summary_document(one, now) for one in found[:limit]]
     if as_json:
