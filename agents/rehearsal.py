@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ..eventstore.event import NewEvent
 from ..orchestration.memory_layout import Recorder, close_holes, pack
+from ..orchestration.pausing import LOOK
 from ..orchestration.prctl import die_with
 from .errors import RehearsalFailed
 from .journal import fresh_id
@@ -87,11 +88,15 @@ def _live(main: Callable[[list[str]], int]) -> None:
             pack(recorder.seen)
 
 
+#: The signals that an agent heeds, whose handlers the zygote must not keep.
+_HANDLED = (signal.SIGTERM, signal.SIGINT, LOOK)
+
+
 @contextlib.contextmanager
 def _stage(folder: Path, own: dict[str, str]) -> Iterator[None]:
     """Set the agent's variables, let its module be found and its messages go nowhere; all is as before afterwards."""
     before = {name: os.environ.get(name) for name in own}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
     errors = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     sys.path.insert(0, str(folder))

@@ -26,12 +26,14 @@ from ..bus.errors import StaleDelivery
 from ..bus.wire import Delivery
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent, new_event
+from ..orchestration.pausing import mark_of
 from .base import BaseAgent
 from .bus_journal import BusJournal
 from .context import TaskContext
 from .errors import NotATask
 from .faults import whole
 from .journal import AgentPlaces, TaskRequest, request_of
+from .membership import Membership
 from .telemetry import SAMPLE_INTERVAL_S
 from .turn import perform
 
@@ -60,6 +62,7 @@ class AgentProcess:
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
+        self._membership = Membership(client, queue_of, mark_of(places.home, client.instance))
         self._member = False
         self._given = 0
         self._ended = 0
@@ -88,7 +91,7 @@ class AgentProcess:
         """Work until SIGTERM or SIGINT, and return the exit status; raises what the bus refuses the agent with."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self.client.join(self.queue)
+        self._membership.begin()
         self._member = True
         self.client.timeout_s = PATIENCE_S
         # Not by `logging`, whose first line alone costs an idle agent 0.2 MB of memory of its own.

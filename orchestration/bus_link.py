@@ -19,7 +19,7 @@ from ..bus.endpoints import Endpoints
 from ..bus.errors import BusNotRunning, BusTimeout, ClientClosed, RoleRefused
 from ..bus.keys import key_path
 from ..eventstore.errors import TwelvefoldError
-from ..eventstore.event import NewEvent, new_event
+from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import uuid7
 from .command_line import speaks_to_bus
 from .process_table import ProcessSpec, Record
@@ -54,7 +54,15 @@ class Usage(msgspec.Struct, frozen=True):
     count: int
 
 
-Note = Present | KillWanted | Trouble | Usage
+class RunEnded(msgspec.Struct, frozen=True):
+    """A run has ended that `watch_run` named."""
+
+    run: str
+
+
+Note = Present | KillWanted | Trouble | Usage | RunEnded
+#: What a run's last event may be.
+_ENDS = ("run.succeeded", "run.failed", "run.nothing_to_do", "run.cancelled", "run.rolled_back")
 
 
 class Inbox:
@@ -92,9 +100,16 @@ class _Batch:
         self.events: list[NewEvent] = []
         self.announce: list[str] = []
         self.usage = False
+        #: Where to begin to look for ends of runs.
+        self.watch_after: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.started or self.gone or self.events or self.announce or self.usage)
+        return bool(self.started or self.gone or self.events or self.announce or self.usage or self.watches)
+
+    @property
+    def watches(self) -> bool:
+        """Whether a watch is to be begun."""
+        return self.watch_after is not None
 
     def add(self, later: _Batch) -> None:
         """Put what came later behind."""
@@ -103,6 +118,8 @@ class _Batch:
         self.events += later.events
         self.announce += later.announce
         self.usage = self.usage or later.usage
+        positions = [after for after in (self.watch_after, later.watch_after) if after is not None]
+        self.watch_after = min(positions, default=None)
 
 
 class BusLink:
@@ -116,6 +133,8 @@ class BusLink:
         self._sending = False
         self._closing = False
         self._last_trouble = ""
+        self._runs: set[str] = set()
+        self._watched_from: int | None = None
         self._client = BusClient(
             where,
             instance=instance,
@@ -159,6 +178,15 @@ class BusLink:
         """Have the inbox told how many clients and open runs there are."""
         with self._changed:
             self._waiting.usage = True
+            self._changed.notify_all()
+
+    def watch_run(self, run: str, after: int) -> None:
+        """Have the inbox told when a run ends whose first event comes after this position."""
+        with self._changed:
+            self._runs.add(run)
+            # One watch for all runs: those that come later are after where it is.
+            if self._watched_from is None or after < self._watched_from:
+                self._watched_from = self._waiting.watch_after = after
             self._changed.notify_all()
 
     def drain(self, timeout_s: float) -> bool:
@@ -223,10 +251,20 @@ class BusLink:
             # Known ids are recognised, so what was sent but never answered is not doubled.
             client.emit_many(batch.events[:_BATCH_MAX])
             del batch.events[:_BATCH_MAX]
+        if batch.watch_after is not None:
+            self._client.unwatch("run.*")
+            self._client.watch("run.*", self._on_run, after=batch.watch_after)
+            batch.watch_after = None
         if batch.usage:
             batch.usage = False
             stats = client.stats()
             self._inbox.put(Usage(stats["roles"].get("client", 0) + stats["open_runs"]))
+
+    def _on_run(self, event: Event) -> None:
+        if event.type in _ENDS and event.run in self._runs:
+            with self._changed:
+                self._runs.discard(event.run)
+            self._inbox.put(RunEnded(event.run))
 
     def _listen(self) -> None:
         while not self._closing:

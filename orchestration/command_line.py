@@ -49,6 +49,11 @@ def speaks_to_bus(command: str) -> bool:
     return re.search(r"(?:^|[\s/;&|(])twelvefold\s+(?:agent|orchestrator)\b", command) is not None
 
 
+def runs_agent(command: str) -> bool:
+    """Tell whether a command's process is an agent itself, and not a shell or another program around it."""
+    return not _COMPOUND.search(command) and re.match(r"(?:exec\s+)?twelvefold\s+agent\s", command) is not None
+
+
 def is_service_line(command: str, service: str) -> bool:
     """Tell whether a command runs `twelvefold SERVICE` (`bus`, `orchestrator`)."""
     return re.match(r"(?:exec\s+)?(?:\S*/)?twelvefold\s+" + service + r"(?:\s|$)", command) is not None

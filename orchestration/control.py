@@ -17,11 +17,14 @@ import zmq
 
 from ..bus.endpoints import Endpoints, endpoints
 from ..eventstore.errors import TwelvefoldError, error_classes
+from .background import BackgroundAgent
 from .errors import ControlTimeout, NotUp, SupervisorRefused
 from .home_lock import holder_of
 from .procfile import ProcfileLine
 
-Operation = Literal["ps", "down", "start", "stop", "restart", "scale", "wait", "join", "add"]
+Operation = Literal[
+    "ps", "down", "start", "stop", "restart", "scale", "wait", "join", "add", "spawn", "remove", "pause", "resume"
+]
 _REQUEST_BYTES_MAX = 1024 * 1024
 _LOOK_EVERY_S = 0.5
 
@@ -29,12 +32,14 @@ _LOOK_EVERY_S = 0.5
 class ControlRequest(msgspec.Struct, frozen=True):
     """What a command wants: `names` are NAME or NAME.N, `count` is scale's.
 
+    `spawn` starts a background `agent`, `remove` ends some; `pause` and `resume` are for agents of any kind.
     `add` takes in `lines`, and starts as many of each as `counts` say by name (one), if fewer are there.
     """
 
     op: Operation
     names: tuple[str, ...] = ()
     count: int = 0
+    agent: BackgroundAgent | None = None
     lines: tuple[ProcfileLine, ...] = ()
     counts: dict[str, int] = {}
 
@@ -62,6 +67,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     instance: str = ""
     waits_for: str = ""
     excess: dict[str, Any] = {}
+    paused: bool = False
 
 
 class ControlServer:

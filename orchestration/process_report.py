@@ -14,7 +14,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
     """One process. `since` is a Unix time of its state; memory is that of its whole session; unknown things are None.
 
     `exit` is the code of the last exit, or minus the number of the signal; `lag` counts the events that wait for it.
-    `reason` names the limit that ended its last process.
+    `reason` names the limit that ended its last process; a `paused` agent takes no tasks.
     """
 
     name: str
@@ -28,6 +28,7 @@ class ProcessReport(msgspec.Struct, frozen=True):
     lag: int | None
     waits_for: str = ""
     reason: str | None = None
+    paused: bool = False
 
 
 def report(
@@ -52,6 +53,7 @@ def report(
                 lag=lags.get(status.instance),
                 waits_for=status.waits_for,
                 reason=status.excess.get("reason"),
+                paused=status.paused,
             )
         )
     return rows

@@ -91,6 +91,9 @@ class Entry:
     exit: int | None = None
     #: Which limit ended its last process, how much it was and how much was used; nothing where none did.
     excess: dict[str, Any] = field(default_factory=dict)
+    #: Whether its agent shall take no tasks, and what the process that lives was told of that.
+    paused: bool = False
+    told_paused: bool = False
     succeeded: bool = False
     spawning: bool = False
     then: Literal["stay", "start", "remove"] = "stay"

@@ -95,6 +95,18 @@ class Requests:
                 self._add(address, request, now)
             case "scale":
                 self._scale(address, request, now)
+            case "spawn":
+                if self._table.shutting_down or request.agent is None:
+                    raise SupervisorRefused("the supervisor is about to end")
+                spec = self._supervisor.background.begin(request.agent)
+                self._wait(address, [spec.key], self._begun)
+            case "remove":
+                keys = [self._supervisor.background.end(name) for name in request.names]
+                self._wait(address, keys, lambda entry: False)  # answered once they are no more
+            case "pause" | "resume":
+                chosen = self._chosen(request.names, some=True)
+                self._supervisor.background.hold(chosen, paused=request.op == "pause")
+                self.server.answer(address, self._statuses(chosen))
 
     def _scale(self, address: bytes, request: ControlRequest, now: float) -> None:
         """Start or stop the last places of a line, so that `count` are left."""
@@ -159,6 +171,11 @@ class Requests:
         """Tell whether a place is where it can stay: ready, ended, or given up."""
         return entry.state == "ready" or (entry.state in ("stopped", "crashed") and not entry.alive)
 
+    @classmethod
+    def _begun(cls, entry: Entry) -> bool:
+        """Tell whether a place has shown how its first start went: it has arrived, or its process has ended already."""
+        return cls._arrived(entry) or entry.state == "backoff"
+
     def _chosen(self, names: tuple[str, ...], *, some: bool = False) -> list[Entry]:
         """Return the places of NAME or NAME.N; all where nothing is named. `some` refuses a line that has none."""
         if not names:
@@ -190,6 +207,7 @@ class Requests:
                 instance=entry.instance if entry.pid is not None else "",
                 waits_for=self._table.waits_for(entry),
                 excess=entry.excess,
+                paused=entry.paused,
             )
-            for entry in sorted(entries, key=lambda entry: (order[entry.spec.name], entry.spec.number))
+            for entry in sorted(entries, key=lambda entry: (order.get(entry.spec.name, len(order)), entry.spec.number))
         ]

@@ -19,6 +19,7 @@ import zmq
 
 from ..bus.endpoints import endpoints
 from . import bus_link
+from .background import Background
 from .control import ControlServer
 from .family import Birth, Family, describe_exit
 from .framework_files import FrameworkFiles
@@ -59,6 +60,7 @@ class Supervisor:
         self._zygote_fd = -1
         self._signals = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.background = Background(self, Path(plan.home))
         self.requests = Requests(self, ControlServer(self._context, self.where))
         self._inbox = bus_link.Inbox()
         self._link = bus_link.BusLink(self.where, Path(plan.home), f"supervisor.{incarnation[-8:]}", self._inbox)
@@ -104,6 +106,10 @@ class Supervisor:
         if self._idle is not None:
             self._idle.used(1, time.monotonic())
 
+    def watch_run(self, run: str, after: int) -> None:
+        """Have `background` told when a run ends whose first event comes after this position."""
+        self._link.watch_run(run, after)
+
     def shut_down(self, status: int) -> None:
         """Begin to end, with this exit status in the end; the first status holds."""
         if not self.table.shutting_down:
@@ -112,6 +118,7 @@ class Supervisor:
 
     def _begin(self) -> None:
         now = time.monotonic()
+        self.background.restore()
         for spec in places(self.plan):
             if spec.rank == RANK_BUS:
                 self._bus_stream = spec.stream
@@ -160,6 +167,7 @@ class Supervisor:
         spec = self.table.entries[key].spec
         instance = f"{spec.name.lower()}.{spec.number}.{os.urandom(4).hex()}"
         self._instances[instance] = key
+        self.background.begins(self.table.entries[key], instance)
         try:
             pid = self.family.begin(spec, instance, self._limiter.grant(instance, spec.limits))
         except OSError as error:
@@ -228,6 +236,7 @@ class Supervisor:
             entry, now = self.table.entries[exit.key], time.monotonic()
             self.family.leave(exit.pid, entry.instance)
             self._instances.pop(entry.instance, None)
+            self.background.ended(entry)
             excess = self._limiter.ended(entry.instance, exit.pid, exit.status, exit.cpu_s)
             facts = {"rss_bytes": exit.rss_bytes, **(excess.facts() if excess is not None else {})}
             self.table.exited(exit.key, exit.status, now, facts)
@@ -249,6 +258,7 @@ class Supervisor:
                 case bus_link.Present(instance):
                     if instance in self._instances:
                         self.table.ready(self._instances[instance], now)
+                        self.background.tell(self.table.entries[self._instances[instance]])
                 case bus_link.KillWanted(instance, reason):
                     entry = self.table.entries.get(self._instances.get(instance, ""))
                     if entry is not None and entry.pid is not None:
@@ -260,6 +270,8 @@ class Supervisor:
                     if self._idle is not None and self._idle.used(count, now) and not self.table.shutting_down:
                         self.say("no run is open and no client here: ending")
                         self.shut_down(0)
+                case bus_link.RunEnded(run):
+                    self.background.run_ended(run)
                 case bus_link.Trouble(text):
                     self.say(text)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .agents.testing import TestingAgent as TestingAgent
     from .agents.tool import tool as tool
     from .async_connection import Connection as Connection
+    from .background import BackgroundExecutor as BackgroundExecutor
     from .bus.wire import Delivery as Delivery
     from .connection import SyncConnection as SyncConnection
     from .connection import connect as connect
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "AgentTelemetry": "agents.telemetry",
     "Assessment": "orchestration.complexity",
+    "BackgroundExecutor": "background",
     "BaseAgent": "agents.base",
     "Complexity": "orchestration.complexity",
     "ConfigManager": "settings",
@@ -147,6 +149,7 @@ _PLACES = {
 __all__ = [
     "AgentTelemetry",
     "Assessment",
+    "BackgroundExecutor",
     "BaseAgent",
     "Complexity",
     "ConfigManager",

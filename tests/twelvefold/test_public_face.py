@@ -16,6 +16,7 @@ import twelvefold as tf
 PUBLIC = [
     "AgentTelemetry",
     "Assessment",
+    "BackgroundExecutor",
     "BaseAgent",
     "Complexity",
     "ConfigManager",

@@ -111,7 +111,7 @@ def ps(names: NamesArgument = None, as_json: JsonOption = False) -> None:
 
     With --json each process has the keys name, pid, state (starting, ready, busy, stopping, stopped, backoff, crashed),
     since, restarts, exit (below 0: a signal's number), rss_bytes, pss_bytes, lag (deliveries that wait for it), reason
-    (the limit that ended its last process: memory, processes, cpu_seconds).
+    (the limit that ended its last process: memory, processes, cpu_seconds), paused (an agent that takes no tasks).
     """
     import msgspec
 
@@ -130,6 +130,8 @@ def ps(names: NamesArgument = None, as_json: JsonOption = False) -> None:
     table = []
     for row, waits_for in rows:
         state = f"{row['state']} (waits for {waits_for})" if waits_for else row["state"]
+        if row["paused"]:
+            state += " (paused)"
         if row["reason"]:
             state += f" (was over {row['reason']})"
         memory = None if row["pss_bytes"] is None else f"{row['pss_bytes'] / 1e6:.1f} MB"
@@ -290,7 +292,7 @@ def _work_of(statuses: list[ProcessStatus]) -> tuple[dict[str, int], dict[str, i
     from ..bus.endpoints import endpoints
     from ..eventstore.errors import TwelvefoldError
 
-    if not any(status.state == "ready" and status.name.startswith("bus.") for status in statuses):
+    if any(status.state != "ready" and status.name.startswith("bus.") for status in statuses):
         return {}, {}
     settings = _settings()
     try:
