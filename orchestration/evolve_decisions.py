@@ -110,7 +110,7 @@ def _human_expired(run: Run, fact: Fact) -> Run:
         said = {"question": question, "answer": fact.data["default"], "expired": True}
         return with_task(run, replace(task, phase="ready", reason="", failures=0, answers=(*task.answers, said)))
     report = Report("failed", reason="human_expired", in_doubt=task.doubt)
-    return with_task(run, replace(task, phase="reported", reason="", report=report, final=True))
+    return with_task(run, replace(task, phase="reported", reason="", report=report))
 
 
 def _task_joined(run: Run, fact: Fact) -> Run:

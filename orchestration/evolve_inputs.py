@@ -223,6 +223,8 @@ def _said(task: TaskState, fact: Fact) -> TaskState:
     answer, report = fact.data.get("answer"), task.report
     if report is not None and report.reason == "in_doubt" and report.effect:
         return _resolved(task, report, answer, fact)
+    if report is not None and report.choices and answer not in report.choices:
+        return task
     said = {"question": report.question if report else None, "answer": answer}
     if note := text(fact.data.get("note")):
         said["note"] = note

@@ -183,7 +183,7 @@ def _tries_again(plan: Task, task: TaskState, report: Report, turn: Turn) -> boo
         or task.overdue
         or task.plan is not None
         or task.failures >= retry.attempts_max
-        or report.reason in retry.unless
+        or report.reason in (*retry.unless, "human_expired")
     )
     if over or not task.request or (turn.stopping and not compensates):
         return False

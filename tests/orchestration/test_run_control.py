@@ -188,7 +188,7 @@ def test_an_approval_is_cancelled_with_its_run(story: Any) -> None:
 
 
 def test_each_question_is_asked_once(story: Any) -> None:
-    """Whatever else moves in the run meanwhile, one question is one `human.requested`; the next attempt's is another."""
+    """Whatever else moves meanwhile, one question is one `human.requested`; the next attempt's is another."""
     told = story(ForkJoin([Task("a"), Task("b"), Task("c")])).when("task.needs_human", "0.0", **NEEDS)
     told.then("human.requested 0.0")
     first = told.run.tasks["0.0"].asking
@@ -218,6 +218,8 @@ def test_a_question_may_list_what_it_takes(story: Any) -> None:
     """The choices of a question are told to those who answer."""
     told = story(Task("a")).when("task.needs_human", "0", choices=["A", "B"], **NEEDS)
     assert told.decided("human.requested")["takes"] == ["A", "B"]
+    told.when("human.answered", "0", answer="C").then()
+    told.when("human.answered", "0", answer="B").then("run.resumed", "task.requested 0")
 
 
 def test_a_default_answers_when_the_time_is_over(story: Any) -> None:
@@ -246,6 +248,27 @@ def test_without_a_default_the_task_has_failed(story: Any) -> None:
     told.when("timer.fired", "0.1", kind="human").then("run.resumed", "human.expired 0.1", "task.requested 0.0.undo")
     told.when("task.succeeded", "0.0.undo").then("task.compensated 0.0", "run.failed")
     assert told.decided("run.failed")["reason"] == "human_expired"
+
+
+def test_beyond_the_pivot_a_question_without_answer_is_stuck_work(story: Any) -> None:
+    """Where nothing is undone any more, nobody's answer leaves the step to a human, who may have it asked again."""
+    told = story(Saga([Task("a", pivot=True), Task("b")])).given(("task.succeeded", "0.0", OK))
+    told.given(("task.needs_human", "0.1", {"expires_s": 60, **NEEDS}))
+    told.when("timer.fired", "0.1", kind="human")
+    told.then("run.resumed", "human.expired 0.1", "task.parked 0.1", "human.requested 0.1", "run.needs_human")
+    assert told.decided("human.requested")["takes"] == ["retry", "done", "give_up"]
+    told.when("human.answered", "0.1", answer="retry").then("run.resumed", "task.requested 0.1")
+
+
+def test_a_compensation_without_an_answer_parks_the_saga(story: Any) -> None:
+    """A compensation whose question nobody answers has failed, and isn't taken for undone or given up."""
+    told = story(Saga([Task("a", undo=Task("u")), Task("b")])).given(("task.succeeded", "0.0"), ("task.failed", "0.1"))
+    told.given(("task.needs_human", "0.0.undo", {"expires_s": 60, **NEEDS}))
+    told.when("timer.fired", "0.0.undo", kind="human")
+    told.then(
+        "run.resumed", "human.expired 0.0.undo", "task.parked 0.0.undo", "human.requested 0.0.undo", "run.needs_human"
+    )
+    told.when("human.answered", "0.0.undo", answer="done").then("run.resumed", "task.compensated 0.0", "run.failed")
 
 
 def test_an_answer_in_time_stops_the_clock(story: Any) -> None:
