@@ -96,7 +96,7 @@ class _Work(ItemWork):
         """Return the number of the part in which a path below the node's own lies."""
         phase, _, rest = below.partition(".")
         parts = rest.split(".")
-        return below if phase == _SPLIT else ".".join((phase, *parts[: 2 if phase == _REDUCE else 1]))
+        return phase if phase == _SPLIT else ".".join((phase, *parts[: 2 if phase == _REDUCE else 1]))
 
     def place(self, number: str, values: Any = None) -> Place:
         """Return the plan and the place of a part; `values` are a reducer's."""
@@ -130,15 +130,15 @@ class _Work(ItemWork):
 
     def value(self, items: Items) -> Outcome | None:
         """Return the list of the items' values, or what the last reducer made of it."""
-        if items.left or self.leaving:
+        reduced = None if self.reducing is None else self.reducing.outcome
+        if items.left or self.leaving or (self.reducing is not None and reduced is None):
             return None
         ended = [outcome for outcome in items.ended if outcome is not None]
         if all(outcome.kind == "nothing_to_do" for outcome in ended):
             return ended[0]
-        if self.reducing is None:
+        if self.reducing is None or reduced is None:
             return joined(ended, values_of(ended), max(ended, key=lambda outcome: outcome.position))
-        reduced = self.reducing.outcome
-        if reduced is None or reduced.kind != "succeeded":
+        if reduced.kind != "succeeded":
             return reduced
         return joined([*ended, *self.reducing.ended], reduced.value, reduced)
 

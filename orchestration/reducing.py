@@ -8,7 +8,7 @@ order, never on who was done first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .turn import Outcome
@@ -28,6 +28,7 @@ class Reducing:
         #: Groups that are due and have not ended.
         self.open: set[Group] = set()
         self.failed: dict[Group, Outcome] = {}
+        self._reduced: dict[Group, Outcome] = {}
         while len(self._levels) == 1 or len(self._levels[-1]) > 1:
             below = len(self._levels[-1])
             sizes = [min(self._fan_in, below - start) for start in range(0, below, self._fan_in)]
@@ -41,10 +42,9 @@ class Reducing:
         return self._levels[-1][0]
 
     @property
-    def ended(self) -> Iterator[Outcome]:
-        """Yield how the groups ended, level by level; what is passed on comes once."""
-        for level in self._levels[1:]:
-            yield from (outcome for outcome in level if outcome is not None)
+    def ended(self) -> list[Outcome]:
+        """How the reducers ended, level by level."""
+        return [self._reduced[group] for group in sorted(self._reduced)]
 
     def below_ended(self, indexes: Iterable[int], level: int = 0) -> None:
         """Note that items (or reducers of the level below) have ended."""
@@ -81,7 +81,10 @@ class Reducing:
             return members[0]
         if level > 0 and len(members) == 1:
             return members[0]
-        return look(group, [one.value for one in good])
+        outcome = look(group, [one.value for one in good])
+        if outcome is not None:
+            self._reduced[group] = outcome
+        return outcome
 
     def _members(self, level: int, number: int) -> Sequence[Outcome | None]:
         start = number * self._fan_in

@@ -122,6 +122,26 @@ def test_reducers_are_a_tree_over_neighbours(story: Any) -> None:
     assert told.decided("run.succeeded")["value"] == "all"
 
 
+def test_evidence_is_told_once_however_often_a_value_is_passed_on(story: Any) -> None:
+    """The evidence of items comes first, then that of the reducers, each piece once."""
+    told = story(MapReduce(W, [0, 1, 2], reduce=Task("sum"), fan_in=2))
+    for path in ("0.1.0", "0.1.1", "0.1.2", "0.2.0.1", "0.2.0.0"):
+        told.given(("task.succeeded", path, {"value": 1, "evidence": [{"kind": "value", "ref": path}]}))
+    told.when("task.succeeded", "0.2.1.0", value=3, evidence=[{"kind": "value", "ref": "end"}]).then("run.succeeded")
+    found = [piece["ref"] for piece in told.decided("run.succeeded")["evidence"]]
+    assert found == ["0.1.0", "0.1.1", "0.1.2", "0.2.0.0", "0.2.0.1", "end"]
+
+
+def test_a_splitter_that_answers_with_a_plan_is_undone_too(story: Any) -> None:
+    """Splitting may take steps of its own, and what they have done is undone with the rest."""
+    answer = {"pattern": "saga", "steps": [{"agent": "clone", "undo": {"agent": "remove"}}, {"agent": "list"}]}
+    told = story(Saga([MapReduce(W, split=Task("split")), Task("last")]))
+    told.given(("task.planned", "0.0.0", {"plan": answer}), ("task.succeeded", "0.0.0.0"))
+    told.when("task.succeeded", "0.0.0.1", value=[5]).then("task.requested 0.0.1.0")
+    told.given(("task.succeeded", "0.0.1.0")).when("task.failed", "0.1").then("task.requested 0.0.0.0.undo")
+    told.when("task.succeeded", "0.0.0.0.undo").then("task.compensated 0.0.0.0", "run.failed")
+
+
 def test_reducers_do_not_see_what_had_nothing_to_do(story: Any) -> None:
     """An item without a value is left out; where no item had anything to do, the map had nothing to do either."""
     told = story(MapReduce(W, [1, 2], reduce=Task("sum"))).given(("task.nothing_to_do", "0.1.0", {"reason": "clean"}))
