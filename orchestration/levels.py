@@ -50,45 +50,26 @@ def row_of(run: Run, level: int) -> int:
     return min(level, len(run.levels) - 1)
 
 
-def used_slots(run: Run) -> list[int]:
-    """Return how many tasks are out for each limit of a run; compensations don't count."""
-    used = [0] * len(run.levels)
-    for path in run.out.values():
-        task = run.tasks[path]
-        if not task.undo:
-            used[row_of(run, task.level)] += 1
-    return used
-
-
 class Admission:
     """Admits waiting tasks in one turn: call `next`, and bring the plan forward, for as long as it says True."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
-        self._used: list[int] = []
-        self._last: tuple[int, str] | None = None
 
     def next(self) -> bool:
         """Admit the first task of the tree that waits and whose level has a free slot; False where there is none.
 
         One that turns out not to be wanted any more takes no slot.
         """
-        turn, held = self._turn, self._turn.memo.held
+        turn, run, held = self._turn, self._turn.run, self._turn.memo.held
         turn.admitted = ""
-        if turn.stopping or turn.run.paused or not any(held.values()):
+        if turn.stopping or run.paused:
             return False
-        if not self._used:
-            self._used = used_slots(turn.run)
-        elif self._last is not None:
-            row, path = self._last
-            self._used[row] += turn.run.tasks[path].request in turn.run.out if path in turn.run.tasks else 0
-        self._last = None
-        free = [row for row in held if held[row] and self._used[row] < turn.run.levels[row]]
+        used = run.used or (0,) * len(run.levels)
+        free = [row for row in held if held[row] and used[row] < run.levels[row]]
         if not free:
             return False
         row = min(free, key=lambda row: held[row].first)
-        path = held[row].pop()
-        self._last = (row, path)
-        turn.admitted = path
-        turn.memo.touch(path)
+        turn.admitted = held[row].pop()
+        turn.memo.touch(turn.admitted)
         return True

@@ -173,7 +173,8 @@ class Run(msgspec.Struct, frozen=True):
     """Everything that orchestration knows of a run; `first` and `last` are positions, `version` its stream's.
 
     `open` has the paths of tasks that are not settled, `out` the requests that are with the bus or an agent, by the id
-    of the `task.requested`. `levels` bounds how many tasks are out at once by level, the last number for all below;
+    of the `task.requested`. `levels` bounds how many tasks are out at once by level, the last number for all below,
+    and `used` counts those that are, compensations apart;
     `depth_max` how deep tasks may answer with plans. `alarms` tells of each timer that a node has ever set whether it
     has fired; `joined` has the nodes, by path, whose outcome stands although not all of their parts have ended. `held`
     is the size of all inputs that were not small.
@@ -198,6 +199,7 @@ class Run(msgspec.Struct, frozen=True):
     held: int = 0
     timeout_s: float | None = None
     levels: tuple[int, ...] = ()
+    used: tuple[int, ...] = ()
     depth_max: int = 3
     tasks: Map[str, TaskState] = Map()
     open: Map[str, None] = Map()
@@ -325,4 +327,15 @@ def with_task(run: Run, task: TaskState) -> Run:
         out = out.set(task.request, path) if task.request not in out else out
     elif task.request in out:
         out = out.delete(task.request)
-    return replace(run, tasks=run.tasks.set(path, task), open=open, out=out)
+    used = _used(run, before, out, task)
+    return replace(run, tasks=run.tasks.set(path, task), open=open, out=out, used=used)
+
+
+def _used(run: Run, before: TaskState | None, out: Map[bytes, str], task: TaskState) -> tuple[int, ...]:
+    """Return how many tasks are out on each level, where levels have limits."""
+    change = (task.request in out) - (before is not None and before.request in run.out)
+    if not run.levels or task.undo or not change:
+        return run.used
+    used = [*(run.used or (0,) * len(run.levels))]
+    used[min(task.level, len(used) - 1)] += change
+    return tuple(used)

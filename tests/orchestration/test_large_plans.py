@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from twelvefold.eventstore.event import NewEvent
 from twelvefold.orchestration.decider import decide
 from twelvefold.orchestration.fork_join import ForkJoin
+from twelvefold.orchestration.graph import Graph
 from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.memo import Memo
 from twelvefold.orchestration.pipeline import Pipeline
@@ -111,6 +113,18 @@ def _copied(n: int) -> Flow:
     return flow
 
 
+def _chain(n: int) -> Graph:
+    steps = [replace(W, name=f"s{k}") for k in range(n)]
+    return Graph(steps, {f"s{k}": [f"s{k - 1}"] for k in range(1, n)})
+
+
+def _layers(n: int) -> Graph:
+    """Layers of ten, of which each step needs two of the layer before."""
+    steps = [replace(W, name=f"s{k}") for k in range(n)]
+    needs = {f"s{k}": [f"s{k - 10}", f"s{(k - 10) // 10 * 10 + (k + 1) % 10}"] for k in range(10, n)}
+    return Graph(steps, needs)
+
+
 def _levels(n: int) -> Flow:
     return Flow(MapReduce(W, list(range(n))), levels={"primary": 5})
 
@@ -147,6 +161,9 @@ HALF_WAY: dict[str, Callable[[int], Flow]] = {
     ),
     "map with copies": lambda n: _in_the_middle(Flow(MapReduce(W, list(range(n)), speculate_after_s=10)), n),
     "map of sagas": lambda n: _in_the_middle(Flow(MapReduce(Saga([UNDONE, UNDONE]), list(range(n)), width=8)), n),
+    "map with wide levels": lambda n: _in_the_middle(
+        Flow(MapReduce(W, list(range(2 * n))), levels={"primary": n // 2}), n
+    ),
     "map with levels": lambda n: _in_the_middle(_levels(n), n),
     "failed map": lambda n: _in_the_middle(
         Flow(MapReduce(Pipeline([Task("bad", {"$from": "index"})]), list(range(n)))), n
@@ -160,6 +177,8 @@ HALF_WAY: dict[str, Callable[[int], Flow]] = {
     "saga": lambda n: _in_the_middle(Flow(Saga([UNDONE] * n)), n),
     "undoing of a saga": lambda n: _undoing(Saga([UNDONE] * n + [Task("bad")]), n, n + 1),
     "undoing of a map": lambda n: _undoing(Saga([MapReduce(Saga([UNDONE]), list(range(n))), Task("bad")]), n, n + 1),
+    "graph of a chain": lambda n: _in_the_middle(Flow(_chain(n)), n),
+    "graph of layers": lambda n: _in_the_middle(Flow(_layers(n)), n),
     "fork": lambda n: _in_the_middle(Flow(ForkJoin([W] * n)), n),
     "fork of forks": lambda n: _in_the_middle(Flow(ForkJoin([ForkJoin([W] * 10)] * (n // 10))), n),
 }

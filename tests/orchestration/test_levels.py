@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twelvefold.orchestration.decider import decide
 from twelvefold.orchestration.evolve import INPUT_TYPES
 from twelvefold.orchestration.fork_join import ForkJoin
-from twelvefold.orchestration.levels import level_name, limits_from, used_slots
+from twelvefold.orchestration.levels import level_name, limits_from
 from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.memo import Memo
 from twelvefold.orchestration.pipeline import Pipeline
@@ -211,7 +211,9 @@ def held_to_its_limits(stage: Any, limits: tuple[int, ...]) -> None:
         recorded = [(one.type, one.data) for one in events if one.seen == event.position]
         assert recorded == [(one.type, msgspec.json.decode(one.payload)) for one in decision.events]
         run = decision.run
-        used = used_slots(run)
+        out = [run.tasks[path] for path in run.out.values() if not run.tasks[path].undo]
+        used = [sum(min(task.level, 2) == row for task in out) for row in range(3)]
+        assert used == [*(run.used or (0, 0, 0))]
         assert all(mine <= limit for mine, limit in zip(used, limits, strict=True)), (event, used)
         if run.status != "ended" and not run.stop and not run.paused:
             assert not [row for row, held in memo.held.items() if held and used[row] < limits[row]], event
