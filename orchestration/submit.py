@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,13 @@ from .large_decisions import shrunk
 from .levels import depth_from, limits_from
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
-from .run_state import run_of
+from .run_state import Run, run_of
 
 if TYPE_CHECKING:
     from ..bus.client import BusClient
+
+#: After how long without news a run counts as one that does not move.
+IDLE_S = 2.0
 
 
 def new_run_id() -> str:
@@ -156,8 +159,13 @@ def wait(client: BusClient, run: str, timeout_s: float | None = None) -> RunResu
                     return result(client, run)
 
 
-def follow(client: BusClient, run: str, timeout_s: float | None = None) -> Iterator[Event]:
-    """Yield each event of a run, from its first, until it has ended or rests; raises RunNotFound, RunWaitTimedOut."""
+def follow(
+    client: BusClient, run: str, timeout_s: float | None = None, *, on_idle: Callable[[Run], None] | None = None
+) -> Iterator[Event]:
+    """Yield each event of a run, from its first, until it has ended or rests; raises RunNotFound, RunWaitTimedOut.
+
+    `on_idle` is called with the run's state whenever it has not moved for IDLE_S, and what it raises ends this.
+    """
     deadline = _Deadline(run, timeout_s)
     head = client.head()
     view = RunView(run)
@@ -168,11 +176,19 @@ def follow(client: BusClient, run: str, timeout_s: float | None = None) -> Itera
         raise RunNotFound(run)
     if view.status in ("ended", "resting"):
         return
+    heard = time.monotonic()
     with closing(client.watch("*", after=head)) as watch:
         while True:
-            for event in watch.take(deadline.left_s()):
+            left_s = deadline.left_s()
+            if on_idle is not None:
+                left_s = IDLE_S if left_s is None else min(left_s, IDLE_S)
+                if time.monotonic() - heard >= IDLE_S:
+                    on_idle(view.state)
+                    heard = time.monotonic()
+            for event in watch.take(left_s):
                 if run_of(event) != run or event.position <= view.last:
                     continue
+                heard = time.monotonic()
                 view.take(event)
                 yield event
                 if event.seen and event.type in _STOPS:

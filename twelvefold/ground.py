@@ -7,7 +7,7 @@ own business (`jobs`, `hierarchy`).
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .bus.client import BusClient
@@ -71,11 +71,18 @@ def stand(
         return owned
 
 
-def require_agents(client: BusClient, home: Path, *, owned: bool, queues: Sequence[str]) -> None:
+def require_agents(
+    client: BusClient,
+    home: Path,
+    *,
+    owned: bool,
+    queues: Sequence[str],
+    look: Callable[[Sequence[str]], None] | None = None,
+) -> None:
     """Wait until each of the queues has a member; raises AgentsMissing, as the run would wait for ever.
 
     An `up` gets a moment for that. What belongs to nobody (`owned`, as `stand` says) has these agents for certain, so
-    it gets the time that it needs.
+    it gets the time that it needs. `look` is called meanwhile with the queues that nobody serves yet.
     """
     begun = time.monotonic()
     while True:
@@ -87,5 +94,7 @@ def require_agents(client: BusClient, home: Path, *, owned: bool, queues: Sequen
         waited_s = time.monotonic() - begun
         if waited_s > (START_WITHIN_S if owned else HELLO_WITHIN_S):
             raise AgentsMissing(missing, str(home))
+        if look is not None:
+            look(missing)
         # Those who wait for long leave the processor to what they wait for.
         time.sleep(0.1 if waited_s < 3 else 0.5)

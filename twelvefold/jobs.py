@@ -6,9 +6,10 @@ command line shows of it, in `cli/run.py`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ from .agents.job import Request, job_plan
 from .agents.job_report import job_report
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
+from .errors import AgentsGone
+from .eventstore.event import Event
 from .ground import require_agents as wait_for_agents
 from .ground import stand
+from .left_alone import Watchman
 from .orchestration import submit
+from .orchestration.errors import RunWaitTimedOut
 from .orchestration.plan import plan_from
 from .orchestration.procfile import ProcfileLine
 from .settings import Settings
@@ -31,6 +36,8 @@ JOB_AGENTS = (
     ("testing", "twelvefold.agents.testing:TestingAgent", max(2, os.cpu_count() or 1)),
     ("publisher", "twelvefold.agents.publisher:PublisherAgent", 1),
 )
+#: How long a run may take to be cancelled that nobody works on.
+CANCEL_WITHIN_S = 30.0
 JOB_QUEUES = ("issue_fixer", "testing", "publisher")
 
 
@@ -69,9 +76,10 @@ def connect(settings: Settings, timeout_s: float | None = None) -> BusClient:
     return BusClient(places, timeout_s=settings.timeout_s if timeout_s is None else timeout_s)
 
 
-def require_agents(client: BusClient, home: Path, *, owned: bool, queues: Sequence[str] = JOB_QUEUES) -> None:
-    """Wait until each of the queues has a member, as `ground.require_agents` does; raises AgentsMissing."""
-    wait_for_agents(client, home, owned=owned, queues=queues)
+def require_agents(client: BusClient, settings: Settings, *, owned: bool, queues: Sequence[str] = JOB_QUEUES) -> None:
+    """Wait until each of the queues has a member, as `ground.require_agents` does; raises AgentsMissing, AgentsGone."""
+    watchman = Watchman(client, settings)
+    wait_for_agents(client, settings.home, owned=owned, queues=queues, look=watchman.look_for)
 
 
 def start(client: BusClient, job: Job, trace: str = "") -> str:
@@ -100,6 +108,21 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
         trace=trace,
     )
+
+
+def follow(client: BusClient, run: str, settings: Settings, *, owned: bool) -> Iterator[Event]:
+    """Yield the events of a run until it ends or rests; raises AgentsGone where nobody is left to do its work.
+
+    The run is cancelled then if what it runs on belongs to nobody (`owned`): there, nobody would ever start others.
+    """
+    try:
+        yield from submit.follow(client, run, on_idle=Watchman(client, settings, run).look)
+    except AgentsGone as gone:
+        if owned:
+            submit.cancel(client, run, "agents are gone")
+            with contextlib.suppress(RunWaitTimedOut):
+                gone.cancelled = submit.wait(client, run, CANCEL_WITHIN_S).ended
+        raise
 
 
 def report(client: BusClient, run: str) -> dict[str, Any]:

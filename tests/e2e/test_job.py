@@ -245,6 +245,6 @@ def test_what_a_job_starts_for_itself_is_waited_for(own_home: JobHome, monkeypat
     owned = jobs.ground(settings, own_home.environment)
     assert owned
     with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings.home, owned=owned)
+        jobs.require_agents(client, settings, owned=owned)
         served = {group["name"] for group in client.stats()["groups"].values() if group["members"]}
     assert served >= set(jobs.JOB_QUEUES)

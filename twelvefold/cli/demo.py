@@ -51,14 +51,13 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
     from .. import jobs
     from ..agents.job import read_issue, resolve_request
     from ..demonstration import lay_out
-    from ..orchestration import submit
 
     examples = lay_out(folder)
     note(f"two repositories in {folder}, an issue for each; starting a bus, an orchestrator and the agents …")
     owned = jobs.ground(settings, os.environ)
     documents, good = [], True
     with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings.home, owned=owned)
+        jobs.require_agents(client, settings, owned=owned)
         runs = [
             jobs.start(
                 client,
@@ -73,7 +72,7 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
             for _, repository, issue in examples
         ]
         for (example, _, issue), run in zip(examples, runs, strict=True):
-            for _event in submit.follow(client, run):
+            for _event in jobs.follow(client, run, settings, owned=owned):
                 pass
             document = jobs.report(client, run)
             documents.append(document)

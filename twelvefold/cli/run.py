@@ -214,7 +214,7 @@ def _do(job: Job, *, detach: bool, as_json: bool) -> int:
     settings = load_settings()
     owned = jobs.ground(settings, os.environ)
     with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings.home, owned=owned)
+        jobs.require_agents(client, settings, owned=owned)
         run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)
 
@@ -229,7 +229,9 @@ def end_of(
     report: Callable[[BusClient, str], dict[str, Any]],
 ) -> int:
     """Follow a run that was submitted to its end, show that, and return the exit status."""
-    from ..orchestration import submit
+    from .. import jobs
+    from ..errors import AgentsGone
+    from ..settings import load_settings
     from .run_progress import progress
 
     if detach:
@@ -238,8 +240,12 @@ def end_of(
         return 0
     try:
         with progress(run, quiet=as_json) as show:
-            for event in submit.follow(client, run):
+            for event in jobs.follow(client, run, load_settings(), owned=owned):
                 show(event)
+    except AgentsGone:
+        if as_json:
+            write_json(report(client, run))
+        raise
     except KeyboardInterrupt:
         return _interrupted(client, run, owned)
     document = report(client, run)

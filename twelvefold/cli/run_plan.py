@@ -77,7 +77,7 @@ def run_plan(
     owned = ground(settings, os.environ, queues)
     with jobs.connect(settings) as client:
         built_in = set(queues) <= set(jobs.JOB_QUEUES)
-        jobs.require_agents(client, settings.home, owned=owned and built_in, queues=queues)
+        jobs.require_agents(client, settings, owned=owned and built_in, queues=queues)
         run = submit.submit(
             client,
             plan,
