@@ -40,8 +40,12 @@ class BlobFiles:
         for made in (self.root, folder.parent, folder):
             made.mkdir(mode=0o700, parents=made is self.root, exist_ok=True)
         draft = folder / f"{sha256}.{os.getpid()}.{threading.get_ident()}"
-        draft.write_bytes(content)
-        draft.rename(folder / sha256)
+        try:
+            draft.write_bytes(content)
+            draft.rename(folder / sha256)
+        except OSError:
+            draft.unlink(missing_ok=True)  # half of it would take the space that is lacking
+            raise
         self._last = sha256
         return sha256
 

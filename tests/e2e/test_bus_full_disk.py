@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -173,3 +174,40 @@ def test_runs_wait_for_a_full_disk(tmp_path: Path, runtime_dir: Path, orchestrat
     assert (orchestrator.returncode, out, err) == (0, "", "")
     bus.end()
     verify_home(tmp_path)
+
+
+def test_a_value_that_finds_no_space_waits_for_it(
+    small_disk: Path, runtime_dir: Path, orchestrator_of: Orchestrating
+) -> None:
+    """A decision too large for an event waits until its value can be held as a blob; no half of it is left behind."""
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    home, ballast = small_disk / "home", small_disk / "ballast"
+    home.mkdir()
+    bus = SmallBus(home, runtime_dir, 0)
+    orchestrator = orchestrator_of(home, runtime_dir)
+    assert orchestrator.stderr is not None
+    value = "x" * 600_000
+    with BusClient(bus.where, role="agent", instance="worker.1", timeout_s=60.0) as agent:
+        tasks = agent.consume("worker")
+        both = [{"$from": "first"}, {"$from": "first"}]
+        run = submit(agent, Pipeline([Task("worker", name="first"), Task("worker", both)]))
+        first = next(tasks)
+        orchestrator.send_signal(signal.SIGSTOP)
+        done = new_event("task.succeeded", {"value": value}, stream=f"task.{run}.0.0", run=run, cause=first.event.id)
+        agent.settle(first, [done])
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096):
+                pass
+        orchestrator.send_signal(signal.SIGCONT)
+        assert "trying again until it can be written: [Errno 28]" in orchestrator.stderr.readline()
+        assert not list((home / "blobs" / "incoming").glob("orchestrator/*"))
+        ballast.unlink()
+        second = next(tasks)
+        assert agent.blobs.load(second.event.data)["input"] == [value, value]
+        done = new_event("task.succeeded", {"value": 2}, stream=f"task.{run}.0.1", run=run, cause=second.event.id)
+        agent.settle(second, [done])
+        assert wait(agent, run, 60.0).value == 2
+    orchestrator.send_signal(signal.SIGTERM)
+    assert orchestrator.wait(60) == 0
+    bus.end()
+    verify_home(home)
