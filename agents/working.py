@@ -17,12 +17,15 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
+from functools import partial
 from types import FrameType
 
 import msgspec
 
 from ..bus.client import BusClient
 from ..bus.errors import StaleDelivery
+from ..bus.ticket import Ticket
 from ..bus.wire import Delivery
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent, new_event
@@ -33,14 +36,15 @@ from .context import TaskContext
 from .errors import NotATask
 from .faults import whole
 from .journal import AgentPlaces, TaskRequest, request_of
+from .look_ahead import SHORT_HANDLER_S, LookAhead
 from .membership import Membership
 from .telemetry import SAMPLE_INTERVAL_S
 from .turn import perform
 
 log = logging.getLogger("twelvefold.agent")
 
-#: A handler that takes no longer has the bus to itself; then the main thread looks after both.
-SHORT_HANDLER_S = 0.005
+#: Outcomes travel together for so long, while there are quick tasks to go on with.
+GATHER_S = 0.002
 #: How long a task's write waits for a bus that is away: the task is held meanwhile, so there is nothing better to do.
 PATIENCE_S = 24 * 3600.0
 #: How long a process that ends waits for its last telemetry to be recorded.
@@ -81,11 +85,17 @@ class AgentProcess:
         self._asleep = False
         self._serving = False
         self._over = False
+        #: Settles that are not answered yet, and those that were refused.
+        self._settling = 0
+        self._refused: deque[tuple[Delivery, Exception]] = deque()
+        self._ahead = 0
+        self._pace = LookAhead()
+        self._gathered_since: float | None = None
 
     @property
     def busy(self) -> bool:
         """Whether a task is in hand."""
-        return self._given != self._ended
+        return self._given != self._ended or self._settling > 0
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT, and return the exit status; raises what the bus refuses the agent with."""
@@ -142,15 +152,22 @@ class AgentProcess:
         """Be the bus loop while the handler of a delivery is at work."""
         journal = self.journal
         journal.send_queued()
+        self._pace.is_long()
+        self._look_ahead(0)
         self._serving = True
         while self._current is delivery:
+            if self.client.has_delivery:
+                # Nothing is to wait behind a task that takes long.
+                self.client.give_back()
             due = journal.due
             if due is not None and due <= time.monotonic():
                 journal.send_queued()
                 continue
             self.client.run(
                 on_withdrawn=self._on_withdrawn,
-                until=lambda due=due: self._current is not delivery or journal.due != due,  # type: ignore[misc]
+                until=lambda due=due: (  # type: ignore[misc]
+                    self._current is not delivery or journal.due != due or self.client.has_delivery
+                ),
                 deadline=due,
             )
         self._serving = False
@@ -182,10 +199,16 @@ class AgentProcess:
 
     def _work_off(self) -> None:
         try:
-            while (delivery := self.client.take_delivery(unless=lambda: self.stopping)) is not None:
-                self._given += 1
-                self._handle(delivery)
-                self._ended += 1
+            while not self.stopping:
+                delivery = self.client.take_delivery(unless=lambda: self.stopping or bool(self._refused))
+                if delivery is not None:
+                    self._given += 1
+                    self._handle(delivery)
+                    self._ended += 1
+                self._refuse_all()
+            # What came and was not begun goes to others with the goodbye.
+            self.client.wait_until(lambda: self._settling == 0)
+            self._refuse_all()
         except TwelvefoldError as error:
             self._refusal = error
         except BaseException as error:  # noqa: BLE001 - whatever it is, a process that can't work must end
@@ -207,22 +230,49 @@ class AgentProcess:
             self._on_withdrawn(delivery)
 
     def _handle(self, delivery: Delivery) -> None:
-        position = delivery.event.position
+        begun = time.monotonic()
         self._begin(delivery)
         try:
             settlement = self._done(delivery, self._request(delivery))
             self._returned(delivery)
-            self.journal.settle(delivery, settlement)
-        except StaleDelivery:
-            # Withdrawn, or moved on as this process was taken for dead: the result isn't wanted.
-            log.info("the task of event %d was withdrawn: its result is dropped", position)
+            self._settling += 1
+            try:
+                self.journal.settle(delivery, settlement, partial(self._answered, delivery))
+            except BaseException:
+                self._settling -= 1
+                raise
         except TwelvefoldError as error:
-            log.error("the task of event %d can't be settled: %s", position, error.message())
             self._refuse(delivery, error)
         finally:
             self.journal.drop()
             self._returned(delivery)
+        self._go_on(begun, time.monotonic())
         self._sample()
+
+    def _answered(self, delivery: Delivery, ticket: Ticket) -> None:
+        """Take in what became of a settle."""
+        if ticket.error is not None:
+            self._refused.append((delivery, ticket.error))
+        self._settling -= 1
+
+    def _go_on(self, begun: float, now: float) -> None:
+        """Judge how long a task took: whether more may wait for this agent, and whether outcomes may."""
+        self._look_ahead(self._pace.took(now - begun, self._ahead))
+        if self._gathered_since is None:
+            self._gathered_since = now
+        elif now - self._gathered_since > GATHER_S:
+            self._gathered_since = None
+            self.client.send()
+
+    def _look_ahead(self, ahead: int) -> None:
+        """Let so many tasks wait here while another is worked on; those that are too many go to others."""
+        with self._lock:
+            if ahead == self._ahead:
+                return
+            self._ahead = ahead
+        self.client.look_ahead(self.queue, ahead)
+        if not ahead:
+            self.client.give_back()
 
     def _request(self, delivery: Delivery) -> TaskRequest:
         event = delivery.event
@@ -233,11 +283,25 @@ class AgentProcess:
         except msgspec.ValidationError as error:
             raise NotATask(event.type, event.position, str(error)) from error
 
-    def _refuse(self, delivery: Delivery, error: TwelvefoldError) -> None:
+    def _refuse_all(self) -> None:
+        """Deal with the settles that were refused."""
+        while self._refused:
+            self._refuse(*self._refused.popleft())
+
+    def _refuse(self, delivery: Delivery, error: Exception) -> None:
+        """Give a delivery up that can't be settled, and say why."""
+        position = delivery.event.position
+        if isinstance(error, StaleDelivery):
+            # Withdrawn, or moved on as this process was taken for dead: the result isn't wanted.
+            log.info("the task of event %d was withdrawn: its result is dropped", position)
+            return
+        if not isinstance(error, TwelvefoldError):
+            raise error
+        log.error("the task of event %d can't be settled: %s", position, error.message())
         try:
             self.client.fail(delivery, error.message())
         except StaleDelivery:
-            log.info("event %d was withdrawn", delivery.event.position)
+            log.info("event %d was withdrawn", position)
 
     def _done(self, delivery: Delivery, request: TaskRequest) -> NewEvent:
         """Do a task and return the event that settles it."""

@@ -84,7 +84,9 @@ class Broker:
         self.sessions = Sessions(self._ingress)
         self.publisher = Publisher(self._egress, log, incarnation)
         self.commit = Commit(log, self.publisher.learn)
-        self.desk = Desk(log, self.commit, self.sessions, incarnation=incarnation, clock=clock)
+        self.desk = Desk(
+            log, self.commit, self.sessions, incarnation=incarnation, attempts_max=options.attempts_max, clock=clock
+        )
         self.settling = Settling(
             self.desk, log, self.commit, self.sessions, attempts_max=options.attempts_max,
             backoff_s=options.backoff_s, stop_timeout_s=options.stop_timeout_s, clock=clock,

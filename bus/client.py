@@ -218,6 +218,25 @@ class BusClient(Serving):
         key: str = self._result(ticket, None)
         return key
 
+    def look_ahead(self, queue: str, ahead: int) -> None:
+        """Have so many more deliveries of a queue wait here while others are worked on (one that was joined; see Bind).
+
+        Not waited for. Who looks ahead calls `give_back` where they would wait long.
+        """
+        self._check_open()
+        with self._state:
+            bind = self._machine.holding.binds.get(queue_key(queue))
+            if bind is None:
+                return  # it was left meanwhile: nothing comes any more
+            self._machine.holding.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead)
+
+    def give_back(self) -> None:
+        """Give the deliveries that came and were not taken yet to other members. Not waited for."""
+        self._check_open()
+        with self._state:
+            self._machine.holding.give_back()
+        self._driver.turn()
+
     def leave(self, group_or_queue: str, pattern: str | None = None) -> None:
         """Take no more deliveries of a group; what was taken stays held until settled, the rest goes to others."""
         self._check_open()
@@ -262,6 +281,15 @@ class BusClient(Serving):
         With `brief` nothing is returned, and the next delivery may come in the same message as the acknowledgement.
         """
         return self._post(events, None, what="settle", settle=delivery, brief=brief)
+
+    def settle_next(self, delivery: Delivery, events: Sequence[NewEvent], on_answer: Callable[[Ticket], None]) -> None:
+        """Settle with the next message that is sent; `on_answer` is called in the thread that serves the connection.
+
+        It must do next to nothing, and call nothing of the client. Raises StaleDelivery where it is withdrawn already.
+        """
+        self._check_open()
+        with self._state:
+            self._machine.post(events, what="settle", brief=True, settle=delivery, on_done=on_answer)
 
     def settle_soon(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> None:
         """Settle without waiting; a refusal comes up at `flush`. Raises StaleDelivery where it is already withdrawn."""

@@ -21,6 +21,8 @@ from .sessions import Session, Sessions
 from .wire import Bind, Delivery, Fence, group_key, queue_key
 
 CREDIT_MAX = 1024
+#: Of fewer attempts, none may be lost on a delivery that only waited beside another.
+LOOK_AHEAD_ATTEMPTS_MIN = 3
 _MARKS = "deliver/"
 
 
@@ -44,12 +46,15 @@ class Desk:
         sessions: Sessions,
         *,
         incarnation: int,
+        attempts_max: int,
         clock: Callable[[], float],
     ) -> None:
         self._log = log
         self._commit = commit
         self._sessions = sessions
         self._incarnation = incarnation
+        #: What dies in a member's hands beside the task that killed it counts as tried: it needs another chance.
+        self._may_look_ahead = attempts_max >= LOOK_AHEAD_ATTEMPTS_MIN
         self._clock = clock
         self._counter = 0
         self.groups: dict[str, Group] = {}
@@ -123,7 +128,7 @@ class Desk:
 
         Returns False where the same group is being bound in the commit under way: ask again after it.
         """
-        name, pattern, credit = wish.name, wish.pattern, wish.credit
+        name, pattern, credit, ahead = wish.name, wish.pattern, wish.credit, wish.ahead
         after = wish.after if pattern else 0
         if not is_name(name) or (pattern and not is_pattern(pattern)) or not 1 <= credit <= CREDIT_MAX or after < 0:
             done(BadRequest(f"no such binding: {name!r} to {pattern!r} after {after} with credit {credit}"))
@@ -148,7 +153,7 @@ class Desk:
                 return
             member_of = group or self.groups.get(key) or self._add_group(key, progress)
             if self._sessions.by_identity.get(session.identity) is session:
-                member_of.join(session.identity, credit)
+                member_of.join(session.identity, credit, min(ahead, CREDIT_MAX) if self._may_look_ahead else 0)
                 session.groups.add(key)
             self.refill(member_of)
             done(key)

@@ -8,6 +8,7 @@ needs no thread of ours, and an agent's main thread drives while its task runs i
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from .wire import FRAME_BYTES_MAX
 
 #: Frames taken in at once before time and callbacks get their turn.
 DRAIN_MAX = 1000
-READABLE = int(zmq.POLLIN)
+#: As plain numbers: combining the named ones costs as much as sending a message.
+READABLE, EVENTS, NOBLOCK = int(zmq.POLLIN), int(zmq.EVENTS), int(zmq.NOBLOCK)
 #: While a watch is full, hints stay in the socket for so long: what is taken soon needs no reading from the log.
 PAUSE_S = 0.1
 #: Hints queued in our own memory while nobody drives; with the size of a hint this bounds a slow watcher.
@@ -52,10 +54,11 @@ class Driver:
         self._dealer = dealer_socket(self._context, endpoints.ingress, identity)
         self._sub: zmq.Socket[bytes] | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._poller = zmq.Poller()
-        self._poller.register(self._dealer, zmq.POLLIN)
-        self._poller.register(self._wake, zmq.POLLIN)
-        self._blocked = False
+        # A socket's descriptor tells only that something has changed since the socket was asked last: it is polled once
+        # there was nothing more to receive. A poller of ZeroMQ asks the kernel twice, and the socket twice.
+        self._poller = select.poll()
+        self._poller.register(int(self._dealer.get(zmq.FD)), select.POLLIN)
+        self._poller.register(self._wake, select.POLLIN)
         self._closing = False
         #: This process is a fork of the one that made us: sockets and lock are of no use here.
         self.is_foreign = False
@@ -105,18 +108,23 @@ class Driver:
                         self._changed.notify()
 
     def _drive(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        machine = self.machine
         while True:
-            now = time.monotonic()
             with self.state:
                 if done():
                     return True
+                now = time.monotonic()
                 if self._closing or (deadline is not None and now >= deadline):
                     return False
-                self._unpause(now)
-                if done():
-                    return True
+                machine.tick(now)
                 self._pump()
-                until = self.machine.due()
+                if self._receive(now):
+                    # What this calls for goes out before anybody is told.
+                    self._pump()
+                    if self._waiters:
+                        self._changed.notify_all()
+                    continue
+                until = machine.due()
                 if self._paused_until:
                     until = min(until, self._paused_until)
                 if deadline is not None and deadline < until:
@@ -125,9 +133,17 @@ class Driver:
             ready = self._poller.poll(max(0, int((until - now) * 1000) + 1))
             with self.state:
                 self._polling = False
-                self._take_in(ready)
+                for descriptor, _ in ready:
+                    if descriptor == self._wake:
+                        os.eventfd_read(descriptor)
                 if self._waiters:
                     self._changed.notify_all()
+
+    def take_in(self) -> None:
+        """Receive what has come, sending nothing, unless another thread is driving."""
+        with self.state:
+            if not self._driver and not self._closing:
+                self._receive(time.monotonic())
 
     def turn(self) -> None:
         """Send and receive what can be at once, without waiting, unless another thread is driving."""
@@ -136,53 +152,56 @@ class Driver:
                 if self._polling and self.machine.has_unsent:
                     self.wake()
                 return
+            now = time.monotonic()
             self._pump()
-            self._take_in(self._poller.poll(0))
+            self._receive(now)
+            self.machine.tick(now)
+            self._pump()
 
-    def _take_in(self, ready: list[tuple[object, int]]) -> None:
-        now = time.monotonic()
-        for source, _ in ready:
-            if source is self._dealer:
-                self._drain_dealer(now)
-            elif source is self._sub:
-                self._drain_sub(now)
+    def _receive(self, now: float) -> bool:
+        """Take in what has come; tell whether something has."""
+        received = self._drain_dealer(now)
+        if self._sub is not None:
+            if self._paused_until:
+                self._unpause(now)
             else:
-                try:
-                    os.eventfd_read(self._wake)
-                except BlockingIOError:
-                    continue
-        self._unpause(now)
-        self.machine.tick(now)
-        self._pump()
+                received = self._drain_sub(now) or received
+        return received
 
-    def _drain_dealer(self, now: float) -> None:
+    def _drain_dealer(self, now: float) -> bool:
         receive, received, events = self._dealer.recv, self.machine.received, self._dealer.get
-        for _ in range(DRAIN_MAX):
+        for count in range(DRAIN_MAX):
             # Asking costs a fifth of the exception that tells that there is nothing more.
-            if not int(events(zmq.EVENTS)) & READABLE:
-                return
-            received(receive(zmq.NOBLOCK), now)
+            if not int(events(EVENTS)) & READABLE:
+                return count > 0
+            received(receive(NOBLOCK), now)
+        return True
 
     def _unpause(self, now: float) -> None:
         """Take hints again once there is room for them, or when the others have waited long enough."""
         if self._paused_until and (now >= self._paused_until or not self.machine.watching.is_full):
             patient = now < self._paused_until
             self._paused_until = 0.0
-            self._poller.register(self._sub, zmq.POLLIN)
+            self._poll_sub()
             self._drain_sub(now, patient)
 
-    def _drain_sub(self, now: float, patient: bool = True) -> None:
+    def _poll_sub(self) -> None:
+        assert self._sub is not None
+        self._poller.register(int(self._sub.get(zmq.FD)), select.POLLIN)
+
+    def _drain_sub(self, now: float, patient: bool = True) -> bool:
         assert self._sub is not None
         receive, hinted, watching = self._sub.recv_multipart, self.machine.hinted, self.machine.watching
         events = self._sub.get
         for count in range(DRAIN_MAX):
             if patient and count % 8 == 0 and watching.is_full:
                 self._paused_until = now + PAUSE_S
-                self._poller.unregister(self._sub)
-                return
-            if not int(events(zmq.EVENTS)) & READABLE:
-                return
-            hinted(receive(zmq.NOBLOCK), now)
+                self._poller.unregister(int(self._sub.get(zmq.FD)))
+                return count > 0
+            if not int(events(EVENTS)) & READABLE:
+                return count > 0
+            hinted(receive(NOBLOCK), now)
+        return True
 
     def _pump(self) -> None:
         machine = self.machine
@@ -192,22 +211,18 @@ class Driver:
         if machine.watching.subscriptions:
             self._subscribe()
         out = machine.out
-        blocked = False
         while out:
             try:
-                self._dealer.send(out[0], zmq.NOBLOCK)
+                self._dealer.send(out[0], NOBLOCK)
             except zmq.Again:
-                blocked = True
-                break
+                # Its descriptor tells when there is room again.
+                return
             out.popleft()
-        if blocked != self._blocked:
-            self._blocked = blocked
-            self._poller.modify(self._dealer, zmq.POLLIN | zmq.POLLOUT if blocked else zmq.POLLIN)
 
     def _subscribe(self) -> None:
         if self._sub is None:
             self._sub = sub_socket(self._context, self._endpoints.egress)
-            self._poller.register(self._sub, zmq.POLLIN)
+            self._poll_sub()
         wishes = self.machine.watching.subscriptions
         while wishes:
             wanted, prefix = wishes.popleft()

@@ -8,6 +8,7 @@ import time
 
 _pack = struct.Struct(">Q").pack
 _VARIANT = 1 << 63
+NOISES = 64
 
 
 class FreshIds:
@@ -17,13 +18,21 @@ class FreshIds:
         self._millisecond = -1
         self._head = b""
         self._next = 0
+        self._noises: list[bytes] = []
+
+    def _noise(self) -> bytes:
+        """Return ten random bytes; asking for many at once costs little more than for a few."""
+        if not self._noises:
+            many = os.urandom(10 * NOISES)
+            self._noises = [many[start : start + 10] for start in range(0, len(many), 10)]
+        return self._noises.pop()
 
     def __call__(self, count: int) -> list[bytes]:
         """Return so many new ids, in ascending order; within a millisecond they go on counting."""
         millisecond = time.time_ns() // 1_000_000
         if millisecond != self._millisecond:
             self._millisecond = millisecond
-            noise = int.from_bytes(os.urandom(10), "big")
+            noise = int.from_bytes(self._noise(), "big")
             self._head = (millisecond << 16 | 0x7000 | noise >> 68).to_bytes(8, "big")
             # 61 random bits: with room above them, counting never reaches the variant's bits.
             self._next = _VARIANT | noise & (1 << 61) - 1

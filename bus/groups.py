@@ -1,7 +1,12 @@
 """The state of one group (or queue): which events wait, who holds which, and what comes next. Pure.
 
 Time is an argument (monotonic seconds), durability is the caller's: it commits what `progress` says and then calls
-`settle`. Invariant: a loaded, unsettled position is in exactly one of `waiting`, `older`, `delayed` and `held`.
+`settle`. Invariant: a loaded, unsettled position waits in exactly one of `waiting`, `again`, `older` and `delayed`, or
+is in `held`.
+
+What was handed out before may have killed its holder. It goes to a member with credit of its own for it only, never
+ahead of what that is working on, and while it waits nobody gets anything ahead: so those beside it are not counted as
+having been tried again and again.
 """
 
 from __future__ import annotations
@@ -24,8 +29,12 @@ class Member:
 
     session: bytes
     credit: int
+    #: How many more may wait in its hands, while it holds nothing that was tried before.
+    ahead: int = 0
     held: int = 0
+    retrying: int = 0
     queued: bool = False
+    queued_ahead: bool = False
     leaving: bool = False
 
 
@@ -62,6 +71,8 @@ class Group:
     #: The log may hold matching events beyond `loaded`.
     behind: bool = False
     waiting: list[int] = field(default_factory=list)
+    #: Those that wait and were handed out before.
+    again: list[int] = field(default_factory=list)
     older: list[int] = field(default_factory=list)
     delayed: list[tuple[float, int]] = field(default_factory=list)
     pending: dict[int, Waiting] = field(default_factory=dict)
@@ -69,7 +80,9 @@ class Group:
     members: dict[bytes, Member] = field(default_factory=dict)
     #: From before a restart: position -> (attempts, lowest fence still valid).
     history: dict[int, tuple[int, Fence]] = field(default_factory=dict)
+    #: Members with credit left, and members with room to look ahead.
     _idle: deque[Member] = field(default_factory=deque)
+    _looking: deque[Member] = field(default_factory=deque)
 
     @property
     def is_queue(self) -> bool:
@@ -93,23 +106,27 @@ class Group:
     def _wait(self, entry: Waiting) -> None:
         position = entry.event.position
         self.pending[position] = entry
-        heapq.heappush(self.older if position <= self.frozen_upto else self.waiting, position)
+        heapq.heappush(self.older if position <= self.frozen_upto else self._queue_of(entry), position)
+
+    def _queue_of(self, entry: Waiting) -> list[int]:
+        return self.again if entry.attempts else self.waiting
 
     def thaw(self) -> None:
         """Let the positions from before a restart be delivered again: everybody has answered or is gone."""
         self.frozen_upto = 0
         for position in self.older:
-            heapq.heappush(self.waiting, position)
+            if position in self.pending:
+                heapq.heappush(self._queue_of(self.pending[position]), position)
         self.older.clear()
 
     # --- members --------------------------------------------------------------------------------------------------
 
-    def join(self, session: bytes, credit: int) -> Member:
-        """Make a session a member, or change its credit."""
+    def join(self, session: bytes, credit: int, ahead: int = 0) -> Member:
+        """Make a session a member, or change its credit and how far it looks ahead."""
         member = self.members.get(session)
         if member is None:
             member = self.members[session] = Member(session, credit)
-        member.credit = credit
+        member.credit, member.ahead = credit, ahead
         member.leaving = False
         self._offer(member)
         return member
@@ -129,9 +146,14 @@ class Group:
             member.leaving = True
 
     def _offer(self, member: Member) -> None:
-        if not member.queued and not member.leaving and member.held < member.credit:
+        if member.leaving:
+            return
+        if not member.queued and member.held < member.credit:
             member.queued = True
             self._idle.append(member)
+        if member.ahead and not member.queued_ahead:
+            member.queued_ahead = True
+            self._looking.append(member)
 
     def _idle_member(self) -> Member | None:
         idle = self._idle
@@ -143,33 +165,55 @@ class Group:
             idle.popleft()
         return None
 
+    def _looking_member(self) -> Member | None:
+        looking = self._looking
+        while looking:
+            member = looking[0]
+            has_room = member.held < member.credit + member.ahead and not member.retrying
+            if not member.leaving and has_room and self.members.get(member.session) is member:
+                return member
+            member.queued_ahead = False
+            looking.popleft()
+        return None
+
     # --- deliveries -----------------------------------------------------------------------------------------------
 
     def hand_out(self, now: float, fence: Fence) -> Holding | None:
         """Give the next event that is due to an idle member; None where one of the two is missing."""
-        if not self.waiting and not self.delayed:
+        if self.delayed:
+            self._wake_due(now)
+        new, again = self._first(self.waiting), self._first(self.again)
+        if new is None and again is None:
             return None
-        member = self._idle_member()
+        members, member = self._idle, self._idle_member()
+        if member is not None:
+            queue = self.waiting if again is None or (new is not None and new < again) else self.again
+        else:
+            members, queue = self._looking, self.waiting
+            member = self._looking_member() if again is None else None
         if member is None:
             return None
-        position = self._next_due(now)
-        if position is None:
-            return None
-        entry = self.pending.pop(position)
+        entry = self.pending.pop(heapq.heappop(queue))
         member.held += 1
-        self._idle.rotate(-1)
-        holding = self.held[position] = Holding(entry.event, member, fence, entry.attempts + 1)
+        member.retrying += entry.attempts > 0
+        members.rotate(-1)
+        holding = Holding(entry.event, member, fence, entry.attempts + 1)
+        self.held[entry.event.position] = holding
         return holding
 
-    def _next_due(self, now: float) -> int | None:
+    def _wake_due(self, now: float) -> None:
         while self.delayed and self.delayed[0][0] <= now:
             position = heapq.heappop(self.delayed)[1]
             if position in self.pending:
-                heapq.heappush(self.waiting, position)
-        while self.waiting:
-            position = heapq.heappop(self.waiting)
-            if position in self.pending:
-                return position
+                heapq.heappush(self._queue_of(self.pending[position]), position)
+
+    def _first(self, queue: list[int]) -> int | None:
+        """Return the first position of a queue that still waits there."""
+        while queue:
+            entry = self.pending.get(queue[0])
+            if entry is not None and self._queue_of(entry) is queue:
+                return queue[0]
+            heapq.heappop(queue)
         return None
 
     def holding(self, position: int, fence: Fence, session: bytes) -> Holding | None:
@@ -192,6 +236,7 @@ class Group:
             return None
         member = self.members.get(session) or self.join(session, 0)
         member.held += 1
+        member.retrying += attempts > 0
         holding = self.held[position] = Holding(entry.event, member, fence, attempts + 1)
         return holding
 
@@ -199,6 +244,7 @@ class Group:
         """Forget a delivery (held or waiting) whose settling has been committed."""
         holding = self.held.pop(position, None)
         if holding is not None:
+            holding.member.retrying -= holding.attempt > 1
             self._one_less(holding.member)
         self.pending.pop(position, None)
         self.history.pop(position, None)
@@ -207,7 +253,10 @@ class Group:
         """Forget a delivery whose withdrawal has been committed; its holder's credit stays used until `freed`."""
         self.pending.pop(position, None)
         self.history.pop(position, None)
-        return self.held.pop(position, None)
+        holding = self.held.pop(position, None)
+        if holding is not None:
+            holding.member.retrying -= holding.attempt > 1
+        return holding
 
     def freed(self, session: bytes) -> None:
         """Give a member its credit back for a withdrawn delivery whose handler has returned."""
@@ -218,6 +267,7 @@ class Group:
     def release(self, position: int, *, attempts: int, due: float | None = None) -> None:
         """Take a delivery from its holder; it waits again, until `due` where that is given."""
         holding = self.held.pop(position)
+        holding.member.retrying -= holding.attempt > 1
         self._one_less(holding.member)
         entry = Waiting(holding.event, attempts)
         if due is None:

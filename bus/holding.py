@@ -15,7 +15,7 @@ import msgspec
 from ..eventstore.errors import UpcastFailed
 from .errors import StaleDelivery
 from .ticket import Ticket
-from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, Held, Unbind, Withdrawn
+from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, GiveBack, Held, Unbind, Withdrawn
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -38,16 +38,16 @@ class Holding:
         """Every delivery in our hands."""
         return [delivery.held for delivery in self._held.values()]
 
-    def bind(self, name: str, pattern: str, after: int, credit: int) -> Ticket:
+    def bind(self, name: str, pattern: str, after: int, credit: int, ahead: int = 0) -> Ticket:
         """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
 
         def bound(ticket: Ticket) -> None:
             if ticket.error is None and ticket.given_up:
                 self.leave(ticket.value)
             elif ticket.error is None:
-                self.binds[ticket.value] = Bind(0, name, pattern, after, credit)
+                self.binds[ticket.value] = Bind(0, name, pattern, after, credit, ahead)
 
-        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit), bound)
+        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit, ahead), bound)
 
     def leave(self, key: str) -> Ticket:
         """Leave a group, also after reconnecting; what came but was never taken goes to other members."""
@@ -58,6 +58,27 @@ class Holding:
             for held in unused:
                 del self._held[held.key, held.position]
         return self._machine.call(lambda seq: Unbind(seq, key, unused))
+
+    def ahead(self, key: str) -> int:
+        """Return how far we look ahead in a group, 0 where we are no member."""
+        bind = self.binds.get(key)
+        return 0 if bind is None else bind.ahead
+
+    def look_ahead(self, key: str, ahead: int) -> None:
+        """Look so far ahead in a group, also after reconnecting, if we are a member of it."""
+        bind = self.binds.get(key)
+        if bind is not None:
+            self.binds[key] = msgspec.structs.replace(bind, ahead=ahead)
+            self.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead)
+
+    def give_back(self) -> None:
+        """Give every delivery that was not taken yet to other members."""
+        if self.deliveries:
+            unused = [delivery.held for delivery in self.deliveries]
+            self.deliveries.clear()
+            for held in unused:
+                del self._held[held.key, held.position]
+            self._machine.call(lambda seq: GiveBack(seq, unused))
 
     def begin_consuming(self, key: str) -> None:
         """Note one more consumer of a group."""

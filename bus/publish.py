@@ -16,7 +16,8 @@ import zmq
 from ..eventstore.event import Event
 from ..eventstore.log import EventLog
 from ..eventstore.names import prefixes
-from .wire import BEACON_TOPIC, SYNC_TOPIC, Hint, encode, subscription, topic
+from .topics import ALL_TOPIC, BEACON_TOPIC, SYNC_TOPIC, subscription, topic
+from .wire import Hint, encode
 
 HINT_EVENTS_MAX = 512
 #: Payload bytes of one hint; with the socket's high-water mark this bounds the memory that a stopped watcher costs.
@@ -25,6 +26,10 @@ BEACON_EVERY_S = 0.5
 #: Topics and types remembered at most; beyond, hints of new types make their watchers read the log.
 SUBSCRIPTIONS_MAX = 100_000
 TYPES_MAX = 100_000
+#: As plain numbers: combining the named ones costs as much as sending a message.
+NOBLOCK = int(zmq.NOBLOCK)
+MORE = NOBLOCK | int(zmq.SNDMORE)
+_NOT_OF_TYPES = {ALL_TOPIC, BEACON_TOPIC}
 
 _type_of = attrgetter("type")
 
@@ -71,7 +76,7 @@ class Publisher:
             for pattern in patterns:
                 if pattern not in self._last:
                     self._last[pattern] = self._log.last_position(pattern)
-            self._topics[type] = (patterns, [subscription(pattern) for pattern in patterns], topic(type))
+            self._topics[type] = (patterns, [b"", *map(subscription, patterns[1:])], topic(type))
 
     def last_position(self, pattern: str) -> int:
         """Return the last position under a pattern, from memory where it is known."""
@@ -79,14 +84,16 @@ class Publisher:
         return self._log.last_position(pattern) if known is None else known
 
     def publish(self, events: Sequence[Event]) -> None:
-        """Publish committed events, in the log's order, as runs of one type."""
+        """Publish committed events, in the log's order: all together, and as runs of one type."""
         last, wanted = self._last, self._wanted
+        if ALL_TOPIC in wanted and events:
+            self._publish_run([events[0].position - 1], ALL_TOPIC, list(events))
         for type, group in groupby(events, _type_of):
             run = list(group)
             known = self._topics.get(type)
             self.by_type[type if known else "*"] += len(run)
-            patterns, wishes, name = known or (prefixes(type), [b""], topic(type))
-            if not wanted.isdisjoint(wishes):
+            patterns, wishes, name = known or (prefixes(type), None, topic(type))
+            if not (wanted <= _NOT_OF_TYPES if wishes is None else wanted.isdisjoint(wishes)):
                 # A previous position one below the first makes every watcher that missed anything read the log.
                 missing = run[0].position - 1
                 self._publish_run([last.get(pattern, missing) for pattern in patterns], name, run)
@@ -102,7 +109,8 @@ class Publisher:
             if size >= HINT_BYTES_MAX or index - start + 1 >= HINT_EVENTS_MAX or index + 1 == len(run):
                 part = run[start : index + 1]
                 hint = Hint(previous, part[0].position, event.position, part if size < 2 * HINT_BYTES_MAX else [])
-                self._socket.send_multipart((name, encode(hint)), zmq.NOBLOCK)
+                self._socket.send(name, MORE)
+                self._socket.send(encode(hint), NOBLOCK)
                 self.hints += 1
                 previous = [event.position] * len(previous)
                 start, size = index + 1, 0

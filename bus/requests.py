@@ -30,6 +30,7 @@ from .wire import (
     ClientMessage,
     Fail,
     Freed,
+    GiveBack,
     Gone,
     Hello,
     Keep,
@@ -86,6 +87,7 @@ class Requests:
             Keep: self._keep,
             Stats: self._stats,
             Bye: self._bye,
+            GiveBack: self._give_back,
             Gone: self._gone,
             Started: self._started,
         }
@@ -144,7 +146,7 @@ class Requests:
         settle = self._broker.settling.settle
         for request in post.requests:
             is_free = authority.is_free(request.events)
-            if not is_free and session.settled_in == self._broker.commit.turn:
+            if not is_free and session.settled_in == self._broker.commit.turn and _waits(session, request):
                 # Its settle closes the task's stream to what follows.
                 self._broker.finish()
             fault = self._request_fault(session, request, is_free)
@@ -225,6 +227,12 @@ class Requests:
         for held in unbind.unused:
             self._broker.settling.returned(session, held)
         self._answer(session, unbind.seq, None)
+
+    def _give_back(self, session: Session, back: GiveBack) -> None:
+        self._broker.finish()
+        for held in back.unused:
+            self._broker.settling.returned(session, held)
+        self._answer(session, back.seq, None)
 
     def _fail(self, session: Session, fail: Fail) -> None:
         self._broker.finish()
@@ -311,6 +319,11 @@ class Requests:
 
     def _stats(self, session: Session, stats: Stats) -> None:
         self._answer(session, stats.seq, stats_of(self._broker))
+
+
+def _waits(session: Session, request: Request) -> bool:
+    """Tell whether events depend on what becomes of the sender's settles of this turn: not those of other tasks."""
+    return any(not event.stream.startswith("task.") or event.stream in session.closing for event in request.events)
 
 
 def _watch_mark(name: str) -> str:

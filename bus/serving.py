@@ -197,6 +197,17 @@ class Serving:
         """Whether a delivery is there to be taken."""
         return bool(self._machine.holding.deliveries)
 
+    def send(self) -> None:
+        """Send what waits to be sent, and take in what has come, unless another thread is serving the connection."""
+        self._driver.turn()
+
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        """Serve the connection until `done()`, which is looked at when something comes; raises as `take_delivery`."""
+        machine = self._machine
+        self._driver.wait(lambda: self._closed or machine.failure is not None or done(), None)
+        if machine.failure is not None:
+            raise machine.failure
+
     def take_delivery(self, unless: Callable[[], bool]) -> Delivery | None:
         """Wait for the next delivery of all that was joined; None once stopped, or `unless()` (looked at on `wake`).
 
@@ -209,7 +220,11 @@ class Serving:
             return bool(self._stopped or holding.deliveries or machine.failure is not None or unless())
 
         while True:
-            self._driver.wait(something, None)
+            if not holding.deliveries:
+                # What has come already is taken before what waits is sent: it then goes along with what follows.
+                self._driver.take_in()
+                if not holding.deliveries:
+                    self._driver.wait(something, None)
             if self._stopped or unless():
                 return None
             if machine.failure is not None:

@@ -14,6 +14,9 @@ import zmq
 
 from .wire import Ack, Acks, BusMessage, Deliver, Delivery, Fence, Present, encode
 
+#: As plain numbers: combining the named ones costs as much as sending a message.
+NOBLOCK = int(zmq.NOBLOCK)
+MORE = NOBLOCK | int(zmq.SNDMORE)
 #: Characters of payload after which deliveries go on in another message.
 PART_BYTES_MAX = 1024 * 1024
 
@@ -37,8 +40,9 @@ class Session:
     kill_asked: float = 0.0
     #: Messages to it may have been lost: it must say hello again before anything else.
     lapsed: bool = False
-    #: The transaction that its latest settle belongs to.
+    #: The transaction that its latest settle belongs to, and the tasks' streams that its settles in that one close.
     settled_in: int = 0
+    closing: set[str | None] = field(default_factory=set)
     #: Pages that it has asked for and not got yet.
     reading: int = 0
     deliveries: list[Delivery] = field(default_factory=list)
@@ -69,7 +73,9 @@ class Sessions:
     def send(self, identity: bytes, message: BusMessage) -> None:
         """Send one message, or note that its receiver doesn't take it."""
         try:
-            self._socket.send_multipart((identity, encode(message)), zmq.NOBLOCK)
+            frame = encode(message)
+            self._socket.send(identity, MORE)
+            self._socket.send(frame, NOBLOCK)
         except (zmq.Again, zmq.ZMQError):
             # EAGAIN: its queue is full. EHOSTUNREACH (ROUTER_MANDATORY): it is gone.
             self.unsent += 1

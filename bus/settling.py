@@ -66,7 +66,10 @@ class Settling:
         if holding.settling:
             return False
         holding.settling = True
-        session.settled_in = self._commit.turn
+        if session.settled_in != self._commit.turn:
+            session.settled_in = self._commit.turn
+            session.closing.clear()
+        session.closing.add(session.holds.get((held.key, held.position)))
         marks = dict(append.marks)
         slot, text = self._slot_text(group, held.position, held.fence, marks)
         settling = Append(

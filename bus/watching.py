@@ -10,8 +10,9 @@ import msgspec
 
 from ..eventstore.errors import UpcastFailed
 from ..eventstore.names import prefixes
+from .topics import ALL_TOPIC, BEACON_TOPIC, SYNC_TOPIC, subscription
 from .watch import WatchState
-from .wire import BEACON_TOPIC, SYNC_TOPIC, Hint, WireError, decode_hint, subscription
+from .wire import Hint, WireError, decode_hint
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -99,11 +100,15 @@ class Watching:
     def _watchers_of(self, topic: bytes) -> list[tuple[int, WatchState]]:
         if len(self._of_topic) > TOPICS_MAX:
             self._of_topic.clear()
-        found = [
-            (index, watch)
-            for index, pattern in enumerate(prefixes(topic[:-1].decode()))
-            for watch in self._watches.get(pattern, ())
-        ]
+        if topic == ALL_TOPIC:
+            found = [(0, watch) for watch in self._watches.get("*", ())]
+        else:
+            found = [
+                (index, watch)
+                for index, pattern in enumerate(prefixes(topic[:-1].decode()))
+                for watch in self._watches.get(pattern, ())
+                if index
+            ]
         self._of_topic[topic] = found
         return found
 

@@ -14,16 +14,10 @@ import msgspec
 from ..eventstore.event import Event, NewEvent
 
 WIRE_MAJOR = 1
-WIRE_MINOR = 2
+WIRE_MINOR = 3
 
 #: Longest frame that the bus takes; libzmq drops a connection that sends a longer one.
 FRAME_BYTES_MAX = 16 * 1024 * 1024
-#: Topics are event types and end in a NUL, so that `task.failed` isn't a prefix of `task.failed_twice`.
-TOPIC_END = b"\0"
-#: No name begins with these bytes; they sort last, so that libzmq resends these subscriptions last.
-BEACON_TOPIC = b"\xfe"
-SYNC_TOPIC = b"\xff"
-
 #: (bus incarnation, counter): which handing-out of an event is meant. Later ones compare greater.
 Fence: TypeAlias = tuple[int, int]
 
@@ -76,13 +70,18 @@ def group_key(name: str) -> str:
 
 
 class Bind(_Message, frozen=True, tag=1):
-    """Become a member of the queue `name` (`pattern` is empty) or the group `name`; credit is how many at once."""
+    """Become a member of the queue `name` (`pattern` is empty) or the group `name`; credit is how many at once.
+
+    `ahead` is how many more may wait in the member's hands: only what was never handed out before, and it gives them
+    back (`GiveBack`) where they would wait long.
+    """
 
     seq: int
     name: str
     pattern: str
     after: int
     credit: int
+    ahead: int = 0
 
 
 class Hello(_Message, frozen=True, tag=2):
@@ -214,6 +213,13 @@ class Started(_Message, frozen=True, tag=15):
     instance: str
 
 
+class GiveBack(_Message, frozen=True, tag=16):
+    """These deliveries were never begun, and never will be here: they go to others, and no attempt is counted."""
+
+    seq: int
+    unused: list[Held]
+
+
 # --- bus to client ----------------------------------------------------------------------------------------------
 
 
@@ -307,9 +313,10 @@ class Present(_Message, frozen=True, tag=40):
 
 
 class Hint(_Message, frozen=True):
-    """Published after commit: a run of events of one type. `previous` has the position before it under each prefix.
+    """Published after commit: a run of events of one type (of any, under ALL_TOPIC).
 
-    Prefixes are in the order of `names.prefixes`. Events too large to publish are left out and must be read.
+    `previous` has the position before it under each prefix of the type, in the order of `names.prefixes` (under `*`
+    only, for ALL_TOPIC). Events too large to publish are left out and must be read.
     """
 
     previous: list[int]
@@ -319,8 +326,9 @@ class Hint(_Message, frozen=True):
 
 
 ClientMessage: TypeAlias = (
-    Hello | Post | Fail | Bind | Unbind | Freed | Read | Last | OpenWatch | Keep | Stats | Ping | Bye | Gone | Started
-)
+    Hello | Post | Fail | Bind | Unbind | Freed | Read | Last | OpenWatch | Keep | Stats | Ping | Bye | Gone | Started |
+    GiveBack
+)  # fmt: skip
 BusMessage: TypeAlias = Who | Welcome | Refusal | Acks | Page | Answer | Deliver | Withdrawn | Pong | Kill | Present
 
 encode = msgspec.msgpack.Encoder().encode
@@ -334,17 +342,3 @@ WireError = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def refusal(seq: int, error: Any) -> Refusal:
     """Return an error as the answer to a request."""
     return Refusal(seq, error.code, error.facts())
-
-
-def topic(type: str) -> bytes:
-    """Return the topic on which events of a type are published."""
-    return type.encode() + TOPIC_END
-
-
-def subscription(pattern: str) -> bytes:
-    """Return the prefix of topics to subscribe to for a pattern."""
-    if pattern == "*":
-        return b""
-    if pattern.endswith(".*"):
-        return pattern[:-1].encode()
-    return topic(pattern)

@@ -24,6 +24,8 @@ from .check import (
     fault_of,
     good_names,
     good_runs,
+    is_good_name,
+    is_good_run,
     is_good_trace,
     is_too_deep,
     skip_json,
@@ -193,9 +195,11 @@ class Group:
                 text = payload.encode()
                 skip_json(text)
                 well_formed = (
-                    type in good_names and stream in good_names and len(id) == 16 and 1 <= schema < _INTEGER_END
+                    (type in good_names or is_good_name(type)) and (stream in good_names or is_good_name(stream))
+                    and len(id) == 16 and 1 <= schema < _INTEGER_END
                     and (is_plain or (
-                        run in good_runs and (not to or to in good_names) and (not cause or len(cause) == 16)
+                        (run in good_runs or is_good_run(run)) and (not to or to in good_names)
+                        and (not cause or len(cause) == 16)
                         and (not trace or is_good_trace(trace)) and 0 <= seen < _INTEGER_END))
                     and (len(text) <= SHALLOW_SIZE_MAX or (len(text) <= PAYLOAD_SIZE_MAX and not is_too_deep(payload)))
                 )  # fmt: skip

@@ -12,9 +12,9 @@ import pytest
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.errors import WatchConflict
 from twelvefold.bus.machine import Machine
+from twelvefold.bus.topics import BEACON_TOPIC, topic
 from twelvefold.bus.watch import READY_EVENTS_MAX
 from twelvefold.bus.wire import (
-    BEACON_TOPIC,
     Answer,
     Hint,
     Last,
@@ -24,7 +24,6 @@ from twelvefold.bus.wire import (
     Who,
     decode_client_message,
     encode,
-    topic,
 )
 from twelvefold.eventstore.event import Event
 

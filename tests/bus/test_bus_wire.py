@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twelvefold.bus import wire
+from twelvefold.bus import topics, wire
 from twelvefold.bus.errors import RemoteError, StaleDelivery, rebuild
 from twelvefold.eventstore.errors import VersionConflict
 from twelvefold.eventstore.event import Event, NewEvent
@@ -101,8 +101,8 @@ def test_unknown_errors_keep_their_code_and_facts() -> None:
 
 def test_topics_are_not_prefixes_of_other_types() -> None:
     """Exact subscriptions match their type alone, prefix subscriptions all below."""
-    assert not wire.topic("task.failed_twice").startswith(wire.subscription("task.failed"))
-    assert wire.topic("task.failed").startswith(wire.subscription("task.failed"))
-    assert wire.topic("task.failed").startswith(wire.subscription("task.*"))
-    assert not wire.topic("taskforce.met").startswith(wire.subscription("task.*"))
-    assert wire.topic("task.failed").startswith(wire.subscription("*"))
+    assert not topics.topic("task.failed_twice").startswith(topics.subscription("task.failed"))
+    assert topics.topic("task.failed").startswith(topics.subscription("task.failed"))
+    assert topics.topic("task.failed").startswith(topics.subscription("task.*"))
+    assert not topics.topic("taskforce.met").startswith(topics.subscription("task.*"))
+    assert topics.subscription("*") == topics.ALL_TOPIC, "what is for everybody goes out once, whatever its types"
