@@ -212,7 +212,7 @@ def test_a_human_is_asked_and_answers(bus_home: Any, orchestrator: Any, agent: A
     while last.type != "run.succeeded":
         for event in follow(client, run, 20):
             last = event
-    assert wait(client, run, 20).value == "B"
+    assert wait(client, run, 20).value == {"question": "A or B?", "answer": "B"}
 
 
 def test_many_runs_at_once(bus_home: Any, orchestrator: Any, agent: Any) -> None:
