@@ -273,23 +273,25 @@ class TargetFolderMissing(TwelvefoldError):
 
 @dataclass(eq=False)
 class AgentsMissing(TwelvefoldError):
-    """The running `up` has no process that serves a queue which the job needs, so its tasks would wait for ever.
+    """No process serves a queue which the work needs, so its tasks would wait for ever.
 
-    Add the lines to the Procfile and start `up` again; or stop `up`: then `twelvefold run` starts what it needs.
+    Add a line for the agent to the Procfile and start `up` again. Where there is no `up`, `twelvefold run` starts the
+    built-in job's agents, and a hierarchy those whose class it is told; agents of plans and slices have to be there.
     """
 
     code = "E013"
     exit_code = 5
     queues: tuple[str, ...]
     home: str
+    remedy: str = "twelvefold down    # then `run` starts what it needs; or add lines for these agents to the Procfile"
 
     def message(self) -> str:
         """Name the queues and the home."""
-        return f"the `up` of {self.home} has no agent for: {', '.join(self.queues)}"
+        return f"what runs on {self.home} has no agent for: {', '.join(self.queues)}"
 
     def help(self) -> str:
-        """Tell the two ways out."""
-        return "twelvefold down    # then `run` starts what it needs; or add lines for these agents to the Procfile"
+        """Tell the way out."""
+        return self.remedy
 
 
 @dataclass(eq=False)

@@ -24,6 +24,7 @@ from .agents.primary import Assignment
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
 from .connection import connect
+from .errors import AgentsMissing
 from .eventstore.run import read_run
 from .orchestration import submit as runs
 from .orchestration.errors import NotUp, RunNotFound
@@ -223,7 +224,13 @@ class HierarchicalOrchestrator:
         queues = tuple(dict.fromkeys(agent.queue for agent in self._agents.values()))
         with self._client(settings) as client:
             startable = all(agent.target or agent.queue in served for agent in self._agents.values())
-            ground.require_agents(client, settings.home, owned=startable, queues=queues)
+            try:
+                ground.require_agents(client, settings.home, owned=startable, queues=queues)
+            except AgentsMissing as problem:
+                remedy = (
+                    f"twelvefold agent MODULE:CLASS --name {problem.queues[0]}    # or give its class as the worker"
+                )
+                raise AgentsMissing(problem.queues, problem.home, remedy) from None
 
 
 class _Agent(msgspec.Struct, frozen=True):

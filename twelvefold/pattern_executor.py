@@ -6,22 +6,30 @@ pattern suits them `orchestration.recommendation`'s.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from .agents.base import BaseAgent, queue_name
 from .async_connection import Connection
 from .connection import connect
+from .errors import AgentsMissing
+from .ground import HELLO_WITHIN_S
 from .orchestration.arrangement import arrange
 from .orchestration.orchestration_pattern import OrchestrationPattern
 from .orchestration.pattern_result import PatternResult, pattern_result
+from .orchestration.plan import plan_data, plan_from
 from .orchestration.recommendation import Recommendation, recommend
 from .orchestration.result import RunResult
 from .orchestration.run_fold import RunFold, follow
 from .orchestration.run_state import Run
 from .orchestration.task_slices import TaskSlice
+from .plan_runs import queues_of as queues_in
+from .settings import load_settings
 
 Agent = str | BaseAgent | type[BaseAgent]
 Agents = Sequence[Agent] | Mapping[str, Agent]
@@ -51,7 +59,8 @@ class PatternExecutor:
 
         `request` takes what `bus.submit` takes (`run`, `input`, `labels`, `budget`, `timeout_s`, `levels`). The run
         outlives its caller: submitting the same again under the same `run` id waits for the run that there is. Raises
-        SlicesInvalid, SlicesCyclic, PatternUnsuitable, PlanInvalid, BusNotRunning, and RunWaitTimedOut after `wait_s`.
+        SlicesInvalid, SlicesCyclic, PatternUnsuitable, PlanInvalid, BusNotRunning, AgentsMissing where nobody serves a
+        queue, and RunWaitTimedOut after `wait_s`.
         """
         return await self._execute(OrchestrationPattern(pattern), "", task_slices, agents, wait_s, request)
 
@@ -81,12 +90,27 @@ class PatternExecutor:
     ) -> PatternResult:
         arrangement = arrange(pattern, slices, queues_of(agents))
         async with self._connection() as bus:
+            await self._require(bus, queues_in(plan_from(plan_data(arrangement.plan))))
             id = await bus.submit(arrangement.plan, **request)
             result: RunResult = await bus.wait(id, wait_s)
             fold = RunFold(Run(id))
             async for event in bus.read(run=id, until=result.last):
                 fold = follow(fold, event, bus.blobs.load)
         return pattern_result(pattern, slices, arrangement, fold.at_head, result, why)
+
+    async def _require(self, bus: Connection, queues: Sequence[str]) -> None:
+        """Wait a moment until somebody serves each queue; raises AgentsMissing, as the run would wait for ever."""
+        begun = time.monotonic()
+        while True:
+            groups = (await bus.stats())["groups"].values()
+            served = {group["name"] for group in groups if group["queue"] and group["members"]}
+            missing = tuple(queue for queue in queues if queue not in served)
+            if not missing:
+                return
+            if time.monotonic() - begun > HELLO_WITHIN_S:
+                home = load_settings().home if self._home is None else Path(self._home).absolute()
+                raise AgentsMissing(missing, str(home), f"twelvefold agent MODULE:CLASS --name {missing[0]}")
+            await asyncio.sleep(0.1)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -131,6 +131,12 @@ def test_each_pattern_runs_on_real_agents(project: Path, pattern: tf.Orchestrati
     assert found.run
 
 
+def test_a_queue_that_nobody_serves_is_told(project: Path) -> None:
+    """Slices for an agent that isn't there are refused with its queue, instead of waiting for ever."""
+    with pytest.raises(AgentsMissing, match="doubble"):
+        asyncio.run(tf.PatternExecutor().execute_auto_pattern([tf.TaskSlice("a", 1)], ["doubble"]))
+
+
 def test_a_circle_never_starts(project: Path) -> None:
     """Slices that need each other in a circle are refused before there is a run."""
     slices = [tf.TaskSlice("a", depends_on=["b"]), tf.TaskSlice("b", depends_on=["a"])]
