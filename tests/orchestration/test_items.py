@@ -444,7 +444,7 @@ def test_every_run_ends_and_is_decided_the_same_again(
             return "task.failed", {"reason": "bad"}
         if choice < chance + 0.1 and data["timeout_s"]:
             return None  # it takes too long
-        if data["agent"] == "boss" and choice > 0.5:
+        if data["agent"] in ("boss", "split", "sum") and choice > 0.5:
             return "task.planned", {"plan": PLANNED}
         if choice > 0.95:
             return "task.nothing_to_do", {}
