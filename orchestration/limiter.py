@@ -31,7 +31,8 @@ class Limiter:
         self._watch = LimitWatch(adopted)
         self._cores = Cores(available_cores())
         self._say = say
-        self._cgroups: Cgroups | None = None
+        # At once: a subtree that has others in it, as our children would be, isn't ours to divide any more.
+        self._cgroups = Cgroups.take_over()
         self._granted: dict[str, tuple[Grant, tuple[int, ...]]] = {}
 
     @property
@@ -43,10 +44,8 @@ class Limiter:
         """Return what a process that is about to start is bound to, None where it has no limits. Raises OSError."""
         if not limits:
             return None
-        if self._cgroups is None:
-            self._cgroups = Cgroups.take_over()
-            if self._cgroups.controllers:
-                self._say(f"limits of {', '.join(self._cgroups.controllers)} are bound by cgroups")
+        if not self._granted and self._cgroups.controllers:
+            self._say(f"limits of {', '.join(self._cgroups.controllers)} are bound by cgroups")
         cores: tuple[int, ...] = ()
         if isinstance(limits.cpus, int):
             cores = self._cores.take(limits.cpus)
@@ -69,10 +68,9 @@ class Limiter:
         _, cores = self._granted.pop(instance, (None, ()))
         self._cores.give_back(cores)
         excess = self._watch.end(pid, status, cpu_s)
-        by_kernel = self._cgroups.end(instance) if self._cgroups is not None else None
+        by_kernel = self._cgroups.end(instance)
         return excess or by_kernel
 
     def close(self) -> None:
         """Leave nothing behind."""
-        if self._cgroups is not None:
-            self._cgroups.close()
+        self._cgroups.close()

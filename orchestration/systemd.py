@@ -39,6 +39,8 @@ def unit(
         "SuccessExitStatus=130 143",
         "Restart=on-failure",
         "LimitNOFILE=524288",
+        "# So that limits of Procfile.options are bound by the kernel, for each process with all that it starts.",
+        "Delegate=memory pids cpu",
         "",
         "[Install]",
         "WantedBy=default.target",

@@ -32,6 +32,8 @@ PROCFILE_OPTIONS = """\
 quantity = 1            # instances; `twelvefold up -c echo=5` or `twelvefold scale echo=5` overrides it
 restart = "always"      # or "on-failure", "never"
 stop_timeout_s = 5      # from TERM to KILL
+memory = "1GB"          # of it and all that it starts: over it they end, and `process.exited` says why; also
+                        # processes, cpu_seconds, open_files, cpus, nice (see `twelvefold explain E302`)
 """
 
 AGENT = '''\

@@ -48,6 +48,7 @@ def test_every_code_block_has_a_name_by_which_it_is_run() -> None:
     assert len(re.findall(r"^```\w", GUIDE.read_text(), re.MULTILINE)) == len(blocks())
     assert set(blocks()) == {
         "my_agents.py", "test_my_agents.py", "Procfile", "ask.py", "run.sh", "side_by_side.py", "actions.py",
+        "Procfile.options", "background.py", "resources.py",
     }  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def test_the_first_agent_and_its_tests_work_as_printed(folder: Path) -> None:
     assert "3 passed" in printed
 
 
-@pytest.mark.parametrize("name", ["side_by_side.py", "actions.py"])
+@pytest.mark.parametrize("name", ["side_by_side.py", "actions.py", "resources.py"])
 def test_the_shorter_examples_hold_what_they_assert(folder: Path, name: str) -> None:
     """The examples of async tools and of actions run as printed."""
     succeed([sys.executable, name], folder)
@@ -81,3 +82,28 @@ def test_the_first_agent_runs_as_the_guide_says(folder: Path, runtime_dir: Path)
     assert "succeeded 1" in printed
     for recorded in ("effect.intended", "effect.completed", "task.succeeded", "takes tasks of queue diary"):
         assert recorded in printed
+
+
+@pytest.mark.e2e
+def test_the_background_agents_run_as_the_guide_says(folder: Path, runtime_dir: Path) -> None:
+    """Without an `up`: one agent does its task under its limit, another is paused, resumed and terminated."""
+    environ = {"TWELVEFOLD_HOME": str(folder / "home"), "TWELVEFOLD_RUNTIME_DIR": str(runtime_dir)}
+    try:
+        assert succeed([sys.executable, "background.py"], folder, **environ) == "1\n"
+        printed = succeed([str(Path(sys.executable).with_name("twelvefold")), "ps", "--json"], folder, **environ)
+        assert "diary" not in printed
+    finally:
+        subprocess.run(
+            [Path(sys.executable).with_name("twelvefold"), "down"],
+            cwd=folder,
+            env={**os.environ, **environ},
+            capture_output=True,
+            check=False,
+        )
+    assert (folder / "background.txt").read_text() == "snow\n"
+
+
+def test_the_limits_of_the_guide_are_taken(folder: Path, runtime_dir: Path) -> None:
+    """`twelvefold check` reads the guide's Procfile with its options."""
+    environ = {"TWELVEFOLD_HOME": str(folder / "home"), "TWELVEFOLD_RUNTIME_DIR": str(runtime_dir)}
+    succeed([str(Path(sys.executable).with_name("twelvefold")), "check"], folder, **environ)
