@@ -88,10 +88,10 @@ def _read_plan(text: bytes) -> tuple[PatternFields | None, str]:
     except PlanInvalid as error:
         return None, error.message()
 
+
 #: Many runs have the same plan, so the last ones are kept: those that are small.
 _known_plan = lru_cache(maxsize=64)(_read_plan)
 KNOWN_SIZE_MAX = 64 * 1024
-
 
 
 def _cancel_requested(run: Run, fact: Fact) -> Run:
