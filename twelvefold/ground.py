@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from .agent_errors import AgentsMissing
 from .bus.client import BusClient
-from .errors import AgentsMissing
 from .home import make_home
 from .orchestration.control import ControlRequest, ask
 from .orchestration.errors import NotUp

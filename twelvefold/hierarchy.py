@@ -19,12 +19,12 @@ from typing import Any
 import msgspec
 
 from . import ground
+from .agent_errors import AgentsMissing
 from .agents.base import BaseAgent, queue_name
 from .agents.primary import Assignment
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
 from .connection import connect
-from .errors import AgentsMissing
 from .eventstore.run import read_run
 from .orchestration import submit as runs
 from .orchestration.errors import NotUp, RunNotFound

@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
+from .agent_errors import AgentsGone
 from .agents.job import Request, job_plan
 from .agents.job_report import job_report
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
-from .errors import AgentsGone
 from .eventstore.event import Event
 from .ground import require_agents as wait_for_agents
 from .ground import stand

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from .agent_errors import AgentsGone
 from .bus.client import BusClient
 from .bus.errors import BusNotRunning, BusTimeout
-from .errors import AgentsGone
 from .orchestration.control import ControlRequest, ProcessStatus, ask
 from .orchestration.errors import ControlTimeout, NotUp
 from .orchestration.log_reading import LogFolder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from twelvefold import jobs
-from twelvefold.errors import AgentsGone
+from twelvefold.agent_errors import AgentsGone
 from twelvefold.orchestration.plan import Task
 from twelvefold.orchestration.submit import submit, wait
 from twelvefold.settings import load_settings

@@ -13,7 +13,7 @@ import pytest
 
 import twelvefold as tf
 from twelvefold.bus.errors import BusNotRunning
-from twelvefold.errors import AgentsMissing
+from twelvefold.agent_errors import AgentsMissing
 from twelvefold.orchestration.control import ControlRequest, ask
 from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.slice_errors import SlicesCyclic

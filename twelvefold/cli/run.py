@@ -230,7 +230,7 @@ def end_of(
 ) -> int:
     """Follow a run that was submitted to its end, show that, and return the exit status."""
     from .. import jobs
-    from ..errors import AgentsGone
+    from ..agent_errors import AgentsGone
     from ..settings import load_settings
     from .run_progress import progress
 
