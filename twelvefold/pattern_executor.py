@@ -17,7 +17,7 @@ from typing import Any
 from .agents.base import BaseAgent, queue_name
 from .async_connection import Connection
 from .connection import connect
-from .errors import AgentsMissing
+from .agent_errors import AgentsMissing
 from .ground import HELLO_WITHIN_S
 from .orchestration.arrangement import arrange
 from .orchestration.orchestration_pattern import OrchestrationPattern
