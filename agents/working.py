@@ -136,8 +136,10 @@ class AgentProcess:
 
     def _stand_by(self) -> None:
         """Sleep while the worker serves the bus between short handlers; serve it where a handler takes longer."""
+        begun = 0
         while not self._over:
-            if self._current is None:
+            # While tasks come one after the other, being woken for each would cost more than looking now and then.
+            if self._current is None and self._given == begun:
                 self._asleep = True
                 # Looked at again, as the worker may have begun just before it could see that we sleep.
                 if self._current is None and not self._over:
