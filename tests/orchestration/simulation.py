@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from twelvefold.bus import run_marks
@@ -245,12 +246,14 @@ class Bus:
 class Simulation:
     """Log, bus, agents and orchestrators; `step` does something at random, `settle_down` all that there is to do."""
 
-    def __init__(self, answering: Answering, seed: object = 0, *, managers: int = 1, lossy: bool = True) -> None:
+    def __init__(
+        self, answering: Answering, seed: object = 0, *, managers: int = 1, lossy: bool = True, workers: int = 4
+    ) -> None:
         self.chance = random.Random(f"schedule {seed}")
         self.lossy = lossy
         self.now = 1_000 * SECOND
         self.log = MortalLog(self.clock)
-        self.workers = [Worker(f"worker.{n}") for n in range(4)]
+        self.workers = [Worker(f"worker.{n}") for n in range(workers)]
         self.answering = answering
         self.managers: list[Manager] = []
         self.bus = Bus(self)
@@ -339,9 +342,10 @@ class Simulation:
         moved = False
         for worker in self.workers if all else [self.chance.choice(self.workers)]:
             if worker.held is None:
-                found = [id for id, event in self.bus.queued.items() if self._answer(event) is not None]
+                wanted = (id for id, event in self.bus.queued.items() if self._answer(event) is not None)
+                found = list(islice(wanted, 1 if all else None))
                 if found:
-                    self.bus.hand_out(worker, found[0] if all else self.chance.choice(found))
+                    self.bus.hand_out(worker, self.chance.choice(found))
                     moved = True
             elif worker.told:
                 self.bus.give_back(worker)
