@@ -14,7 +14,7 @@ import msgspec
 from .fork_join import ForkJoin
 from .graph import Graph
 from .map_reduce import MapReduce
-from .orchestration_pattern import BUILDERS, OrchestrationPattern, register_orchestration_pattern
+from .orchestration_pattern import BUILDERS, OrchestrationPattern, pattern_named, register_orchestration_pattern
 from .pipeline import Pipeline
 from .plan import PatternFields, Plan, Task
 from .race import Race
@@ -39,10 +39,9 @@ class Arrangement(msgspec.Struct, frozen=True):
 def arrange(pattern: OrchestrationPattern | str, slices: Sequence[TaskSlice], agents: Agents = ()) -> Arrangement:
     """Return the plan of slices of work in a pattern; raises SlicesInvalid, SlicesCyclic, PatternUnsuitable.
 
-    ValueError for a pattern that isn't known.
+    PatternUnknown for one that isn't registered.
     """
-    known = OrchestrationPattern(pattern)
-    return BUILDERS[known.value](order_of(slices, agents))
+    return BUILDERS[pattern_named(pattern).value](order_of(slices, agents))
 
 
 def placed(order: Order, paths: Sequence[str]) -> tuple[str, ...]:

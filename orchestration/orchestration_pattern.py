@@ -10,6 +10,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from .errors import PatternUnknown
+
 if TYPE_CHECKING:
     from .arrangement import Arrangement
     from .task_slices import Order
@@ -36,6 +38,14 @@ class OrchestrationPattern(StrEnum):
         member: Any = str.__new__(cls, value)
         member._name_, member._value_ = value.upper(), value
         return cls._value2member_map_.setdefault(value, member)  # type: ignore[return-value]
+
+
+def pattern_named(word: OrchestrationPattern | str) -> OrchestrationPattern:
+    """Return the pattern of a word; raises PatternUnknown, which lists those that there are."""
+    try:
+        return OrchestrationPattern(word)
+    except ValueError:
+        raise PatternUnknown(str(word), tuple(sorted(BUILDERS))) from None
 
 
 def register_orchestration_pattern(word: str, build: Build) -> OrchestrationPattern:

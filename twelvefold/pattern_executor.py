@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from .agent_errors import AgentsMissing
 from .agents.base import BaseAgent, queue_name
 from .async_connection import Connection
 from .connection import connect
-from .agent_errors import AgentsMissing
 from .ground import HELLO_WITHIN_S
 from .orchestration.arrangement import arrange
-from .orchestration.orchestration_pattern import OrchestrationPattern
+from .orchestration.orchestration_pattern import OrchestrationPattern, pattern_named
 from .orchestration.pattern_result import PatternResult, pattern_result
 from .orchestration.plan import plan_data, plan_from
 from .orchestration.recommendation import Recommendation, recommend
@@ -59,10 +59,10 @@ class PatternExecutor:
 
         `request` takes what `bus.submit` takes (`run`, `input`, `labels`, `budget`, `timeout_s`, `levels`). The run
         outlives its caller: submitting the same again under the same `run` id waits for the run that there is. Raises
-        SlicesInvalid, SlicesCyclic, PatternUnsuitable, PlanInvalid, BusNotRunning, AgentsMissing where nobody serves a
-        queue, and RunWaitTimedOut after `wait_s`.
+        PatternUnknown, SlicesInvalid, SlicesCyclic, PatternUnsuitable, PlanInvalid, BusNotRunning, AgentsMissing where
+        nobody serves a queue, and RunWaitTimedOut after `wait_s`.
         """
-        return await self._execute(OrchestrationPattern(pattern), "", task_slices, agents, wait_s, request)
+        return await self._execute(pattern_named(pattern), "", task_slices, agents, wait_s, request)
 
     async def execute_auto_pattern(
         self, task_slices: Sequence[TaskSlice], agents: Agents = (), *, wait_s: float | None = None, **request: Any

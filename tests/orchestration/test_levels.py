@@ -15,6 +15,7 @@ from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.levels import level_name, limits_from
 from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.memo import Memo
+from twelvefold.orchestration.node_outcomes import NodeOutcomes
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Plan, Retry, Task, plan_data
 from twelvefold.orchestration.race import Race
@@ -217,3 +218,7 @@ def held_to_its_limits(stage: Any, limits: tuple[int, ...]) -> None:
         assert all(mine <= limit for mine, limit in zip(used, limits, strict=True)), (event, used)
         if run.status != "ended" and not run.stop and not run.paused:
             assert not [row for row, held in memo.held.items() if held and used[row] < limits[row]], event
+            if event.position % 4 == 0:
+                seen = {path for row in NodeOutcomes(run).waiting for path in row}
+                # What wasn't needed any more in the end of the turn may have waited at its beginning.
+                assert seen <= {path for held in memo.held.values() for path in held}

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twelvefold.orchestration.arrangement import Arrangement, arrange, placed, tasks_of
+from twelvefold.orchestration.errors import PatternUnknown
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.graph import Graph
 from twelvefold.orchestration.map_reduce import MapReduce
@@ -148,6 +149,8 @@ def test_a_pattern_of_ones_own_is_registered() -> None:
     finally:
         BUILDERS.pop("last_of_all")
         OrchestrationPattern._value2member_map_.pop("last_of_all")
+    with pytest.raises(PatternUnknown, match="saga, scatter_gather"):
+        arrange("last_of_all", slices("a"), ["w"])
     with pytest.raises(ValueError, match="cannot name"):
         register_orchestration_pattern("No!", build)
 
