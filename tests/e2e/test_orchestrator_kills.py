@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from twelvefold.orchestration.decider import decide
-from twelvefold.orchestration.evolve import INPUT_TYPES
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Plan, Retry, Task
-from twelvefold.orchestration.run_state import Run, fact_of
+from twelvefold.orchestration.redecide import redecide
 from twelvefold.orchestration.saga import Saga
 from twelvefold.orchestration.submit import cancel, follow, submit, wait
 
@@ -121,18 +119,10 @@ def scene(bus_home: Any) -> Iterator[Scene]:
 
 def redecided(client: Any, run: str) -> None:
     """Deciding again over the recorded inputs gives exactly the recorded decisions."""
-    state, batches = Run(run), {}
     events = [*client.read(run=run)]
-    for event in events:
-        if event.seen:
-            batches.setdefault(event.seen, []).append((event.id, event.type, event.to))
-    for event in events:
-        if event.type in INPUT_TYPES and not event.seen:
-            pinned = next((found.data["versions"] for found in events if found.type == "run.started"), {})
-            decision = decide(state, fact_of(event), {k: v for k, v in pinned.items() if k != "deciders"})
-            assert [(new.id, new.type, new.to) for new in decision.events] == batches.pop(event.position, [])
-            state = decision.run
-    assert not batches
+    found = redecide(run, events)
+    assert found.agrees, found
+    assert (found.older, found.decisions) == (0, sum(event.seen > 0 for event in events))
 
 
 FAILING_DID = ["0.0 1", "0.1 1", "0.2 1", "0.1.undo 1", "0.0.undo 1", "0.0.undo 2", "0.0.undo 3"]
