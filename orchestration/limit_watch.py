@@ -94,16 +94,18 @@ class LimitWatch:
         for pid in strangers:
             if _belongs(pid, family):
                 members |= {pid, *descendants(pid)}
-        usages = [leader, *(found for pid in members if (found := usage_of(pid)) is not None)]
+        found = {family.pid: leader, **{pid: usage_of(pid) for pid in members}}
+        usages = {pid: usage for pid, usage in found.items() if usage is not None}
         moved = leader != family.seen or bool(members)
         family.seen, family.alone_until = leader, 0.0 if members else now + ALONE_S
-        family.cpu_s = max(family.cpu_s, sum(usage.cpu_s for usage in usages))
-        family.rss = sum(usage.rss_bytes for usage in usages)
+        family.cpu_s = max(family.cpu_s, sum(usage.cpu_s for usage in usages.values()))
+        family.rss = sum(usage.rss_bytes for usage in usages.values())
         family.count = len(usages)
         limit = family.limits.memory
         if limit is not None and family.rss > limit:
-            # Shared pages count in each process that has them: ask for the fair share only where it matters.
-            family.rss = sum(memory_of(pid)[1] for pid in (family.pid, *members))
+            # Shared pages count in each process that has them: ask for the fair share only where it matters. The kernel
+            # doesn't tell it of a process that has taken on another user.
+            family.rss = sum(memory_of(pid)[1] or usage.rss_bytes for pid, usage in usages.items())
         return moved
 
     @staticmethod

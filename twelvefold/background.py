@@ -6,6 +6,7 @@ bus and the log. Starting, restarting, limiting and ending processes are the sup
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -36,6 +37,7 @@ from .orchestration.procfile_options import Restart
 from .orchestration.resource_context import ResourceContext
 from .orchestration.resource_errors import BackgroundAgentInvalid, BackgroundAgentUnknown, BackgroundTimeout
 from .orchestration.result import RunResult
+from .reach import listens
 from .settings import load_settings
 
 #: How long a process has to start, to stop, to be paused.
@@ -114,11 +116,12 @@ class BackgroundExecutor:
     # --- looking ------------------------------------------------------------------------------------------------------
 
     def get_agent_status(self, agent_id: str) -> dict[str, Any]:
-        """Return what is known of an agent, from whichever program it was started; raises BackgroundAgentUnknown.
+        """Return what is known of an agent, from whichever program it was started.
 
         Keys: id, state (starting, ready, busy, paused, stopping, backoff, crashed, ended), paused, pid, since (Unix
         time), restarts, exit (below 0: a signal's number), reason, limit and used (of the limit that ended its last
-        process), rss_bytes, pss_bytes, and of its work run, outcome, value, error; what there is not is None.
+        process), rss_bytes, pss_bytes, and of its work run, outcome, value, error; what there is not is None. Raises
+        BackgroundAgentUnknown, and BusNotRunning where nothing runs.
         """
         status = self._status(agent_id)
         run = run_of_agent(agent_id)
@@ -142,7 +145,11 @@ class BackgroundExecutor:
         return found
 
     def wait(self, agent_id: str, timeout_s: float | None = None) -> RunResult:
-        """Wait for the work of an agent, and return its result; raises BackgroundAgentUnknown and RunWaitTimedOut."""
+        """Wait for the work of an agent, and return its result; raises BackgroundAgentUnknown and RunWaitTimedOut.
+
+        Where nothing runs any more that could do the work, it is started.
+        """
+        self._stand()
         try:
             return runs.wait(self._connected(), run_of_agent(agent_id), timeout_s)
         except RunNotFound:
@@ -167,6 +174,7 @@ class BackgroundExecutor:
         Returns once no process of it is left. One that has ended already is left as it is. Raises
         BackgroundAgentUnknown.
         """
+        self._stand()
         client, run = self._connected(), run_of_agent(agent_id)
         if self._outcome(run)[0] not in (*_ENDED, "unknown"):
             runs.cancel(client, run, reason)
@@ -210,7 +218,7 @@ class BackgroundExecutor:
         """Have a supervisor that runs an agent; False where its run has ended. Raises BackgroundAgentInvalid."""
         deadline = time.monotonic() + self._timeout_s
         while True:
-            stand(self._settings, os.environ, (), {}, add_to_up=True)
+            self._stand()
             client = self._connected()
             head = client.head()
             if agent.run and self._outcome(agent.run)[0] in _ENDED:
@@ -231,11 +239,17 @@ class BackgroundExecutor:
                 self._ask("remove", agent.id)
                 raise BackgroundAgentInvalid(f"{agent.command} did not start: {why}; see `twelvefold logs {agent.id}`")
 
+    def _stand(self) -> None:
+        """See to it that a supervisor runs, which starts agents again whose run is open."""
+        stand(self._settings, os.environ, (), {}, add_to_up=True)
+
     def _connected(self) -> BusClient:
         """Return the client, connected for as long as this executor is used, so that what it started stays up."""
         with self._lock:
             if self._client is None:
                 where = endpoints(self._settings.home, self._settings.runtime_dir)
+                if not listens(where.ingress) and not listens(where.control):
+                    raise BusNotRunning(where.ingress, 0.0)
                 client = BusClient(where, timeout_s=self._settings.timeout_s)
                 client.head()
                 # Somebody must sign life while the caller does other things.
@@ -317,14 +331,8 @@ def run_of_agent(agent_id: str) -> str:
 
 def _serve(client: BusClient) -> None:
     """Sign life until the client is closed, over restarts of the bus too."""
-    while True:
-        try:
-            client.run()
-            return
-        except BusNotRunning:
-            continue
-        except TwelvefoldError:
-            return  # refused, or closed: the next call will say so
+    with contextlib.suppress(TwelvefoldError):  # refused, or closed: the next call will say so
+        client.run()
 
 
 def _limits(resources: ResourceContext | Limits | Mapping[str, Any] | None) -> Limits:

@@ -257,7 +257,6 @@ def test_beside_an_up_and_over_its_death(project: Any, executor: tf.BackgroundEx
     first = executor.get_agent_status(id)["pid"]
     os.kill(holder.pid, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{first}").exists())
-    executor.close()
     project.run("up", "-d", "--wait")
     assert set(project.states()) == {"bus.1", "orchestrator.1", "echo.1", "working.1"}
     go(project, "go")
@@ -266,6 +265,18 @@ def test_beside_an_up_and_over_its_death(project: Any, executor: tf.BackgroundEx
     assert result.value != first
     eventually(lambda: "working.1" not in project.states())
     assert executor.get_agent_status(pooled)["state"] == "ended"
+
+
+def test_waiting_starts_what_the_work_needs(project: Any, executor: tf.BackgroundExecutor, eventually: Any) -> None:
+    """After `down` in the middle nothing runs, and asking says so; waiting for the work has it go on."""
+    id = executor.spawn_background_agent("patient_agents:Patient", str(project.folder / "go"))
+    eventually(lambda: (project.folder / "go.begun").exists())
+    executor.close()
+    project.run("down")
+    with pytest.raises(tf.TwelvefoldError, match="no bus"):
+        executor.get_agent_status(id)
+    go(project, "go")
+    assert executor.wait(id, timeout_s=90).outcome == "succeeded"
 
 
 @pytest.mark.usefixtures("executor")

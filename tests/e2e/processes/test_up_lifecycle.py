@@ -23,7 +23,7 @@ def test_up_runs_everything_and_down_ends_everything(project: Any, eventually: A
     rows = json.loads(project.run("ps", "--json").stdout)
     assert [row["name"] for row in rows] == ["bus.1", "orchestrator.1", "echo.1", "echo.2", "plain.1"]
     assert {row["state"] for row in rows} == {"ready"}
-    keys = {"name", "pid", "state", "since", "restarts", "exit", "rss_bytes", "pss_bytes", "lag"}
+    keys = {"name", "pid", "state", "since", "restarts", "exit", "rss_bytes", "pss_bytes", "lag", "reason", "paused"}
     for row in rows:
         assert set(row) == keys
         assert (row["restarts"], row["exit"]) == (0, None)
