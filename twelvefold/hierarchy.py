@@ -10,8 +10,6 @@ import asyncio
 import hashlib
 import os
 import re
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from . import ground
 from .agent_errors import AgentsMissing
 from .agents.base import BaseAgent, queue_name
 from .agents.primary import Assignment
+from .background_target import command_of, target_of
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
 from .connection import connect
@@ -212,8 +211,8 @@ class HierarchicalOrchestrator:
         lines: dict[str, ProcfileLine] = {}
         wanted: dict[str, int] = {}
         for role, agent in self._agents.items():
-            if agent.target and agent.queue not in served:
-                line = agent.line()
+            line = agent.line
+            if line is not None and agent.queue not in served:
                 lines[line.name] = line
                 wanted[line.name] = max(wanted.get(line.name, 0), counts.get(role, limits["tertiary"]))
         owned = holder_of(settings.home) is None
@@ -223,7 +222,7 @@ class HierarchicalOrchestrator:
             ground.stand(settings, os.environ, tuple(lines.values()), wanted, add_to_up=True)
         queues = tuple(dict.fromkeys(agent.queue for agent in self._agents.values()))
         with self._client(settings) as client:
-            startable = all(agent.target or agent.queue in served for agent in self._agents.values())
+            startable = all(agent.line or agent.queue in served for agent in self._agents.values())
             try:
                 ground.require_agents(client, settings.home, owned=startable, queues=queues)
             except AgentsMissing as problem:
@@ -234,33 +233,23 @@ class HierarchicalOrchestrator:
 
 
 class _Agent(msgspec.Struct, frozen=True):
-    """Who does a role: the queue, and what is started for it, as MODULE:CLASS in a folder, where that is known."""
+    """Who does a role: the queue, and the line that runs an agent for it, where that is known."""
 
     queue: str
-    target: str = ""
-    folder: str = ""
+    line: ProcfileLine | None = None
 
     @classmethod
     def of(cls, given: str | type[BaseAgent]) -> _Agent:
-        if isinstance(given, type):
-            module, folder = given.__module__, _folder_of(given)
-            if module == "__main__":
-                module = Path(str(sys.modules["__main__"].__file__)).stem
-            return cls(queue_name(given), f"{module}:{given.__qualname__}", folder)
-        if ":" not in given:
+        if isinstance(given, str) and ":" not in given:
             return cls(given)
-        name = given.rpartition(":")[2]
-        built_in = given in _BUILT_IN.values()
-        return cls(queue_name(type(name, (), {})), given, "" if built_in else str(Path.cwd()))
-
-    def line(self) -> ProcfileLine:
-        """Return the Procfile line that runs it."""
-        command = f"twelvefold agent {self.target} --name {self.queue}"
-        if self.folder:
-            command += f" --folder {shlex.quote(self.folder)}"
+        target, folder = target_of(given, None)
+        queue = queue_name(type(target.rpartition(":")[2], (), {}))
+        if target in _BUILT_IN.values():
+            return cls(queue, ProcfileLine(queue, f"twelvefold agent {target}"))
+        command = command_of(target, folder, queue)
         # Another class for the same queue has another line.
-        mark = "" if not self.folder else f"-{hashlib.sha256(command.encode()).hexdigest()[:6]}"
-        return ProcfileLine(f"{re.sub('[^A-Za-z0-9_-]', '-', self.queue)[:40]}{mark}", command)
+        mark = hashlib.sha256(command.encode()).hexdigest()[:6]
+        return cls(queue, ProcfileLine(f"{re.sub('[^A-Za-z0-9_-]', '-', queue)[:40]}-{mark}", command))
 
 
 def assignment_of(task: str | Mapping[str, Any]) -> Assignment:
@@ -285,13 +274,3 @@ def run_of(orchestration_id: str) -> str:
     if _RUN.fullmatch(orchestration_id):
         return orchestration_id
     return hashlib.sha256(f"orchestration\0{orchestration_id}".encode()).hexdigest()[:32]
-
-
-def _folder_of(cls: type) -> str:
-    """Return the folder from which a class's module can be imported."""
-    module = sys.modules[cls.__module__]
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return str(Path.cwd())
-    depth = 0 if module.__name__ == "__main__" else module.__name__.count(".")
-    return str(Path(file).absolute().parents[depth])
