@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, unsafe
 from .git import Git, check_commit
 from .issue import Issue, parse_issue
 from .issue_statement import Problem
+from .journal import HumanAnswer
 from .response import Evidence, ToolResponse
 from .store import Stores, find_repository
 from .workspace import Workspace, Workspaces
@@ -73,6 +75,7 @@ class IssueFixerAgent(BaseAgent):
 
     def _fix(self, task: FixTask, context: TaskContext) -> ToolResponse:
         self.current_stage = "read"
+        task = msgspec.structs.replace(task, issue=with_answers(task.issue, context.answers))
         text = task.issue.text
         if task.engine != "patch":
             return ToolResponse.failed("unknown_engine", f"there is no engine {task.engine!r}, only `patch`")
@@ -131,6 +134,15 @@ class IssueFixerAgent(BaseAgent):
             "git", "remove workspaces", None, lambda: workspaces.remove_all(context.run), effect="idempotent"
         )
         return ToolResponse.succeeded({"removed": removed}, message=f"{len(removed)} workspaces removed")
+
+
+def with_answers(issue: IssueText, answers: Sequence[HumanAnswer]) -> IssueText:
+    """Return the issue as it stands after humans have answered: the last text is read in place of its own."""
+    said = [one.answer for one in answers if isinstance(one.answer, str) and one.answer.strip()]
+    if not said:
+        return issue
+    whole = said[-1].lstrip().startswith("# ")
+    return IssueText(issue.name, said[-1] if whole else f"# {parse_issue(issue.text, issue.name).title}\n\n{said[-1]}")
 
 
 def read_issue_text(text: IssueText) -> tuple[Issue | None, FixResult]:

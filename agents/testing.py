@@ -19,6 +19,7 @@ from .base import BaseAgent
 from .context import TaskContext
 from .errors import TaskWithdrawn
 from .git import Git
+from .journal import HumanAnswer
 from .response import Evidence, ToolResponse
 from .store import RunStore, Stores, find_repository
 from .test_compare import Comparison, compare, settle_unsteady
@@ -80,6 +81,7 @@ class TestingAgent(BaseAgent):
         run's whole report, with the outcome of each test by name, is an effect's result, which is the evidence.
         """
         self.current_stage = "look"
+        task = with_answers(task, context.answers)
         bench = self._bench(task, context)
         if not bench.commands:
             return self._untested(bench, context)
@@ -194,6 +196,17 @@ def _counts(report: SideReport) -> dict[str, Any]:
     }
 
 
+def with_answers(task: TestingTask, answers: Sequence[HumanAnswer]) -> TestingTask:
+    """Return the task as it stands after humans have answered: with a command, or `accept` for an untested change."""
+    for one in answers:
+        said = one.answer.strip() if isinstance(one.answer, str) else ""
+        if said in ("accept", "approve"):
+            task = msgspec.structs.replace(task, allow_untested=True)
+        elif said and said != "reject":
+            task = msgspec.structs.replace(task, test_command=said)
+    return task
+
+
 def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comparison) -> ToolResponse:
     facts: dict[str, Any] = msgspec.to_builtins(compared)
     counts = {"before": _counts(before), "after": _counts(after)}
@@ -207,7 +220,8 @@ def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comp
         cause = _cause(after) or _cause(before) if before.tested().broke and after.tested().broke else ""
         question = (
             f"The tests (`{after.command}`) prove nothing about this change: {compared.reason}{cause}. "
-            "Name a command that works with --test-command, or accept an untested change with --allow-untested"
+            "Answer with a command that works, or with `accept` for an untested change "
+            "(--test-command and --allow-untested say so beforehand)"
         )
         return ToolResponse(
             False, data=value, outcome="needs_human", reason="tests_unusable", message=question, evidence=evidence

@@ -43,6 +43,15 @@ def queues_of(plan: PatternFields) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task.agent for task in tasks))
 
 
+def revive(settings: Settings, environ: Mapping[str, str], plan: PatternFields | None) -> None:
+    """Start what an open run of the built-in agents goes on with, where nothing runs any more.
+
+    What `run` starts by itself ends while a run rests, and whoever answers it need not know of that.
+    """
+    if plan is not None and set(queues_of(plan)) <= set(jobs.JOB_QUEUES) and holder_of(settings.home) is None:
+        jobs.ground(settings, environ)
+
+
 def ground(settings: Settings, environ: Mapping[str, str], queues: tuple[str, ...]) -> bool:
     """See to it that something runs which may do a plan; tell whether it belongs to nobody.
 

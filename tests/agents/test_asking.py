@@ -9,7 +9,12 @@ import pytest
 
 from twelvefold.agents.base import BaseAgent
 from twelvefold.agents.context import TaskContext
+from twelvefold.agents.fixer import IssueText
+from twelvefold.agents.fixer import with_answers as told_issue
+from twelvefold.agents.journal import HumanAnswer
 from twelvefold.agents.response import ToolResponse
+from twelvefold.agents.testing import TestingTask
+from twelvefold.agents.testing import with_answers as told_tests
 from twelvefold.agents.trial import Trial, run_task
 
 
@@ -195,3 +200,22 @@ def test_what_a_model_call_used_is_recorded_for_budgets() -> None:
     model, tool = trial.events("effect.completed")
     assert model.data["usage"] == {"tokens_in": 3, "tokens_out": 1, "usd": 0.01}
     assert "usage" not in tool.data
+
+
+def test_a_humans_text_is_read_in_place_of_the_issue() -> None:
+    """The last answer replaces what the issue says, under its title unless it has its own; no text changes nothing."""
+    issue = IssueText("7.md", "# Double is wrong\n\nIt adds.\n")
+    assert told_issue(issue, []) == issue
+    assert told_issue(issue, [HumanAnswer("q", None), HumanAnswer("q", " ")]) == issue
+    said = [HumanAnswer("q", "first"), HumanAnswer("q", "### `a.py`\n…")]
+    assert told_issue(issue, said) == IssueText("7.md", "# Double is wrong\n\n### `a.py`\n…")
+    assert told_issue(issue, [HumanAnswer("q", "# Other\n\nx")]).text == "# Other\n\nx"
+
+
+def test_a_human_names_a_test_command_or_accepts_an_untested_change() -> None:
+    """`accept` lets the change pass untested, any other text is the command to test with."""
+    task = TestingTask(repo="/r", base="b", commit="c")
+    assert told_tests(task, [HumanAnswer("q", "accept")]).allow_untested
+    assert told_tests(task, [HumanAnswer("q", "reject")]) == task
+    named = told_tests(task, [HumanAnswer("q", " make check "), HumanAnswer("q", None)])
+    assert (named.test_command, named.allow_untested) == ("make check", False)

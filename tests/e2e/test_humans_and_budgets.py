@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ..conftest import eventually
-from .conftest import Ended, JobHome
+from .conftest import CALC, RIGHT, Ended, JobHome, git, make_repo
 
 pytestmark = pytest.mark.e2e
 
@@ -234,3 +234,21 @@ def test_a_human_settles_an_effect_in_doubt(project: Project) -> None:
     assert project("answer", one["id"], "done", "--value", '{"ref": 7}').status == 0
     assert project.ended(asked.json["run"])["value"] == {"ref": 7}
     assert (project.folder / "paid").read_text() == "5\n"
+
+
+def test_a_job_goes_on_with_what_it_was_answered(own_home: JobHome, tmp_path: Path) -> None:
+    """An issue that states no edit rests; the answer is read in its place, though what it ran on has ended."""
+    repo = make_repo(tmp_path / "repo", CALC)
+    asked = own_home.job(repo, "# Double is wrong\n\nIt adds. Please multiply.\n")
+    assert asked.status == 7
+    assert own_home("down", cwd=repo).status == 0
+    (one,) = own_home("inbox", "--json", cwd=repo).json
+    assert one["reason"] == "no_explicit_edits"
+    (tmp_path / "edits.md").write_text(RIGHT.partition("\n\n")[2])
+    answered = own_home("answer", one["id"], f"@{tmp_path / 'edits.md'}", cwd=repo)
+    assert answered.status == 0, answered.err
+    assert own_home("tree", one["run"], "-f", cwd=repo).status == 0
+    status = own_home("status", one["run"], "--json", cwd=repo).json
+    assert status["tests"]["status"] == "passed"
+    assert "double" in status["branch"]
+    assert git(repo, "show", f"{status['branch']}:calc.py").startswith("def double(n):\n    return n * 2\n")

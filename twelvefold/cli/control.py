@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from ..connection import SyncConnection, connect_sync
 from ..orchestration.errors import RunNotFound
 from ..orchestration.run_errors import RunHasEnded
 from ..orchestration.run_state import Run
+from ..plan_runs import revive
 from ..run_ids import resolve_run
 from ..run_log import RunLog
 from ..settings import load_settings
@@ -64,6 +66,7 @@ def _open_run(given: str, command: str, asked: str) -> Run:
 
 
 def _ask(run: Run, what: str, as_json: bool, words: str, **about: Any) -> None:
+    revive(load_settings(), os.environ, run.plan)
     with connect_sync() as bus:
         call = getattr(SyncConnection, what)
         event = call(bus, run.id, **about)

@@ -5,15 +5,18 @@ Reading needs the log's file only; an answer is an event, so it needs a bus, and
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from ..connection import connect_sync
-from ..errors import DataInvalid, PrefixAmbiguous
+from ..errors import DataInvalid, DataUnreadable, PrefixAmbiguous
 from ..orchestration.inbox import Waiting, find_waiting, read_inbox
+from ..plan_runs import revive
 from ..run_ids import resolve_run
 from ..run_log import RunLog
 from ..settings import load_settings
@@ -74,7 +77,7 @@ def reject(id: _ID, note: _NOTE = "", as_json: _JSON = False) -> None:
 
 def answer(
     id: _ID,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="The answer; retry, done or give_up for stuck work.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The answer; `@FILE` for what is in a file.")],
     value: Annotated[
         str | None, typer.Option("--value", metavar="JSON", help="With done: what counts as the result.")
     ] = None,
@@ -83,6 +86,7 @@ def answer(
 ) -> None:
     """Answer what waits for a human.
 
+    An issue without explicit edits is answered by their text: `answer ID @edits.md`.
     Stuck work, failed compensations and effects in doubt take `retry` (do it again), `done` (it is done, with --value
     as its result) and `give_up` (it has failed). Exit status: 3 if there is nothing with this id, 4 if it is answered
     already. The keys with --json are id, run, path, answer and position (of the answer in the log).
@@ -92,9 +96,12 @@ def answer(
 
 def _answer(given: str, text: str, value: str | None, note_text: str, as_json: bool, command: str) -> None:
     result = _json_of(value)
-    with RunLog(load_settings().home) as log:
+    settings = load_settings()
+    with RunLog(settings.home) as log:
         one = _the_one(find_waiting(log, given, log.load), given, command)
-    said = one.check(text)
+        plan = log.view(one.run)[0].state.plan
+    said = one.check(_text_of(text))
+    revive(settings, os.environ, plan)
     with connect_sync() as bus:
         event = bus.answer(one.run, said, path=one.path, question=one.id, value=result, note=note_text)
     if as_json:
@@ -108,6 +115,16 @@ def _the_one(found: list[Waiting], given: str, command: str) -> Waiting:
     if len(found) > 1:
         raise PrefixAmbiguous("question", given, tuple(one.id for one in found[:5]), f"twelvefold {command}")
     return found[0]
+
+
+def _text_of(given: str) -> str:
+    """Return the answer that is meant: what stands in a file for `@FILE`; raises DataUnreadable."""
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataUnreadable(given[1:], getattr(error, "strerror", None) or str(error)) from error
 
 
 def _json_of(value: str | None) -> Any:
