@@ -33,10 +33,12 @@ class BaseAgent(ABC):
 
     An agent class takes no constructor arguments; subclasses with a constructor need not call this one's. `tools` are
     those of `register_tools` and the methods marked with `@tool`. `progress` (0.0 to 1.0) and `current_stage` may be
-    set while a task is worked on, and are reported; `context` is the task's, None between tasks.
+    set while a task is worked on, and are reported; `context` is the task's, None between tasks. `capabilities` are
+    queues that agents of several types may serve: an instance takes tasks from them too, one at a time of them all.
     """
 
     workflow_stages: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
     context: TaskContext | None = None
     _tools: list[Tool] | None = None
     _progress: float = 0.0

@@ -33,7 +33,8 @@ PROGRESS_INTERVAL_S = 0.2
 class TaskContext:
     """One task as its agent sees it.
 
-    `run`, `path`, `attempt`, `undo`, `requires`: as requested. `input`: JSON-like, what `execute_task` is given too.
+    `run`, `path`, `attempt`, `undo`, `requires`: as requested. `asked_as`: the queue that it came from, the agent's own
+    or one of its capabilities. `input`: JSON-like, what `execute_task` is given too.
     `values`: what `record` has noted so far. `places`: folders under the home.
     """
 
@@ -42,6 +43,7 @@ class TaskContext:
         self.request = request
         self.run = request.run
         self.path = request.path
+        self.asked_as = request.agent
         self.stream = request.stream
         self.input = request.input
         self.attempt = request.attempt

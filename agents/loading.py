@@ -11,13 +11,16 @@ import logging
 import sys
 from pathlib import Path
 
+from ..eventstore.names import is_name
 from .base import BaseAgent
 from .errors import AgentNotLoadable
 from .faults import compact, whole
 
 
 def load_agent(target: str, folder: Path) -> BaseAgent:
-    """Import MODULE:CLASS, with `folder` first on the import path, and make the agent; its tools are checked too.
+    """Import MODULE:CLASS, with `folder` first on the import path, and make the agent.
+
+    Its tools and the names of its capabilities are checked too.
 
     Raises AgentNotLoadable, or InvalidTool.
     """
@@ -44,7 +47,17 @@ def load_agent(target: str, folder: Path) -> BaseAgent:
     except (Exception, SystemExit) as error:
         raise _failed(target, f"{class_name}() failed", error) from error
     _ = agent.tools
+    _check_capabilities(agent, target)
     return agent
+
+
+def _check_capabilities(agent: BaseAgent, target: str) -> None:
+    named: object = agent.capabilities
+    if not isinstance(named, list | tuple):
+        raise AgentNotLoadable(target, f"its capabilities are {named!r}, not a list or tuple of names")
+    for name in named:
+        if not (isinstance(name, str) and is_name(name)):
+            raise AgentNotLoadable(target, f"its capability {name!r} is not the name of a queue")
 
 
 def _failed(target: str, what: str, error: BaseException) -> AgentNotLoadable:

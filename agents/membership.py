@@ -1,7 +1,7 @@
 """Whether an agent takes tasks: it does, but while it is paused. A paused one finishes what it holds.
 
-Owns the membership in the queue. Its supervisor says so by a mark and a signal to look at it (`orchestration.pausing`),
-as both need no bus. Invariant: the last word counts, however fast they come.
+Owns the membership in its queues. Its supervisor says so by a mark and a signal to look at it
+(`orchestration.pausing`), as both need no bus. Invariant: the last word counts, however fast they come.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -18,17 +19,20 @@ from ..orchestration.pausing import LOOK
 
 
 class Membership:
-    """The membership of one agent in its queue; made and begun on the main thread. `mark` is there while it pauses."""
+    """The membership of one agent in its queues, of which it takes one task at a time.
 
-    def __init__(self, client: BusClient, queue: str, mark: Path) -> None:
+    Made and begun on the main thread. `mark` is there while it pauses.
+    """
+
+    def __init__(self, client: BusClient, queues: Sequence[str], mark: Path) -> None:
         self._client = client
-        self._queue = queue
+        self._queues = queues
         self._mark = os.fspath(mark)
         self._joined = False
         self._changing = threading.Lock()
 
     def begin(self) -> None:
-        """Join the queue, unless paused; from now on signals are heeded."""
+        """Join the queues, unless paused; from now on signals are heeded."""
         signal.signal(LOOK, self._on_signal)
         self._follow()
 
@@ -41,11 +45,13 @@ class Membership:
         with self._changing:
             while self._joined == os.access(self._mark, os.F_OK):
                 try:
+                    for queue in self._queues:
+                        if self._joined:
+                            self._client.leave(queue)
+                        else:
+                            self._client.join(queue, shared=len(self._queues) > 1)
                     if self._joined:
-                        self._client.leave(self._queue)
                         os.write(2, b"paused: taking no tasks\n")
-                    else:
-                        self._client.join(self._queue)
                 except ClientClosed:
                     return  # the process is ending
                 self._joined = not self._joined

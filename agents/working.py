@@ -1,4 +1,4 @@
-"""An agent process at work: takes tasks from its queue one at a time, and settles each.
+"""An agent process at work: takes tasks from its queues one at a time, and settles each.
 
 Owns the two threads. The worker thread runs the handlers, and serves the bus itself while it waits for a task or for
 the log: a task that ends at once costs no hand-over between threads. The main thread sleeps meanwhile, hears signals,
@@ -54,7 +54,7 @@ BROKEN = 70
 
 
 class AgentProcess:
-    """One agent instance at work on a queue. Made and run on the main thread."""
+    """One agent instance at work on a queue and those of its capabilities. Made and run on the main thread."""
 
     def __init__(
         self, agent: BaseAgent, client: BusClient, queue_of: str, places: AgentPlaces, stop_timeout_s: float
@@ -62,11 +62,12 @@ class AgentProcess:
         self.agent = agent
         self.client = client
         self.queue = queue_of
+        self.queues = tuple(dict.fromkeys((queue_of, *agent.capabilities)))
         self.places = places
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
-        self._membership = Membership(client, queue_of, mark_of(places.home, client.instance))
+        self._membership = Membership(client, self.queues, mark_of(places.home, client.instance))
         self._member = False
         self._given = 0
         self._ended = 0
@@ -105,7 +106,7 @@ class AgentProcess:
         self._member = True
         self.client.timeout_s = PATIENCE_S
         # Not by `logging`, whose first line alone costs an idle agent 0.2 MB of memory of its own.
-        os.write(2, f"{self.client.instance} takes tasks of queue {self.queue}\n".encode())
+        os.write(2, f"{self.client.instance} takes tasks of queue {', '.join(self.queues)}\n".encode())
         # Alone until there is something to do: many agents wait for ever, and a thread costs memory.
         self.client.run(until=lambda: self.client.has_delivery)
         if not self.stopping:
@@ -272,7 +273,8 @@ class AgentProcess:
             if ahead == self._ahead:
                 return
             self._ahead = ahead
-        self.client.look_ahead(self.queue, ahead)
+        for name in self.queues:
+            self.client.look_ahead(name, ahead)
         if not ahead:
             self.client.give_back()
 

@@ -210,11 +210,16 @@ class BusClient(Serving):
 
     # --- groups -------------------------------------------------------------------------------------------------------
 
-    def join(self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1) -> str:
-        """Become a member of a group (of the queue where `pattern` is None); deliveries come to `run` or `consume`."""
+    def join(
+        self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1, shared: bool = False
+    ) -> str:
+        """Become a member of a group (of the queue where `pattern` is None); deliveries come to `run` or `consume`.
+
+        All that is joined as `shared` goes by one credit together, and what has waited longest comes first.
+        """
         self._check_open()
         with self._state:
-            ticket = self._machine.holding.bind(group_or_queue, pattern or "", after, credit)
+            ticket = self._machine.holding.bind(group_or_queue, pattern or "", after, credit, shared=shared)
         key: str = self._result(ticket, None)
         return key
 
@@ -228,7 +233,7 @@ class BusClient(Serving):
             bind = self._machine.holding.binds.get(queue_key(queue))
             if bind is None:
                 return  # it was left meanwhile: nothing comes any more
-            self._machine.holding.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead)
+            self._machine.holding.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead, shared=bind.shared)
 
     def give_back(self) -> None:
         """Give the deliveries that came and were not taken yet to other members. Not waited for."""

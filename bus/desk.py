@@ -5,6 +5,7 @@ Joins the pure group state with the log (backlog, marks) and the sessions. How d
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from .authority import task_stream
 from .commit import Commit
 from .errors import BadRequest, GroupConflict
 from .groups import LOADED_MAX, Group
+from .membership import Hand
 from .progress import Progress, restore
 from .sessions import Session, Sessions
 from .wire import Bind, Delivery, Fence, group_key, queue_key
@@ -61,6 +63,8 @@ class Desk:
         self._of_type: dict[str, list[Group]] = {}
         self._binding: set[str] = set()
         self._busy: dict[str, Group] = {}
+        #: Whether there are members that take part in several groups with one credit.
+        self._sharing = False
         self.frozen_upto = 0
 
     @property
@@ -153,7 +157,10 @@ class Desk:
                 return
             member_of = group or self.groups.get(key) or self._add_group(key, progress)
             if self._sessions.by_identity.get(session.identity) is session:
-                member_of.join(session.identity, credit, min(ahead, CREDIT_MAX) if self._may_look_ahead else 0)
+                if wish.shared and session.hand is None:
+                    session.hand, self._sharing = Hand(lambda key: self.stir(self.groups[key])), True
+                hand = session.hand if wish.shared else None
+                member_of.join(session.identity, credit, min(ahead, CREDIT_MAX) if self._may_look_ahead else 0, hand)
                 session.groups.add(key)
             self.refill(member_of)
             done(key)
@@ -219,19 +226,35 @@ class Desk:
             if group.behind and group.room > LOADED_MAX // 2:
                 self.refill(group)
                 self._busy.pop(group.key)
-            is_queue = group.is_queue
-            while True:
-                fence = (self._incarnation, self._counter + 1)
-                holding = group.hand_out(now, fence)
-                if holding is None:
-                    break
-                self._counter += 1
-                event = holding.event
-                session = self._sessions.by_identity[holding.member.session]
-                stream = task_stream(event) if is_queue else None
-                session.holds[group.key, event.position] = stream
-                fresh = stream is not None and self._log.version(stream) == 0
-                self._sessions.deliver(session, Delivery(event, group.name, fence, holding.attempt, is_queue, fresh))
+            if not self._sharing:
+                while self._hand_out_of(group, now):
+                    pass
+        if self._sharing:
+            self._hand_out_in_order(list(busy.values()), now)
+
+    def _hand_out_in_order(self, groups: list[Group], now: float) -> None:
+        """Hand out what has waited longest first, of all groups: none of those that a member serves is kept waiting."""
+        due = [(first, n) for n, group in enumerate(groups) if (first := group.first_due(now)) is not None]
+        heapq.heapify(due)
+        while due:
+            n = heapq.heappop(due)[1]
+            if self._hand_out_of(groups[n], now) and (first := groups[n].first_due(now)) is not None:
+                heapq.heappush(due, (first, n))
+
+    def _hand_out_of(self, group: Group, now: float) -> bool:
+        """Give the next event of a group to an idle member, if there are both."""
+        fence = (self._incarnation, self._counter + 1)
+        holding = group.hand_out(now, fence)
+        if holding is None:
+            return False
+        self._counter += 1
+        event, is_queue = holding.event, group.is_queue
+        session = self._sessions.by_identity[holding.member.session]
+        stream = task_stream(event) if is_queue else None
+        session.holds[group.key, event.position] = stream
+        fresh = stream is not None and self._log.version(stream) == 0
+        self._sessions.deliver(session, Delivery(event, group.name, fence, holding.attempt, is_queue, fresh))
+        return True
 
     def due(self) -> float | None:
         """Return when the next delayed delivery falls due (monotonic seconds)."""

@@ -7,6 +7,8 @@ is in `held`.
 What was handed out before may have killed its holder. It goes to a member with credit of its own for it only, never
 ahead of what that is working on, and while it waits nobody gets anything ahead: so those beside it are not counted as
 having been tried again and again.
+
+The memberships of a session that share a `Hand` go by one credit, as one pair of hands does the work of all of them.
 """
 
 from __future__ import annotations
@@ -14,28 +16,15 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..eventstore.event import Event
+from .membership import Hand, Member
 from .progress import Progress
 from .wire import Fence, queue_key
 
 #: How many unsettled events a group keeps in memory; the rest waits in the log.
 LOADED_MAX = 4096
-
-
-@dataclass(slots=True)
-class Member:
-    """One session's membership: how many deliveries it wants at once and how many it has."""
-
-    session: bytes
-    credit: int
-    #: How many more may wait in its hands, while it holds nothing that was tried before.
-    ahead: int = 0
-    held: int = 0
-    retrying: int = 0
-    queued: bool = False
-    queued_ahead: bool = False
-    leaving: bool = False
 
 
 @dataclass(slots=True)
@@ -121,11 +110,16 @@ class Group:
 
     # --- members --------------------------------------------------------------------------------------------------
 
-    def join(self, session: bytes, credit: int, ahead: int = 0) -> Member:
-        """Make a session a member, or change its credit and how far it looks ahead."""
+    def join(self, session: bytes, credit: int, ahead: int = 0, hand: Hand | None = None) -> Member:
+        """Make a session a member, or change its credit and how far it looks ahead; from now on it shares a hand."""
         member = self.members.get(session)
         if member is None:
             member = self.members[session] = Member(session, credit)
+        if hand is not None and member.hand is None:
+            member.hand = hand
+            hand.held += member.held
+            hand.retrying += member.retrying
+            hand.places[member] = partial(self._hand_freed, member, hand)
         member.credit, member.ahead = credit, ahead
         member.leaving = False
         self._offer(member)
@@ -137,18 +131,24 @@ class Group:
         if member is not None:
             member.leaving = True
             if member.held == 0:
-                del self.members[session]
+                self._remove(member)
 
     def expel(self, session: bytes) -> None:
         """Forget a member that has ended; what it still holds is given back separately."""
-        member = self.members.pop(session, None)
+        member = self.members.get(session)
         if member is not None:
             member.leaving = True
+            self._remove(member)
+
+    def _remove(self, member: Member) -> None:
+        del self.members[member.session]
+        if member.hand is not None:
+            member.hand.places.pop(member, None)
 
     def _offer(self, member: Member) -> None:
         if member.leaving:
             return
-        if not member.queued and member.held < member.credit:
+        if not member.queued and member.is_idle:
             member.queued = True
             self._idle.append(member)
         if member.ahead and not member.queued_ahead:
@@ -159,7 +159,7 @@ class Group:
         idle = self._idle
         while idle:
             member = idle[0]
-            if not member.leaving and member.held < member.credit and self.members.get(member.session) is member:
+            if not member.leaving and member.is_idle and self.members.get(member.session) is member:
                 return member
             member.queued = False
             idle.popleft()
@@ -169,14 +169,20 @@ class Group:
         looking = self._looking
         while looking:
             member = looking[0]
-            has_room = member.held < member.credit + member.ahead and not member.retrying
-            if not member.leaving and has_room and self.members.get(member.session) is member:
+            if not member.leaving and member.has_room_ahead and self.members.get(member.session) is member:
                 return member
             member.queued_ahead = False
             looking.popleft()
         return None
 
     # --- deliveries -----------------------------------------------------------------------------------------------
+
+    def first_due(self, now: float) -> int | None:
+        """Return the position of what would be handed out next; None where nothing waits that is due."""
+        if self.delayed:
+            self._wake_due(now)
+        new, again = self._first(self.waiting), self._first(self.again)
+        return again if new is None else new if again is None else min(new, again)
 
     def hand_out(self, now: float, fence: Fence) -> Holding | None:
         """Give the next event that is due to an idle member; None where one of the two is missing."""
@@ -194,8 +200,7 @@ class Group:
         if member is None:
             return None
         entry = self.pending.pop(heapq.heappop(queue))
-        member.held += 1
-        member.retrying += entry.attempts > 0
+        member.take(tried=entry.attempts > 0)
         members.rotate(-1)
         holding = Holding(entry.event, member, fence, entry.attempts + 1)
         self.held[entry.event.position] = holding
@@ -235,8 +240,7 @@ class Group:
         if entry is None:
             return None
         member = self.members.get(session) or self.join(session, 0)
-        member.held += 1
-        member.retrying += attempts > 0
+        member.take(tried=attempts > 0)
         holding = self.held[position] = Holding(entry.event, member, fence, attempts + 1)
         return holding
 
@@ -244,7 +248,7 @@ class Group:
         """Forget a delivery (held or waiting) whose settling has been committed."""
         holding = self.held.pop(position, None)
         if holding is not None:
-            holding.member.retrying -= holding.attempt > 1
+            holding.member.end(tried=holding.attempt > 1)
             self._one_less(holding.member)
         self.pending.pop(position, None)
         self.history.pop(position, None)
@@ -255,7 +259,7 @@ class Group:
         self.history.pop(position, None)
         holding = self.held.pop(position, None)
         if holding is not None:
-            holding.member.retrying -= holding.attempt > 1
+            holding.member.end(tried=holding.attempt > 1)
         return holding
 
     def freed(self, session: bytes) -> None:
@@ -267,7 +271,7 @@ class Group:
     def release(self, position: int, *, attempts: int, due: float | None = None) -> None:
         """Take a delivery from its holder; it waits again, until `due` where that is given."""
         holding = self.held.pop(position)
-        holding.member.retrying -= holding.attempt > 1
+        holding.member.end(tried=holding.attempt > 1)
         self._one_less(holding.member)
         entry = Waiting(holding.event, attempts)
         if due is None:
@@ -279,8 +283,16 @@ class Group:
     def _one_less(self, member: Member) -> None:
         member.held -= 1
         if member.leaving and member.held == 0 and self.members.get(member.session) is member:
-            del self.members[member.session]
+            self._remove(member)
         self._offer(member)
+        if member.hand is not None:
+            member.hand.held -= 1
+            for freed in member.hand.places.values():
+                freed()
+
+    def _hand_freed(self, member: Member, hand: Hand) -> None:
+        self._offer(member)
+        hand.stir(self.key)
 
     def remember(self, position: int, attempts: int, fence_min: Fence) -> None:
         """Note what is durable of a delivery's past: its attempts, and that older fences are void."""

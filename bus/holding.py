@@ -38,16 +38,16 @@ class Holding:
         """Every delivery in our hands."""
         return [delivery.held for delivery in self._held.values()]
 
-    def bind(self, name: str, pattern: str, after: int, credit: int, ahead: int = 0) -> Ticket:
+    def bind(self, name: str, pattern: str, after: int, credit: int, ahead: int = 0, *, shared: bool = False) -> Ticket:
         """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
 
         def bound(ticket: Ticket) -> None:
             if ticket.error is None and ticket.given_up:
                 self.leave(ticket.value)
             elif ticket.error is None:
-                self.binds[ticket.value] = Bind(0, name, pattern, after, credit, ahead)
+                self.binds[ticket.value] = Bind(0, name, pattern, after, credit, ahead, shared)
 
-        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit, ahead), bound)
+        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit, ahead, shared), bound)
 
     def leave(self, key: str) -> Ticket:
         """Leave a group, also after reconnecting; what came but was never taken goes to other members."""
@@ -69,7 +69,7 @@ class Holding:
         bind = self.binds.get(key)
         if bind is not None:
             self.binds[key] = msgspec.structs.replace(bind, ahead=ahead)
-            self.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead)
+            self.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead, shared=bind.shared)
 
     def give_back(self) -> None:
         """Give every delivery that was not taken yet to other members."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import zmq
 
+from .membership import Hand
 from .wire import Ack, Acks, BusMessage, Deliver, Delivery, Fence, Present, encode
 
 #: As plain numbers: combining the named ones costs as much as sending a message.
@@ -34,6 +35,8 @@ class Session:
     #: Deliveries in its hands by (group key, position): the task's stream that each opens, or None.
     holds: dict[tuple[str, int], str | None] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
+    #: What it holds of the groups in which it takes part with one credit.
+    hand: Hand | None = None
     #: Withdrawn deliveries whose handler has not returned yet, with the time until which it may, and their fence.
     stopping: dict[tuple[str, int], tuple[float, Fence]] = field(default_factory=dict)
     #: When the supervisor was last asked to kill it; 0 where it wasn't.

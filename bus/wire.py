@@ -14,7 +14,7 @@ import msgspec
 from ..eventstore.event import Event, NewEvent
 
 WIRE_MAJOR = 1
-WIRE_MINOR = 3
+WIRE_MINOR = 4
 
 #: Longest frame that the bus takes; libzmq drops a connection that sends a longer one.
 FRAME_BYTES_MAX = 16 * 1024 * 1024
@@ -73,7 +73,7 @@ class Bind(_Message, frozen=True, tag=1):
     """Become a member of the queue `name` (`pattern` is empty) or the group `name`; credit is how many at once.
 
     `ahead` is how many more may wait in the member's hands: only what was never handed out before, and it gives them
-    back (`GiveBack`) where they would wait long.
+    back (`GiveBack`) where they would wait long. All that one client binds as `shared` goes by one credit together.
     """
 
     seq: int
@@ -82,6 +82,7 @@ class Bind(_Message, frozen=True, tag=1):
     after: int
     credit: int
     ahead: int = 0
+    shared: bool = False
 
 
 class Hello(_Message, frozen=True, tag=2):

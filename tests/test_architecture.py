@@ -47,6 +47,7 @@ PURE = {
     "eventstore/upcast.py",
     "bus/wire.py",
     "bus/machine.py",
+    "bus/membership.py",
     "orchestration/budget.py",
     "orchestration/inbox.py",
     "orchestration/run_index.py",

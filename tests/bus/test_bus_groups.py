@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from twelvefold.bus.groups import Group
+from twelvefold.bus.membership import Hand
 from twelvefold.bus.progress import Progress, restore
 from twelvefold.bus.wire import Fence
 from twelvefold.eventstore.event import Event
@@ -177,3 +178,65 @@ def test_a_fence_that_was_given_up_durably_is_refused() -> None:
     holding = group.adopt(1, (1, 7), b"new")
     assert holding is not None
     assert holding.attempt == 3
+
+
+def shared_groups() -> tuple[list[str], Group, Group, Hand]:
+    """Return two queues, what has been stirred, and a hand that works for both with credit for one delivery."""
+    stirred: list[str] = []
+    first, second = (Group(f"q/{name}", name, Progress(f"q/{name}", "", 0)) for name in ("one", "two"))
+    return stirred, first, second, Hand(stirred.append)
+
+
+def test_a_hand_takes_one_of_all_its_groups_and_the_others_hear_when_it_is_free() -> None:
+    """What a member holds of one group takes the credit that it has in the others, until it is settled or released."""
+    stirred, first, second, hand = shared_groups()
+    for group in (first, second):
+        group.join(b"a", 1, hand=hand)
+    for position in (1, 2):
+        first.add(event(position))
+    second.add(event(3))
+    assert first.hand_out(0.0, (1, 1)) is not None
+    assert (first.hand_out(0.0, (1, 2)), second.hand_out(0.0, (1, 2)), stirred) == (None, None, [])
+    first.settle(1)
+    assert sorted(stirred) == ["q/one", "q/two"]
+    assert second.hand_out(0.0, (1, 3)) is not None
+    assert first.hand_out(0.0, (1, 4)) is None
+    second.release(3, attempts=1)
+    assert first.hand_out(0.0, (1, 5)) is not None
+    assert second.hand_out(0.0, (1, 6)) is None
+    assert first.withdraw(2) is not None
+    assert second.hand_out(0.0, (1, 7)) is None, "its handler may still be at work"
+    first.freed(b"a")
+    assert second.hand_out(0.0, (1, 8)) is not None
+
+
+def test_nothing_waits_in_a_hand_beside_what_was_tried_before() -> None:
+    """A member that looks ahead gets nothing more of any group while it holds what may have killed another."""
+    _, first, second, hand = shared_groups()
+    for group in (first, second):
+        group.join(b"a", 1, 4, hand=hand)
+        group.add(event(1))
+        group.add(event(2))
+    assert first.hand_out(0.0, (1, 1)) is not None
+    assert second.hand_out(0.0, (1, 2)) is not None
+    assert hand.held == 2
+    first.release(1, attempts=1)
+    second.release(1, attempts=0)
+    assert first.hand_out(0.0, (1, 3)) is not None
+    assert (first.hand_out(0.0, (1, 4)), second.hand_out(0.0, (1, 5))) == (None, None)
+
+
+def test_what_is_held_when_a_hand_comes_to_share_it_counts_and_who_is_gone_does_not() -> None:
+    """After a restart members name what they hold before they bind again; one that has ended gets nothing."""
+    stirred, first, second, hand = shared_groups()
+    first.add(event(1))
+    assert first.adopt(1, (0, 5), b"a") is not None
+    for group in (first, second):
+        group.join(b"a", 1, hand=hand)
+    second.add(event(2))
+    assert second.hand_out(0.0, (1, 1)) is None
+    second.expel(b"a")
+    first.expel(b"a")
+    first.release(1, attempts=1)
+    assert (hand.held, hand.retrying, stirred) == (0, 0, [])
+    assert (first.hand_out(0.0, (1, 2)), second.hand_out(0.0, (1, 3))) == (None, None)
