@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelvefold.agents.primary import PrimaryAgent
+from twelvefold.agents.primary import Assignment, PrimaryAgent
 from twelvefold.agents.secondary import SecondaryAgent
 from twelvefold.agents.trial import run_task
+from twelvefold.orchestration.complexity import Complexity
 from twelvefold.orchestration.hierarchy import Roles, Work, arranged, check_work, leaves, numbered, walk
 from twelvefold.orchestration.hierarchy_view import HierarchyView
-from twelvefold.orchestration.plan import Task
+from twelvefold.orchestration.plan import Task, nodes_of, plan_from
 from twelvefold.orchestration.slice_errors import SlicesCyclic, SlicesInvalid
 
 RUN = "0190a0b0c0d0e0f00000000000000001"
@@ -210,6 +212,22 @@ def test_a_text_is_decomposed_by_its_signals() -> None:
     assert len(parts) > 1
     assert all(part["agent"] == "secondary" for part in parts)
     assert Roles().room == 3
+
+
+def test_every_issue_at_every_level_can_be_coordinated() -> None:
+    """Whatever decomposition finds in real issues, however deep it is told to go, has an order that can be kept."""
+    files = sorted((Path(__file__).parent / "issues").rglob("*.md"))
+    assert len(files) >= 5
+    counts = set()
+    for file in files:
+        for level in Complexity:
+            assignment = Assignment(file.read_text(), override=level)
+            answer = PrimaryAgent().decompose(assignment, Roles(room=1))
+            plan = plan_from(answer.data)
+            queues = [node.agent for node in nodes_of(plan) if isinstance(node, Task)]
+            assert queues.count("tertiary") == len(queues) - 1 >= 1
+            counts.add(len(queues))
+    assert len(counts) > 3
 
 
 @st.composite
