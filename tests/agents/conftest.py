@@ -133,11 +133,22 @@ class Worker(BaseAgent):
         self.append("three", context, task["effect"])
         return ToolResponse(True, data=os.getpid())
 
+    def do_name(self, task, context):
+        return ToolResponse(True, data=[type(self).__name__, context.asked_as])
+
     def do_backtrack(self, task, context):
         """Hold the GIL for ages in a regular expression, the first time."""
         if not (HERE / "waiting").exists():
             (HERE / "waiting").touch()
             re.match(r"(a|a)*b", "a" * 60)
+
+
+class Lawyer(Worker):
+    capabilities = ("proofread",)
+
+
+class Poet(Worker):
+    capabilities = ["proofread", "poet"]
 '''
 
 ENTRY = "import sys; from twelvefold.agents.process import main; sys.exit(main(sys.argv[1:]))"

@@ -32,6 +32,12 @@ class Unchecked(Good):
         def guess(what): ...
         return [guess]
 
+class Named(Good):
+    capabilities = "review"
+
+class Shouting(Good):
+    capabilities = ("review", "Code Review")
+
 class Other: pass
 """
 
@@ -67,6 +73,8 @@ def test_an_agent_is_loaded_from_the_folder_it_starts_in(folder: Path) -> None:
         ("{m}:Other", "BaseAgent"),
         ("{m}:Lacking", "lacks execute_task"),
         ("{m}:Wanting", "TypeError"),
+        ("{m}:Named", "'review', not a list"),
+        ("{m}:Shouting", "'Code Review' is not the name of a queue"),
     ],
 )
 def test_what_cannot_be_loaded_says_why(folder: Path, target: str, problem: str) -> None:
