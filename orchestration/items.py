@@ -7,13 +7,13 @@ only where something in them has changed. Leaves to the patterns what is done fo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from ..eventstore.large_values import is_reference
 from .joined_evidence import join_evidence
-from .plan import PatternFields, Task, nodes_of
+from .plan import PatternFields, Plan, Task, nodes_of
 from .turn import At, Outcome, Turn
 from .values import Absent, resolve, unread
 
@@ -30,11 +30,12 @@ class Items:
     """The items of one node: how many have begun, how many of those are open, and how the others ended.
 
     Follows from the run's state, so it may be lost at any time. `left` counts those that have not ended; `any_failed`
-    tells whether no other one begins, as something has failed.
+    tells whether no other one begins, as something has failed. `plans` are run for each item.
     """
 
-    def __init__(self, values: Sequence[Any]) -> None:
+    def __init__(self, values: Sequence[Any], plans: Iterable[Plan]) -> None:
         self.values = values
+        self._plans = plans
         self.ended: list[Outcome | None] = [None] * len(values)
         self.begun = 0
         self.open = 0
@@ -80,7 +81,9 @@ class Items:
         if self._started is None:
             # Nothing is begun any more while a run is being stopped.
             self._started = frozenset(started())
-            for index in sorted(self._started):
+            # What ended without a task has left no trace of that: it is found by looking, whenever that is.
+            traceless = any(map(ends_without_tasks, self._plans))
+            for index in range(len(self.values)) if traceless else sorted(self._started):
                 self._look(index, look)
             self.open = sum(self.ended[index] is None for index in self._started)
             return
@@ -146,6 +149,16 @@ def open_problems(field: str, count: int) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a bound of how many items may be open at once, 0 where there is none."""
     if not 0 <= count <= OPEN_MAX:
         yield field, f"must be from 1 to {OPEN_MAX}, or 0 for no bound of its own, is {count}"
+
+
+def ends_without_tasks(plan: Plan) -> bool:
+    """Tell whether a plan may end although no task of it was ever requested: where its items turn out to be none."""
+    for node in nodes_of(cast("PatternFields", plan)):
+        items = getattr(node, "items", None)
+        given = items is None and getattr(node, "split", plan) is None
+        if given or (items is not None and not (isinstance(items, list | tuple) and items)):
+            return True
+    return False
 
 
 def runs_once(plan: PatternFields) -> bool:

@@ -89,7 +89,7 @@ class _Work(ItemWork):
 
     def begin(self, values: list[Any]) -> None:
         """Take the items, once they are known."""
-        self.items = Items(values)
+        self.items = Items(values, [self.plan.map])
         self.reducing = Reducing(self.items.ended, self.plan.fan_in) if self.plan.reduce is not None else None
 
     def number(self, below: str) -> str:

@@ -106,7 +106,7 @@ def advance(plan: Pipeline, at: At, turn: Turn) -> Outcome | None:
         found = items_of(plan.items, at, turn)
         if not isinstance(found, list):
             return found
-        flow.items = Items(found)
+        flow.items = Items(found, plan.steps)
     return flow.advance(turn)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from twelvefold.eventstore.event import new_event
 from twelvefold.orchestration.fork_join import ForkJoin
+from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.orchestrator import Batch
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Task
@@ -50,3 +51,14 @@ def test_a_step_that_answered_with_a_plan_is_undone_as_any(story: Any) -> None:
     told.given(("task.succeeded", "0.0.0", {}), ("task.succeeded", "0.0.1", {}))
     told.when("task.failed", "0.1", reason="no").then("task.requested 0.0.undo")
     told.when("task.succeeded", "0.0.undo").then("task.compensated 0.0", "run.failed")
+
+
+def test_items_that_ended_without_a_task_count_after_a_restart_too(story: Any) -> None:
+    """What had nothing to do has left no event: it is known again when the run is stopped, whoever decides."""
+    empty = MapReduce(Task("x"), items=[])
+    plan = ForkJoin([ForkJoin([Task("a"), MapReduce(empty, items=[1, 2]), Task("c")]), Task("b")])
+    told = story(plan).when("task.failed", "0.1", reason="no")
+    told.given(("delivery.withdrawn", "0.0.0", {}))
+    # A story decides each input with and without what was remembered, and compares.
+    told.when("delivery.withdrawn", "0.0.2")
+    assert told.run.outcome == "failed"
