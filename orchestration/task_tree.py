@@ -12,15 +12,21 @@ from typing import Any
 
 import msgspec
 
+from .map_reduce import MapReduce
+from .pipeline import Pipeline
 from .plan import PatternFields, Task, pattern_of
 from .run_state import Run, TaskState, is_waiting, tree_order
 
 #: How tasks stand that have not ended.
 OPEN_STATES = ("waiting", "requested", "backoff", "ready", "stopping", "needs_human")
 
+#: What the numbers below a map stand for.
+_OF_A_MAP = {"1": "items", "2": "reducers", "3": "second tasks"}
+
 
 class TreeNode(msgspec.Struct):
-    """One node. `pattern` is its plan's word, "undo" for a compensation, "" for a number that only groups.
+    """One node. `pattern` is its plan's word, "undo" for a compensation, "" for a number that only groups: `name` says
+    what.
 
     `state` of a task is one of OPEN_STATES or its outcome; a pattern's is `waiting`, `open`, `needs_human` or `ended`
     (the root's is the run's outcome). `attempts` counts requests.
@@ -43,7 +49,7 @@ def task_tree(run: Run) -> TreeNode:
     if run.plan is None:
         return TreeNode("0", "", run.outcome or "waiting")
     root = _Trie(run).node(run.plan, "0")
-    if run.status == "ended" and root.pattern != "task":
+    if run.status == "ended" and (root.pattern != "task" or root.children):
         root.state = run.outcome
     return root
 
@@ -112,7 +118,8 @@ class _Trie:
             _words(task),
             path in self._run.undone,
         )
-        if task.plan is None:
+        if task.plan is None or (task.phase != "planned" and path not in self._below):
+            # A plan that was refused is no part of the run.
             self._fill(node, None)
         elif isinstance(task.plan, Task):
             node.children = [self._task(f"{path}.0", task.plan)]
@@ -126,17 +133,27 @@ class _Trie:
         named = {part.number: part.plan for part in plan.parts() if part.number} if plan is not None else {}
         children = [self.node(part, f"{node.path}.{number}") for number, part in named.items()]
         covered = {number.partition(".")[0] for number in named}
-        children += [self._group(f"{node.path}.{n}") for n in self._below.get(node.path, set()) - covered]
+        for number in self._below.get(node.path, set()) - covered:
+            children.append(self._group(f"{node.path}.{number}", _group_name(plan, node.name, number)))
         node.children = sorted(children, key=lambda child: tree_order(child.path))
 
-    def _group(self, path: str) -> TreeNode:
+    def _group(self, path: str, name: str) -> TreeNode:
         """Return the tree at a path that no plan names: a task's, or that of a number above tasks."""
         if path in self._run.tasks:
             return self._task(path, None)
-        node = TreeNode(path, "", "waiting")
+        node = TreeNode(path, "", "waiting", name)
         self._fill(node, None)
         node.state = _together(node.children)
         return node
+
+
+def _group_name(plan: PatternFields | None, above: str, number: str) -> str:
+    """Say what a number stands for that only groups, below a plan or below another such number."""
+    if isinstance(plan, MapReduce):
+        return _OF_A_MAP.get(number, f"part {number}")
+    if above in ("items", "second tasks") or (isinstance(plan, Pipeline) and plan.items is not None):
+        return f"item {number}"
+    return f"level {number}" if above == "reducers" else f"part {number}"
 
 
 def _together(nodes: list[TreeNode]) -> str:

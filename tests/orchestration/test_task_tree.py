@@ -18,7 +18,7 @@ def told(run: Run) -> list[str]:
 
 
 def found(run: Run, path: str) -> TreeNode:
-    return next(node for node in walk(task_tree(run)) if node.path == path and node.pattern in ("task", "undo"))
+    return next(node for node in walk(task_tree(run)) if node.path == path and node.pattern in ("task", "undo", ""))
 
 
 def test_a_plan_is_a_tree_before_anything_runs(story: Any) -> None:
@@ -90,6 +90,23 @@ def test_items_appear_once_they_run(story: Any) -> None:
     assert tree[0] == "0 map_reduce open"
     assert {"0.1.0.0 task succeeded", "0.1.0.1 task requested", "0.1.1.0 task requested"} <= set(tree)
     assert len(tree) == len(set(tree))
+    assert [found(run.run, path).name for path in ("0.1", "0.1.0", "0.1.1")] == ["items", "item 0", "item 1"]
+
+
+def test_numbers_that_only_group_say_what_they_stand_for(story: Any) -> None:
+    """Reducers stand below their level, second tasks below their item, a pipeline's steps below theirs."""
+    reduced = story(MapReduce(Task("m"), items=[1], reduce=Task("r"))).given(("task.succeeded", "0.1.0"))
+    assert [found(reduced.run, path).name for path in ("0.2", "0.2.0")] == ["reducers", "level 0"]
+    flowing = story(Pipeline([Task("m")], items=[1]))
+    assert found(flowing.run, "0.0").name == "item 0"
+
+
+def test_a_plan_that_was_refused_is_not_in_the_tree(story: Any) -> None:
+    """What a task answered with and may not is no part of the run; a root that is a task has the run's outcome."""
+    run = story(Task("boss"), depth_max=1)
+    run.given(("task.planned", "0", {"plan": {"pattern": "pipeline", "steps": [{"agent": "boss"}]}}))
+    run.given(("task.planned", "0.0", {"plan": {"agent": "y"}}))
+    assert told(run.run) == ["0 task failed", "0 pipeline ended", "0.0 task failed"]
 
 
 def test_a_run_without_a_plan_is_one_node(story: Any) -> None:

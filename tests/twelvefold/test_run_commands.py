@@ -15,6 +15,7 @@ from twelvefold.eventstore.event import Event, NewEvent
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.orchestration.fork_join import ForkJoin
+from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Plan, Task
 from twelvefold.orchestration.saga import Saga
 
@@ -211,6 +212,21 @@ def test_tree_shows_patterns_tasks_and_compensations(rested: CommandLine) -> Non
     assert (flight["state"], flight["reason"], flight["message"]) == ("failed", "broken", "no luck")
     assert [line["path"] for line in rested("tree", run_id(2), "--jsonl").jsonl] == ["0", "0.0", "0.0.undo", "0.1"]
     assert rested("tree", run_id(2), "--json", "-f").status == 2
+
+
+def test_a_pattern_is_not_shown_as_well_where_a_part_of_it_failed(twelvefold: CommandLine) -> None:
+    """Inner patterns have the sign of success only if all of them went well; what was not needed is no failure."""
+    stored(twelvefold, played(Pipeline([ForkJoin([Task("good"), Task("slow")], join="any"), Pipeline([Task("bad")])])))
+    signs = [line.strip("│├└─ ").split("  ")[0] for line in twelvefold("tree", run_id(1)).out.splitlines()[1:]]
+    assert signs == ["✗ pipeline", "✓ fork_join", "✓ good", "– slow", "• pipeline", "✗ bad"]
+
+
+def test_status_tells_the_first_of_many_and_counts_the_others(twelvefold: CommandLine) -> None:
+    """A run of many tasks has lines that can be read; as data it has all."""
+    stored(twelvefold, played(ForkJoin([Task("good")] * 50)))
+    (evidence,) = (line for line in twelvefold("status", run_id(1)).out.splitlines() if line.startswith("  evidence"))
+    assert evidence == "  evidence  " + ", ".join(["value x"] * 6) + ", and 44 more"
+    assert len(twelvefold("status", run_id(1), "--json").json["evidence"]) == 50
 
 
 def test_a_wide_tree_is_cut_but_not_as_data(twelvefold: CommandLine) -> None:

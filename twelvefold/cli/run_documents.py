@@ -6,7 +6,7 @@ Owns those keys and words. What stands in them is orchestration's: the fold of a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from ..orchestration.inbox import Waiting
 from ..orchestration.plan import pattern_of
 from ..orchestration.run_index import RunSummary
 from ..orchestration.run_state import Run, tree_order
-from ..orchestration.task_tree import TreeNode, counts, state_of
+from ..orchestration.task_tree import TreeNode, counts, state_of, walk
 from .output import Style, rfc3339
 
 #: How a node stands: a sign, and the name of its style.
@@ -30,6 +30,8 @@ SIGNS = {
     "backoff": ("↻", "yellow"),
     "stopping": ("■", "yellow"),
 }
+#: How many paths or pieces of evidence are told one by one.
+LISTED_MAX = 6
 _EXITS = {"needs_human": 7, "failed": 1, "cancelled": 1, "rolled_back": 1}
 
 
@@ -147,8 +149,20 @@ def tree_lines(node: TreeNode, style: Style, *, most: int | None = None) -> Iter
     yield from _lines(node, "", "", style, most)
 
 
+def _sign(node: TreeNode) -> tuple[str, str]:
+    """Return how a node stands. Of a pattern that has ended this is told only where all of it went well.
+
+    Whether a failure below it counted is for the pattern to judge, and stands in what became of the run.
+    """
+    if node.state == "failed" and node.reason == "not_needed":
+        return SIGNS["nothing_to_do"]
+    if node.state == "ended" and any(_sign(one) == SIGNS["failed"] for one in walk(node) if one.agent):
+        return "•", "dim"
+    return SIGNS.get(node.state, ("…", "yellow"))
+
+
 def _lines(node: TreeNode, lead: str, below: str, style: Style, most: int | None) -> Iterator[str]:
-    sign, paint = SIGNS.get(node.state, ("…", "yellow"))
+    sign, paint = _sign(node)
     told = [style.cyan(node.name or node.agent or node.pattern), style.dim(node.path)]
     if node.name and (node.agent or node.pattern):
         told.append(style.dim(node.agent or node.pattern))
@@ -171,6 +185,12 @@ def _lines(node: TreeNode, lead: str, below: str, style: Style, most: int | None
         stand = sum((counts(child) for child in hidden), counts(hidden[0]) - counts(hidden[0]))
         words = ", ".join(f"{number} {state}" for state, number in sorted(stand.items()))
         yield f"{below}└─ {style.dim(f'{len(hidden)} more: {words}')}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Join words, of many only the first, and say how many more there are."""
+    more = len(words) - LISTED_MAX
+    return ", ".join(words[:LISTED_MAX]) + (f", and {more} more" if more > 0 else "")
 
 
 def age(time_ns: int, now_ns: int | None = None) -> str:

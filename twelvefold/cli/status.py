@@ -22,7 +22,7 @@ from ..run_ids import resolve_run
 from ..run_log import RunLog
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json, write_jsonl
-from .run_documents import exit_of, in_short, run_state, status_document, tree_document, tree_lines
+from .run_documents import exit_of, in_short, listed, run_state, status_document, tree_document, tree_lines
 
 #: How often a followed run is looked at.
 FOLLOW_INTERVAL_S = 0.1
@@ -195,9 +195,9 @@ def _show(run: Run, document: dict[str, Any]) -> None:
         ("message", document["message"]),
         ("error", in_short(document["error"])),
         ("value", in_short(value)),
-        ("undone", ", ".join(document["undone"])),
-        ("standing", ", ".join(document["not_undone"] if known_end else ())),
-        ("evidence", ", ".join(f"{one['kind']} {in_short(one['ref'])[:40]}" for one in document["evidence"])),
+        ("undone", listed(document["undone"])),
+        ("standing", listed(document["not_undone"] if known_end else ())),
+        ("evidence", listed([f"{one['kind']} {in_short(one['ref'])[:40]}" for one in document["evidence"]])),
         ("budget", ", ".join(bounds)),
         ("cost", used if cost["model_calls"] else ""),
     ]
@@ -209,4 +209,4 @@ def _show(run: Run, document: dict[str, Any]) -> None:
             f"  {style.yellow('waits'.ljust(9))} {one['id']}  {one['kind']} {one['path']}: {in_short(one['question'])}"
         )
     if document["waiting"]:
-        note("answer with: twelvefold inbox")
+        note("answer what it asks: twelvefold inbox")
