@@ -248,6 +248,8 @@ def _ruled(task: TaskState, fact: Fact) -> TaskState:
     answer = fact.data.get("answer")
     approval = task.reason == "approval"
     if answer == "retry" or answer == "approve":
+        if task.plan is not None:
+            return task
         return replace(task, phase="ready", failures=0, approved=task.approved or approval)
     if answer == "done":
         report = Report("succeeded", value=fact.data.get("value"), message="done by a human", position=fact.position)

@@ -95,9 +95,10 @@ class Task(PatternFields, frozen=True, tag_field="pattern", tag="task"):
     Without an `input` of its own a task gets what the pattern around it hands it: the item of a map, the value of the
     stage before. In `input`, `{"$from": "name", "key": "field"}` stands for the value of an earlier step.
     `requires` lists the kinds of evidence without which a success counts as a failure. `timeout_s` bounds one
-    attempt, `deadline_s` all of them from the first request on. Without `retry` a failure is final (a compensation
-    is tried five times). `effect` says what doing it twice costs: a `read` has nothing to undo, a `once` is never
-    tried again by itself. `approval` is a question that a human must approve before the task is requested.
+    attempt until its answer, `deadline_s` everything from the first request on, also the plan that it may answer with.
+    Without `retry` a failure is final (a compensation is tried five times). `effect` says what doing it twice costs: a
+    `read` has nothing to undo, a `once` is never tried again by itself. `approval` is a question that a human must
+    approve before the task is requested.
     """
 
     agent: str

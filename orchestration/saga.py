@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from .plan import register_pattern
 from .steps import Stepping, advance_steps, steps_of
-from .turn import At, Outcome, Turn, register_decider
+from .turn import STUCK, At, Outcome, Turn, register_decider
 from .undoing import is_under, undo_parts
 
-VERSION = 3
+VERSION = 4
 
 
 @register_pattern
@@ -73,7 +73,9 @@ def _parked(outcome: Outcome, step: At, turn: Turn) -> bool:
     if task is None or task.final or started_undoing or given_up:
         return False
     turn.decide("task.parked", task.path, what=f"parked/{task.attempt}", reason="beyond_pivot", error=outcome.error)
-    turn.ask(task.path, "beyond_pivot", f"failed beyond the point of no return: {outcome.reason}")
+    # What a task has planned has ended with it: it can't be tried again, only be judged.
+    takes = STUCK if task.plan is None else ("done", "give_up")
+    turn.ask(task.path, "beyond_pivot", f"failed beyond the point of no return: {outcome.reason}", takes)
     return True
 
 

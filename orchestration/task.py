@@ -7,17 +7,19 @@ from typing import Any
 
 import msgspec
 
-from .plan import Retry, Task
+from .plan import PatternFields, Retry, Task
 from .run_state import Report, TaskState
 from .turn import NS, STUCK, At, Outcome, Turn, register_decider
+from .undoing import take_back
 from .values import Absent, resolve
 
-VERSION = 3
+VERSION = 4
 #: Paths are parts of names of streams (`task.<run>.<path>`, 255 characters at most).
 PATH_LENGTH_MAX = 200
 ONCE = Retry(attempts_max=1)
 COMPENSATION_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0)
-_TIMERS = ("timeout", "deadline", "retry", "human")
+_OF_ATTEMPTS = ("timeout", "retry", "human")
+_TIMERS = (*_OF_ATTEMPTS, "deadline")
 _APPROVAL = ("approve", "reject")
 
 
@@ -37,10 +39,10 @@ def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
                 turn.ask(at.path, task.reason, task.report.error if task.report else None)
             return None
         elif task.phase == "planned" and task.plan is not None:
-            turn.cancel_timers(at.path, task.attempt, _TIMERS)
+            turn.cancel_timers(at.path, task.attempt, _OF_ATTEMPTS)
             if not _refused(at, turn):
-                outcome = turn.advance(task.plan, at.planned(task.plan))
-                if outcome is None or not _unproven(plan, task, outcome.kind, outcome.evidence, turn):
+                outcome = _of_subtree(plan, task, task.plan, at, turn)
+                if turn.run.tasks[at.path].phase == "planned":
                     return outcome
         elif task.phase == "reported" and task.report is not None:
             turn.cancel_timers(at.path, task.attempt, ("timeout",))
@@ -48,6 +50,24 @@ def advance(plan: Task, at: At, turn: Turn) -> Outcome | None:
                 return _judged(plan, task, task.report, at, turn)
         else:
             return None
+
+
+def _of_subtree(plan: Task, task: TaskState, answer: PatternFields, at: At, turn: Turn) -> Outcome | None:
+    """Bring the plan that the task answered with forward, or take it back past the deadline; return its outcome.
+
+    It counts only while the task is `planned`: what isn't proven, or was taken back, has failed.
+    """
+    place = at.planned(answer)
+    if task.overdue:
+        if take_back([(answer, place)], at, turn, "deadline"):
+            error = f"the plan that it answered with was not done within {plan.deadline_s:g} s of its first request"
+            turn.decide("task.failed", at.path, reason="deadline", error=error)
+        return None
+    outcome = turn.advance(answer, place)
+    if outcome is not None:
+        turn.cancel_timers(at.path, task.attempt, ("deadline",))
+        _unproven(plan, task, outcome.kind, outcome.evidence, turn)
+    return outcome
 
 
 def undo(plan: Task, at: At, turn: Turn) -> bool:

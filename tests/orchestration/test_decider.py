@@ -22,9 +22,9 @@ def test_a_run_starts_with_its_first_task(story: Any) -> None:
     assert {key: data[key] for key in ("agent", "input", "requires", "attempt", "undo")} == {
         "agent": "echo", "input": {"a": 1}, "requires": ["commit"], "attempt": 1, "undo": False,
     }  # fmt: skip
-    assert data["decider"] == {"run": 2, "task": 3}
+    assert data["decider"] == {"run": 2, "task": 4}
     assert told.decided("run.started")["decider"] == {"run": 2}
-    assert told.decided("run.started")["versions"]["deciders"]["saga"] == 3
+    assert told.decided("run.started")["versions"]["deciders"]["saga"] == 4
 
 
 def test_a_success_is_the_runs_success(story: Any) -> None:
