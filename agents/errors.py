@@ -197,7 +197,7 @@ class NotATask(TwelvefoldError):
 
 @dataclass(eq=False)
 class AgentUsage(TwelvefoldError):
-    """The command line of an agent process can't be understood: it is `twelvefold agent MODULE:CLASS [--name N]`."""
+    """The command line of an agent process can't be understood: `twelvefold agent MODULE:CLASS [--name N] [--only]`."""
 
     code = "E412"
     exit_code = 2
@@ -209,7 +209,7 @@ class AgentUsage(TwelvefoldError):
 
     def help(self) -> str:
         """Show the command's shape."""
-        return "call it as `twelvefold agent MODULE:CLASS [--name QUEUE]`"
+        return "call it as `twelvefold agent MODULE:CLASS [--name QUEUE] [--only]`"
 
 
 @dataclass(eq=False)

@@ -32,13 +32,15 @@ def run_agent(
     runtime_dir: Path | None = None,
     folder: Path = Path(),
     name: str = "",
+    only: bool = False,
     instance: str = "",
     stop_timeout_s: float = 5.0,
     timeout_s: float = 30.0,
 ) -> int:
     """Run one agent, MODULE:CLASS importable from `folder`, until it is asked to stop; return its exit status.
 
-    `name` is the queue it takes tasks from (its class's own where empty). `instance` is what its supervisor calls this
+    `name` is the queue it takes tasks from (its class's own where empty), beside those of its capabilities, unless
+    `only`. `instance` is what its supervisor calls this
     process; without a supervisor it is empty. Only for a process of its own, on its main thread: it takes SIGTERM and
     SIGINT, and sets up logging to standard error. Raises AgentNotLoadable, InvalidTool, BusNotRunning within
     `timeout_s`, and what the bus refuses the agent with.
@@ -54,7 +56,8 @@ def run_agent(
         supervised=bool(instance),
         keeper=False,
     )
-    process = AgentProcess(agent, client, own_queue, AgentPlaces(home), stop_timeout_s)
+    queues = (own_queue,) if only else tuple(dict.fromkeys((own_queue, *agent.capabilities)))
+    process = AgentProcess(agent, client, queues, AgentPlaces(home), stop_timeout_s)
     try:
         return process.run()
     finally:
@@ -78,9 +81,12 @@ def _endpoints_of(home: str, runtime_dir: str | None) -> Endpoints:
 
 
 def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Run `MODULE:CLASS [--name QUEUE] [--folder DIR]` with what the supervisor put into the environment; return the exit status."""
+    """Run `MODULE:CLASS [--name QUEUE] [--only] [--folder DIR]` and return the exit status.
+
+    The rest is in the environment, where the supervisor put it.
+    """
     try:
-        target, name, folder = _parsed(arguments)
+        target, name, folder, only = _parsed(arguments)
         home = environ.get("TWELVEFOLD_HOME")
         if not home:
             raise AgentUsage("TWELVEFOLD_HOME isn't set")
@@ -91,6 +97,7 @@ def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
             runtime_dir=Path(runtime_dir) if runtime_dir else None,
             folder=Path(folder),
             name=name,
+            only=only,
             instance=environ.get("TWELVEFOLD_INSTANCE", ""),
             stop_timeout_s=float(environ.get("TWELVEFOLD_STOP_TIMEOUT_S") or 5.0),
             timeout_s=float(environ.get("TWELVEFOLD_TIMEOUT_S") or 30.0),
@@ -102,9 +109,13 @@ def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
         return error.exit_code
 
 
-def _parsed(arguments: list[str]) -> tuple[str, str, str]:
-    """Return target, name and folder; by hand, as argparse would cost each agent memory."""
+def _parsed(arguments: list[str]) -> tuple[str, str, str, bool]:
+    """Return target, name, folder, and whether it serves its own queue only.
+
+    By hand, as argparse would cost each agent memory.
+    """
     words: list[str] = []
+    only = False
     given = {"--name": "", "--folder": ""}
     rest = iter(arguments)
     for word in rest:
@@ -113,13 +124,15 @@ def _parsed(arguments: list[str]) -> tuple[str, str, str]:
             given[option] = value if equals else next(rest, "")
             if not given[option]:
                 raise AgentUsage(f"{option} needs a {'queue' if option == '--name' else 'folder'}'s name")
+        elif word == "--only":
+            only = True
         elif word.startswith("-"):
             raise AgentUsage(f"there is no option {word}")
         else:
             words.append(word)
     if len(words) != 1:
         raise AgentUsage(f"one MODULE:CLASS is needed, {len(words)} were given")
-    return words[0], given["--name"], given["--folder"]
+    return words[0], given["--name"], given["--folder"], only
 
 
 def warm_up() -> None:

@@ -54,20 +54,20 @@ BROKEN = 70
 
 
 class AgentProcess:
-    """One agent instance at work on a queue and those of its capabilities. Made and run on the main thread."""
+    """One agent instance at work on queues, of which the first is its own. Made and run on the main thread."""
 
     def __init__(
-        self, agent: BaseAgent, client: BusClient, queue_of: str, places: AgentPlaces, stop_timeout_s: float
+        self, agent: BaseAgent, client: BusClient, queues: tuple[str, ...], places: AgentPlaces, stop_timeout_s: float
     ) -> None:
         self.agent = agent
         self.client = client
-        self.queue = queue_of
-        self.queues = tuple(dict.fromkeys((queue_of, *agent.capabilities)))
+        self.queue = queues[0]
+        self.queues = queues
         self.places = places
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
-        self._membership = Membership(client, self.queues, mark_of(places.home, client.instance))
+        self._membership = Membership(client, queues, mark_of(places.home, client.instance))
         self._member = False
         self._given = 0
         self._ended = 0

@@ -98,7 +98,7 @@ class BackgroundExecutor:
         run = run_of_agent(id) if with_task else ""
         agent_line = BackgroundAgent(
             id=id,
-            command=command_of(target, place, own_queue),
+            command=command_of(target, place, own_queue, only=with_task),
             limits=_limits(resources),
             restart=restart or Restart(),
             run=run,

@@ -34,10 +34,10 @@ def target_of(agent: str | type[BaseAgent], folder: str | os.PathLike[str] | Non
     return f"{module}:{agent.__name__}", root if folder is None else Path(folder).absolute()
 
 
-def command_of(target: str, folder: Path, queue: str) -> str:
-    """Return the line that runs an agent; in words that need no shell, where that is possible."""
+def command_of(target: str, folder: Path, queue: str, *, only: bool = False) -> str:
+    """Return the line that runs an agent (`only` for that queue); in words that need no shell, where possible."""
     name = f" --name {queue}" if queue else ""
-    return f"twelvefold agent {target}{name} --folder {shlex.quote(str(folder))}"
+    return f"twelvefold agent {target}{name}{' --only' if only else ''} --folder {shlex.quote(str(folder))}"
 
 
 def word_of(target: str) -> str:

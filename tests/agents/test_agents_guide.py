@@ -48,7 +48,7 @@ def test_every_code_block_has_a_name_by_which_it_is_run() -> None:
     assert len(re.findall(r"^```\w", GUIDE.read_text(), re.MULTILINE)) == len(blocks())
     assert set(blocks()) == {
         "my_agents.py", "test_my_agents.py", "Procfile", "ask.py", "run.sh", "side_by_side.py", "actions.py",
-        "Procfile.options", "background.py", "resources.py",
+        "Procfile.options", "background.py", "resources.py", "reviewers.py", "review.py",
     }  # fmt: skip
 
 
@@ -101,6 +101,23 @@ def test_the_background_agents_run_as_the_guide_says(folder: Path, runtime_dir: 
             check=False,
         )
     assert (folder / "background.txt").read_text() == "snow\n"
+
+
+@pytest.mark.e2e
+def test_the_capabilities_of_the_guide_are_served(folder: Path, runtime_dir: Path) -> None:
+    """Two types share a capability: the tasks for it, for another and for a type are all done, by their names."""
+    environ = {"TWELVEFOLD_HOME": str(folder / "home"), "TWELVEFOLD_RUNTIME_DIR": str(runtime_dir)}
+    try:
+        printed = succeed([sys.executable, "review.py"], folder, **environ)
+        assert printed == "a.py for review\nb.py for audit\nc.py for style\n"
+    finally:
+        subprocess.run(
+            [Path(sys.executable).with_name("twelvefold"), "down"],
+            cwd=folder,
+            env={**os.environ, **environ},
+            capture_output=True,
+            check=False,
+        )
 
 
 def test_the_limits_of_the_guide_are_taken(folder: Path, runtime_dir: Path) -> None:

@@ -122,3 +122,13 @@ def test_a_paused_agent_takes_nothing_from_any_of_its_queues(crew: Crew) -> None
     mark.unlink()
     os.kill(lawyer.process.pid, LOOK)
     assert [crew.outcome(request).type for request in asked] == ["task.succeeded"] * 2
+
+
+def test_an_agent_may_leave_its_capabilities_out(crew: Crew) -> None:
+    """With `--only` it serves its own queue, by the name that it was given, and no other."""
+    crew.start("Lawyer", "--name", "barrister", "--only")
+    general = crew.request("proofread", {"do": "name"})
+    assert crew.outcome(crew.request("barrister", {"do": "name"})).data["value"] == ["Lawyer", "barrister"]
+    assert not crew.events(general)
+    crew.start("Lawyer", "--name=advocate")
+    assert crew.outcome(general).source == "lawyer-2"

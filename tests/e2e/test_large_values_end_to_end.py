@@ -59,7 +59,7 @@ class Letters(BaseAgent):
         return ToolResponse(True, data={"commit": "c0ffee", "log": "x" * task} if isinstance(task, int) else task)
 home, runtime = Path(sys.argv[1]), Path(sys.argv[2])
 client = BusClient(endpoints(home, runtime), role="agent", instance="letters.1", keeper=False)
-sys.exit(AgentProcess(Letters(), client, "letters", AgentPlaces(home), 10.0).run())
+sys.exit(AgentProcess(Letters(), client, ("letters",), AgentPlaces(home), 10.0).run())
 """
 PAD = '''
 import twelvefold as tf

@@ -59,6 +59,7 @@ def agent(
     name: Annotated[
         str, typer.Option("--name", metavar="QUEUE", help="The queue it takes tasks from; else its class's own.")
     ] = "",
+    only: Annotated[bool, typer.Option("--only", help="Take tasks from no queue of the class's capabilities.")] = False,
     folder: Annotated[
         Path | None, typer.Option("--folder", metavar="DIR", help="Where MODULE is; else this folder.")
     ] = None,
@@ -66,7 +67,8 @@ def agent(
     """Run one agent: `agent MODULE:CLASS`.
 
     It takes tasks from its queue one at a time: `issue_fixer` for a class IssueFixerAgent, unless --name says
-    otherwise. Ends at SIGTERM or Ctrl-C after the task at hand; asked twice, at once.
+    otherwise; and from those of the class's `capabilities`. Ends at SIGTERM or Ctrl-C after the task at hand; asked
+    twice, at once.
     """
     from ..agents.process import run_agent
 
@@ -77,6 +79,7 @@ def agent(
         runtime_dir=settings.runtime_dir,
         folder=folder or Path.cwd(),
         name=name,
+        only=only,
         instance=os.environ.get("TWELVEFOLD_INSTANCE", ""),
         stop_timeout_s=settings.stop_timeout_s,
         timeout_s=settings.timeout_s,
