@@ -240,3 +240,88 @@ def test_what_is_held_when_a_hand_comes_to_share_it_counts_and_who_is_gone_does_
     first.release(1, attempts=1)
     assert (hand.held, hand.retrying, stirred) == (0, 0, [])
     assert (first.hand_out(0.0, (1, 2)), second.hand_out(0.0, (1, 3))) == (None, None)
+
+
+class SharingMachine(RuleBasedStateMachine):
+    """Two members that share three queues, and one that serves a single one: by age, and never beyond their credit."""
+
+    QUEUES = ("one", "two", "three")
+
+    @initialize()
+    def start(self) -> None:
+        self.stirred: set[str] = set()
+        self.groups = {f"q/{name}": Group(f"q/{name}", name, Progress(f"q/{name}", "", 0)) for name in self.QUEUES}
+        self.hands = {session: Hand(self.stirred.add) for session in (b"a", b"b")}
+        for session, hand in self.hands.items():
+            for group in self.groups.values():
+                group.join(session, 1, hand=hand)
+        self.groups["q/one"].join(b"c", 1)
+        self.head = self.counter = 0
+        self.held: dict[int, tuple[str, bytes]] = {}
+        self.waiting: dict[int, str] = {}
+
+    @rule(key=st.sampled_from(["q/one", "q/two", "q/three"]))
+    def append(self, key: str) -> None:
+        self.head += 1
+        self.waiting[self.head] = key
+        self.groups[key].add(event(self.head))
+        self.stirred.add(key)
+        self.hand_out()
+
+    def hand_out(self) -> None:
+        """Look only at what was stirred, as the desk does, at what is oldest first."""
+        while self.stirred:
+            due = {key: first for key in self.stirred if (first := self.groups[key].first_due(0.0)) is not None}
+            key = min(due, key=lambda one: due[one], default="")
+            self.stirred.intersection_update(due)
+            if not key:
+                return
+            self.counter += 1
+            holding = self.groups[key].hand_out(0.0, (1, self.counter))
+            if holding is None:
+                self.stirred.discard(key)
+                continue
+            position = holding.event.position
+            assert self.waiting.pop(position) == key
+            self.held[position] = (key, holding.member.session)
+
+    @rule(data=st.data(), how=st.sampled_from(["settle", "release", "withdraw", "pause"]))
+    def end(self, data: st.DataObject, how: str) -> None:
+        if not self.held:
+            return
+        position = data.draw(st.sampled_from(sorted(self.held)))
+        key, session = self.held.pop(position)
+        group = self.groups[key]
+        if how == "settle":
+            group.settle(position)
+        elif how == "withdraw":
+            group.withdraw(position)
+            group.freed(session)
+        else:
+            self.waiting[position] = key
+            if how == "pause" and session in self.hands:
+                for other in self.groups.values():
+                    other.leave(session)
+            group.release(position, attempts=0)
+            if how == "pause" and session in self.hands:
+                for other in self.groups.values():
+                    other.join(session, 1, hand=self.hands[session])
+                self.stirred.update(self.groups)
+        self.stirred.add(key)
+        self.hand_out()
+
+    @invariant()
+    def all_that_can_work_do_and_nobody_does_two(self) -> None:
+        if not hasattr(self, "held"):
+            return
+        busy = sorted(session for _, session in self.held.values())
+        assert len(busy) == len(set(busy)), "two at a time"
+        for session, hand in self.hands.items():
+            assert hand.held == busy.count(session)
+            assert busy.count(session) or not self.waiting, "idle beside work"
+        if "q/one" in self.waiting.values():
+            assert b"c" in busy
+
+
+TestSharing = SharingMachine.TestCase
+TestSharing.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
