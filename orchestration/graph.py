@@ -12,7 +12,7 @@ from .plan import PatternFields, nodes_of, register_pattern
 from .run_state import Joined
 from .steps import Stepping
 from .turn import At, Outcome, Turn, register_decider
-from .undoing import take_back, undo_parts
+from .undoing import is_under, take_back, undo_parts
 from .values import references
 
 VERSION = 1
@@ -110,8 +110,8 @@ def _forward(plan: Graph, at: At, turn: Turn) -> Ended:
     while due:
         n = heapq.heappop(due)
         place = at.part(plan, n)
-        if work.ended.count["failed"]:
-            # Something has failed: what runs is looked at, what doesn't is not begun any more.
+        if work.ended.count["failed"] and not _has_started(place.path, turn):
+            # Something has failed: what runs goes on for now, what doesn't is not begun any more.
             turn.wind_up(steps[n], place)
             outcome = turn.outcome(place)
         else:
@@ -119,6 +119,10 @@ def _forward(plan: Graph, at: At, turn: Turn) -> Ended:
         for other in work.end(n, outcome):
             heapq.heappush(due, other)
     return work.ended
+
+
+def _has_started(path: str, turn: Turn) -> bool:
+    return any(is_under(task, path) for task in turn.run.tasks)
 
 
 def _value(ended: Ended) -> Outcome:

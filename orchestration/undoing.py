@@ -48,7 +48,7 @@ def take_back(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn, re
         node.leaving = _cancel(places, turn, reason)
     while node.leaving:
         path = next(iter(node.leaving))
-        if path in turn.run.open:
+        if path in turn.run.open and not _is_asked_for(turn.run.tasks[path]):
             return False
         node.leaving.discard(path)
     while node.left < len(places):
@@ -56,6 +56,11 @@ def take_back(places: Sequence[tuple[PatternFields, At]], at: At, turn: Turn, re
             return False
         node.left += 1
     return True
+
+
+def _is_asked_for(task: TaskState) -> bool:
+    """Tell whether a task was stopped and only a human's word is waited for: whoever undoes asks for that."""
+    return task.phase == "parked" and task.reason == "in_doubt"
 
 
 def _end_and_undo(step: PatternFields, at: At, turn: Turn) -> bool:

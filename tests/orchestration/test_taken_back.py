@@ -62,3 +62,15 @@ def test_items_that_ended_without_a_task_count_after_a_restart_too(story: Any) -
     # A story decides each input with and without what was remembered, and compares.
     told.when("delivery.withdrawn", "0.0.2")
     assert told.run.outcome == "failed"
+
+
+def test_what_is_taken_back_asks_on_while_it_is_taken_back_from_further_out(story: Any) -> None:
+    """A pivot was stopped half-way when a fork took it back; now that fork is taken back as well: it still asks."""
+    doubtful = Saga([Task("x", pivot=True)])
+    inner = ForkJoin([doubtful, Task("y")])
+    told = story(ForkJoin([inner, Task("z")])).given(("task.failed", "0.0.1", {}))
+    told.when("delivery.withdrawn", "0.0.0.0").then(
+        "timer.cancelled 0.0.0.0", "task.parked 0.0.0.0", "human.requested 0.0.0.0"
+    )
+    told.when("task.failed", "0.1").then("task.joined 0", "run.needs_human")
+    told.when("human.answered", "0.0.0.0", answer="give_up").then("run.resumed", "run.failed")
