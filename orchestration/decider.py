@@ -183,9 +183,10 @@ def _was_swept(outcome: Outcome, run: Run, reason: str) -> bool:
 def _overspent(run: Run, what: str) -> str:
     if what == "memory":
         return f"the values of this run come to {run.held} bytes, and one run may hold {HELD_SIZE_MAX}"
-    limit = getattr(run.budget, what, None)
-    spent = f", {getattr(run.spent, what):g} were needed or used" if what != "wall_s" else ""
-    return f"the run's budget of {what} is {limit:g}{spent}"
+    spent = {"tasks": ", and one more was needed", "wall_s": ""}.get(what)
+    if spent is None:
+        spent = f", and {getattr(run.spent, what):g} were used"
+    return f"the run's budget of {what} is {getattr(run.budget, what, None):g}{spent}"
 
 
 def _rest_if_idle(turn: Turn) -> None:

@@ -236,7 +236,7 @@ class SupervisorRefused(TwelvefoldError):
 class PlanInvalid(TwelvefoldError):
     """A plan is not one: a field is missing, unknown or of a wrong type, a reference leads nowhere, a limit is passed.
 
-    A plan is a table with `pattern` (`task`, `pipeline`, `saga`) and that pattern's fields; one without `pattern` is
+    A plan is a table with `pattern` (`task`, `pipeline`, `map_reduce`, …) and that pattern's fields; one without is
     a task. Steps may refer only to steps before them. The place reads like `steps[1].undo.agent`.
     """
 

@@ -38,12 +38,12 @@ class ResourcesTooLarge(TwelvefoldError):
 
     def message(self) -> str:
         """Name what was asked for and what there is."""
-        asked = f"{self.cpu} cores and {format_size(self.memory)}"
-        return f"{asked} never fit: there are {self.cpu_total} cores and {format_size(self.memory_total)} in all"
+        asked = f"{_cores(self.cpu)} and {format_size(self.memory)}"
+        return f"{asked} never fit: there are {_cores(self.cpu_total)} and {format_size(self.memory_total)} in all"
 
     def help(self) -> str:
         """Tell what would fit."""
-        return f"ask for at most {self.cpu_total} cores and {format_size(self.memory_total)}"
+        return f"ask for at most {_cores(self.cpu_total)} and {format_size(self.memory_total)}"
 
 
 @dataclass(eq=False)
@@ -58,7 +58,7 @@ class ResourceTimeout(TwelvefoldError):
 
     def message(self) -> str:
         """Name what was waited for, and how long."""
-        return f"{self.cpu} cores and {format_size(self.memory)} did not become free within {self.timeout_s:g} s"
+        return f"{_cores(self.cpu)} and {format_size(self.memory)} did not become free within {self.timeout_s:g} s"
 
     def help(self) -> str:
         """Tell how to see who has them."""
@@ -117,3 +117,7 @@ class BackgroundTimeout(TwelvefoldError):
     def help(self) -> str:
         """Tell where to look."""
         return f"see what it does: twelvefold ps {self.agent}; twelvefold logs {self.agent}"
+
+
+def _cores(number: int) -> str:
+    return "1 core" if number == 1 else f"{number} cores"

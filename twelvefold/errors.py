@@ -6,6 +6,7 @@ Each names what happened and where, and its help is a command or an edit that re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 from shlex import quote
 
 from .eventstore.errors import TwelvefoldError
@@ -213,7 +214,10 @@ class DataInvalid(TwelvefoldError):
 
 @dataclass(eq=False)
 class DataUnreadable(TwelvefoldError):
-    """The file that holds the data of an event (`--data @FILE`, or `-` for standard input) cannot be read as UTF-8."""
+    """A file that a command was given cannot be read as UTF-8.
+
+    It is a plan, or holds data or an answer (`@FILE`, and `-` for standard input).
+    """
 
     code = "E010"
     exit_code = 3
@@ -222,11 +226,11 @@ class DataUnreadable(TwelvefoldError):
 
     def message(self) -> str:
         """Name the file and what is wrong with it."""
-        return f"the data in {self.path} cannot be read: {self.reason}"
+        return f"{self.path} cannot be read: {self.reason}"
 
     def help(self) -> str:
-        """Show the ways to give data."""
-        return "twelvefold emit --help"
+        """Show what lies where the file should be, and for whom."""
+        return f"ls -l {quote(str(PurePath(self.path).parent))}"
 
 
 @dataclass(eq=False)

@@ -254,6 +254,8 @@ class _Agent(msgspec.Struct, frozen=True):
 
 def assignment_of(task: str | Mapping[str, Any]) -> Assignment:
     """Return a task as its primary agent is told it; raises TaskUnclear, SlicesInvalid and SlicesCyclic."""
+    if not isinstance(task, str | Mapping):
+        raise TaskUnclear(f"a task is a text or an object, not {type(task).__name__}")
     given = {"text": task} if isinstance(task, str) else dict(task)
     try:
         assignment = msgspec.convert(given, Assignment)

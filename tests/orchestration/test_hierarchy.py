@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from twelvefold.agents.primary import Assignment, PrimaryAgent
 from twelvefold.agents.secondary import SecondaryAgent
 from twelvefold.agents.trial import run_task
+from twelvefold.hierarchy import assignment_of
 from twelvefold.orchestration.complexity import Complexity
 from twelvefold.orchestration.hierarchy import Roles, Work, arranged, check_work, leaves, numbered, walk
 from twelvefold.orchestration.hierarchy_view import HierarchyView
 from twelvefold.orchestration.plan import Task, nodes_of, plan_from
-from twelvefold.orchestration.slice_errors import SlicesCyclic, SlicesInvalid
+from twelvefold.orchestration.slice_errors import SlicesCyclic, SlicesInvalid, TaskUnclear
 
 RUN = "0190a0b0c0d0e0f00000000000000001"
 
@@ -277,3 +278,10 @@ def test_every_part_is_done_once_after_what_it_needs(
     assert {one["id"]: one["value"] for one in end["value"]["subtasks"]} == {id: id for id in needs}
     assert sorted(done) == sorted(needs)
     assert len([*walk(parts)]) >= len(done)
+
+
+@pytest.mark.parametrize("task", [5, None, ["a"], "", " ", {"text": ""}, {"subtasks": []}, {"text": "x", "files": []}])
+def test_what_is_no_task_is_refused_in_words(task: Any) -> None:
+    """Neither a text nor an object with a text, or one with words that mean nothing: told at once, and how it looks."""
+    with pytest.raises(TaskUnclear):
+        assignment_of(task)

@@ -54,7 +54,7 @@ def test_what_never_fits_is_refused_at_once() -> None:
     manager = ResourceManager(1, "1GB")
     with pytest.raises(ResourcesTooLarge) as caught:
         manager.allocate(1, "2GB")
-    assert caught.value.message() == "1 cores and 2 GB never fit: there are 1 cores and 1 GB in all"
+    assert caught.value.message() == "1 core and 2 GB never fit: there are 1 core and 1 GB in all"
     with pytest.raises(ResourcesTooLarge):
         manager.allocate(2, "64MB")
     with pytest.raises(ResourcesTooLarge):

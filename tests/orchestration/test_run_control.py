@@ -366,7 +366,7 @@ def test_a_budget_of_a_models_use_stops_the_run(story: Any, budget: Any, usage: 
     told.when("delivery.withdrawn", "0.0").then("timer.cancelled 0.0", "run.failed")
     (bound,) = budget
     assert told.decided("run.failed")["reason"] == "budget"
-    assert f"budget of {bound} is {budget[bound]:g}" in told.decided("run.failed")["error"]
+    assert f"budget of {bound} is {budget[bound]:g}, and " in told.decided("run.failed")["error"]
 
 
 def test_a_budget_may_be_used_up(story: Any) -> None:

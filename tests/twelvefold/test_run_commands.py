@@ -310,7 +310,8 @@ def test_a_plan_is_checked_and_shown_by_a_dry_run(twelvefold: CommandLine) -> No
     assert wrong.status == 2
     assert "steps[0].agent" in wrong.err
     assert str(plan) in wrong.err
-    assert twelvefold("run", "--plan", "absent.toml").status == 3
+    absent = twelvefold("run", "--plan", "absent.toml")
+    assert (absent.status, absent.help) == (3, "ls -l .")
     assert twelvefold("run").status == 2
 
 
