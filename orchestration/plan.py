@@ -23,6 +23,8 @@ NESTING_MAX = 32
 NODES_MAX = 50_000
 _NAME = re.compile(r"(?!\d+$)[a-z0-9_-]{1,64}")
 _RESERVED_NAMES = frozenset({INPUT, *BOUND, "undo"})
+#: How msgspec begins to tell of a field that a pattern doesn't have.
+_UNKNOWN_FIELD = "Object contains unknown field"
 
 
 class Plan:
@@ -218,8 +220,11 @@ def _convert(wanted: type, value: Any) -> Any:
     try:
         return msgspec.convert({**value, "pattern": word}, pattern, dec_hook=_convert)
     except msgspec.ValidationError as error:
+        problem = str(error)
+        if problem.startswith(_UNKNOWN_FIELD) and " - at `" not in problem:
+            problem += f"; a {word} has {', '.join(pattern.__struct_fields__)}"
         # msgspec adds the outer place to a ValueError, but lets an error of its own pass as it is.
-        raise ValueError(str(error)) from None
+        raise ValueError(problem) from None
 
 
 def _problem_of(error: msgspec.ValidationError) -> PlanInvalid:

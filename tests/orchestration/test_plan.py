@@ -69,7 +69,7 @@ def test_python_json_and_toml_are_one_form() -> None:
     [
         (3, "", "expected `object`, got `int`"),
         ({"pattern": "loop"}, "", "unknown pattern 'loop'"),
-        ({"agent": "a", "colour": 1}, "", "unknown field `colour`"),
+        ({"agent": "a", "colour": 1}, "", "unknown field `colour`; a task has agent, input, requires, "),
         ({"pattern": "pipeline", "steps": []}, "steps", "no steps"),
         ({"pattern": "pipeline", "steps": [{"agent": "a"}, {"agent": 3}]}, "steps[1].agent", "expected `str`"),
         ({"pattern": "saga", "steps": [{"agent": "a", "undo": {"agent": 3}}]}, "steps[0].undo.agent", "expected `str`"),

@@ -221,6 +221,14 @@ def test_a_pattern_is_not_shown_as_well_where_a_part_of_it_failed(twelvefold: Co
     assert signs == ["✗ pipeline", "✓ fork_join", "✓ good", "– slow", "• pipeline", "✗ bad"]
 
 
+def test_what_tasks_answered_with_is_shown_below_them(twelvefold: CommandLine) -> None:
+    """A task that answered with a plan stands as its plan does, at the root and below it."""
+    answer = ("task.planned", {"plan": {"pattern": "pipeline", "steps": [{"agent": "bad"}]}})
+    stored(twelvefold, played(Pipeline([Task("boss")]), world=World({**AGENTS, "boss": lambda _: answer})))
+    signs = [line.strip("│├└─ ").split("  ")[0] for line in twelvefold("tree", run_id(1)).out.splitlines()[1:]]
+    assert signs == ["✗ pipeline", "• boss", "• pipeline", "✗ bad"]
+
+
 def test_status_tells_the_first_of_many_and_counts_the_others(twelvefold: CommandLine) -> None:
     """A run of many tasks has lines that can be read; as data it has all."""
     stored(twelvefold, played(ForkJoin([Task("good")] * 50)))

@@ -30,6 +30,8 @@ SIGNS = {
     "backoff": ("↻", "yellow"),
     "stopping": ("■", "yellow"),
 }
+#: Why a task was taken back whose pattern had its outcome without it.
+_NOT_NEEDED = "not_needed"
 #: How many paths or pieces of evidence are told one by one.
 LISTED_MAX = 6
 _EXITS = {"needs_human": 7, "failed": 1, "cancelled": 1, "rolled_back": 1}
@@ -154,9 +156,9 @@ def _sign(node: TreeNode) -> tuple[str, str]:
 
     Whether a failure below it counted is for the pattern to judge, and stands in what became of the run.
     """
-    if node.state == "failed" and node.reason == "not_needed":
+    if node.state == "failed" and node.reason == _NOT_NEEDED:
         return SIGNS["nothing_to_do"]
-    if node.state == "ended" and any(_sign(one) == SIGNS["failed"] for one in walk(node) if one.agent):
+    if node.state == "ended" and any(one.state == "failed" and one.reason != _NOT_NEEDED for one in walk(node)):
         return "•", "dim"
     return SIGNS.get(node.state, ("…", "yellow"))
 
