@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold import jobs
+from twelvefold import ground, jobs
 from twelvefold.settings import load_settings
 
 from .conftest import BREAKING, CALC, RIGHT, JobHome, git, issue, make_repo, snapshot
@@ -240,7 +240,7 @@ def test_a_command_that_is_none_is_refused_at_once(own_home: JobHome, tmp_path: 
 
 def test_what_a_job_starts_for_itself_is_waited_for(own_home: JobHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine the agents come late: a command that started them itself doesn't tell its user to act."""
-    monkeypatch.setattr(jobs, "HELLO_WITHIN_S", 0.0)
+    monkeypatch.setattr(ground, "HELLO_WITHIN_S", 0.0)
     settings = load_settings(own_home.environment, own_home.folder)
     owned = jobs.ground(settings, own_home.environment)
     assert owned
