@@ -75,7 +75,11 @@ def undo(plan: Task, at: At, turn: Turn) -> bool:
     task = turn.run.tasks.get(at.path)
     if task is None or task.plan is None:
         return True
-    return turn.undo(task.plan, at.planned(task.plan))
+    place = at.planned(task.plan)
+    if task.phase != "planned":
+        # The task has ended around its plan: how far that came is only known by looking.
+        turn.wind_up(task.plan, place)
+    return turn.undo(task.plan, place)
 
 
 def _may_start(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:

@@ -36,7 +36,7 @@ def test_every_schedule_comes_to_a_sound_end(first: int, count: int) -> None:
             raise
 
 
-@pytest.mark.parametrize("seed", [735, 2940, 3879, 6387, 8298, 20693])
+@pytest.mark.parametrize("seed", [735, 2940, 3879, 6387, 8298, 20693, 52446])
 def test_what_schedules_have_found_stays_mended(seed: int) -> None:
     """Each of these has once shown a defect that few others show."""
     play(seed)
