@@ -52,6 +52,9 @@ class Plans:
         self._left -= 1
         kinds = ["good", "good", "good", "good", "flaky", "flaky", "idle", "bad", "planner", "asker", "approved"]
         kind = self._chance.choice(kinds)
+        if self._timed and depth <= 3 and self._chance.random() < 0.1:
+            # What it plans may be done by then, or be taken back half-way.
+            return {"agent": "planner", "deadline_s": self._chance.choice((1.0, 3.0, 20.0))}
         if kind == "approved":
             return {"agent": "good", "approval": "may it?"}
         if kind == "planner" and depth > 3:
@@ -63,9 +66,8 @@ class Plans:
             task["timeout_s"] = self._chance.choice((0.5, 5.0))
             if self._chance.random() < 0.4:
                 task["agent"] = "nobody"
-        if self._timed and self._chance.random() < (0.5 if kind == "planner" else 0.1):
-            # What it plans may be done by then, or be taken back half-way.
-            task["deadline_s"] = self._chance.choice((1.0, 3.0, 20.0))
+        if self._timed and self._chance.random() < 0.1:
+            task["deadline_s"] = 20.0
         if self._chance.random() < 0.1:
             task["effect"] = "read"
         return task

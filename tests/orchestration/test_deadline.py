@@ -6,6 +6,11 @@ from typing import Any
 
 import msgspec
 
+from tests.orchestration.checking import check_ended
+from tests.orchestration.random_plans import Agents
+from tests.orchestration.simulation import RUN as SIMULATED
+from tests.orchestration.simulation import Simulation
+from twelvefold.eventstore.run import read_run
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Plan, Retry, Task
@@ -110,3 +115,19 @@ def test_beyond_a_pivot_a_human_says_what_becomes_of_a_subtree_that_was_taken_ba
     told.when("human.answered", "0.1", answer="retry").then()
     told.when("human.answered", "0.1", answer="done", value=3)
     assert told.decided("run.succeeded")["value"] == 3
+
+
+def test_bounded_subtrees_come_to_a_sound_end_whatever_happens() -> None:
+    """Random plans as answers, deaths, lost hints and a clock that jumps: nothing is left at work or half undone."""
+    ends = set()
+    for seed in range(60):
+        world = Simulation(Agents(seed), seed)
+        bounded = [{"agent": "planner", "deadline_s": seconds} for seconds in (0.5, 2.0, 5.0)]
+        pattern = {"pattern": "fork_join", "branches": bounded, "join": "quorum(1)", "rest": "await"}
+        world.request("run.requested", {"plan": pattern})
+        events = [*read_run(world.settle_down().log, SIMULATED)]
+        check_ended(SIMULATED, events)
+        assert not world.bus.queued
+        failed = [event for event in events if event.type == "task.failed" and event.data["reason"] == "deadline"]
+        ends |= {event.data["path"] for event in failed}
+    assert ends, "no deadline was ever passed"
