@@ -1,4 +1,4 @@
-"""Agents of the benchmarks: one that answers once, and one that holds its task until it is told."""
+"""Agents of the benchmarks: one that answers once, one that holds its task until it is told, one that does nothing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ class Hold(tf.BaseAgent):
     def execute_task(self, task: str) -> tf.ToolResponse:
         """Wait at the pipe that the task names."""
         wait(task)
+        return tf.ToolResponse.succeeded(task)
+
+
+class Step(tf.BaseAgent):
+    """Does nothing."""
+
+    def execute_task(self, task: str) -> tf.ToolResponse:
+        """Answer with what it was asked."""
         return tf.ToolResponse.succeeded(task)
 
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import analysis
 import fleets
 import messages
+import sagas
 from roles import median
 
 WORKS = {
@@ -31,6 +32,7 @@ WORKS = {
     "agents-1000": fleets.thousand_agents,
     "idle": fleets.idle,
     "redelivery": fleets.redelivery,
+    "saga": sagas.saga,
     "analysis": analysis.analysis,
 }
 
@@ -53,7 +55,7 @@ def main() -> int:
     for name in arguments.works or WORKS:
         samples = [WORKS[name](arguments.events) for _ in range(arguments.runs)]
         figures = {key: round(median([sample[key] for sample in samples]), 3) for key in samples[0]}
-        verdict = messages.TARGETS | fleets.TARGETS | analysis.TARGETS
+        verdict = messages.TARGETS | fleets.TARGETS | sagas.TARGETS | analysis.TARGETS
         good = {text: bool(check(figures)) for text, check in verdict[name].items()}
         met = met and all(good.values())
         print(json.dumps({"work": name, "runs": arguments.runs, **figures, "targets": good}), flush=True)

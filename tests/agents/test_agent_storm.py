@@ -6,15 +6,22 @@ import random
 import signal
 from collections import Counter
 
+import pytest
+
 from tests.agents.conftest import OUTCOMES, Crew
 from tests.conftest import eventually
+from twelvefold.agents.journal import fresh_id
+from twelvefold.eventstore.event import new_event
 
 TASKS = 400
 SEED = 11
 
 
-def test_each_task_ends_once_whatever_happens_meanwhile(crew: Crew) -> None:
-    """Every task has exactly one outcome unless it was withdrawn, and each was begun before it ended."""
+@pytest.mark.parametrize("attempts_max", [2, 6])
+def test_each_task_ends_once_whatever_happens_meanwhile(crew: Crew, attempts_max: int) -> None:
+    """Every task has exactly one outcome unless it was withdrawn, where agents look ahead (6) or not (2)."""
+    crew.bus.options["attempts_max"] = attempts_max
+    crew.bus.restart()
     chance = random.Random(SEED)
     agents = [crew.start("Worker") for _ in range(3)]
     requests = []
@@ -43,3 +50,24 @@ def test_each_task_ends_once_whatever_happens_meanwhile(crew: Crew) -> None:
     for request in requests:
         types = [event.type for event in events if event.cause == request.id and event.type.startswith("task.")]
         assert types == [] or types[0] == "task.started"
+
+
+def test_nothing_waits_behind_a_task_that_takes_long(crew: Crew) -> None:
+    """What came ahead of a long task's end is given back while it is at work, and done by another agent."""
+    crew.bus.options["attempts_max"] = 6
+    crew.bus.restart()
+    first = crew.start("Worker")
+    for request in [crew.request("worker", {"do": "nothing"}) for _ in range(100)]:
+        crew.outcome(request)
+    requests = []
+    for does in ("wait", "nothing", "nothing", "nothing"):
+        run, data = fresh_id().hex(), {"path": "0", "agent": "worker", "input": {"do": does}, "attempt": 1}
+        requests.append(new_event("task.requested", data, stream=f"run.{run}", run=run, to="worker"))
+    # At once, so that all are handed out together to the one agent that there is.
+    long, *others = crew.orchestrator.emit_many(requests)
+    eventually(crew.waiting)
+    second = crew.start("Worker")
+    assert {crew.outcome(request).source for request in others} == {second.instance}
+    assert not crew.outcomes(long)
+    crew.go()
+    assert crew.outcome(long).source == first.instance

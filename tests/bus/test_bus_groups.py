@@ -325,3 +325,57 @@ class SharingMachine(RuleBasedStateMachine):
 
 TestSharing = SharingMachine.TestCase
 TestSharing.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def handed_out(group: Group) -> list[tuple[int, bytes]]:
+    """Everything that is handed out now, and to whom."""
+    found = []
+    while (holding := group.hand_out(0.0, (1, len(found)))) is not None:
+        found.append((holding.event.position, holding.member.session))
+    return found
+
+
+def test_members_look_ahead_only_where_nobody_is_idle() -> None:
+    """Who has nothing to do comes first; what is left waits in turn with those that look ahead, up to their bound."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1, ahead=2)
+    group.join(b"b", 1)
+    for position in range(1, 7):
+        group.add(event(position))
+    assert handed_out(group) == [(1, b"a"), (2, b"b"), (3, b"a"), (4, b"a")]
+    group.settle(2)
+    assert handed_out(group) == [(5, b"b")]
+    group.settle(1)
+    assert handed_out(group) == [(6, b"a")]
+
+
+def test_what_was_tried_before_is_never_handed_out_ahead() -> None:
+    """It may have killed its holder: it waits for an idle member, and beside it nothing waits in anybody's hands."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1, ahead=3)
+    group.add(event(1))
+    assert handed_out(group) == [(1, b"a")]
+    group.add(event(2))
+    assert handed_out(group) == [(2, b"a")]
+    group.release(2, attempts=1)
+    group.add(event(3))
+    assert handed_out(group) == [], "what was tried waits for an idle member, and holds up what would go ahead"
+    group.settle(1)
+    assert handed_out(group) == [(2, b"a")], "alone, although there is room to look ahead"
+    group.settle(2)
+    group.add(event(4))
+    assert handed_out(group) == [(3, b"a"), (4, b"a")]
+
+
+def test_what_is_given_back_unbegun_is_not_counted_as_tried() -> None:
+    """It goes to the next idle member as if nobody had had it."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1, ahead=1)
+    for position in (1, 2):
+        group.add(event(position))
+    assert handed_out(group) == [(1, b"a"), (2, b"a")]
+    group.join(b"a", 1)
+    group.release(2, attempts=0)
+    group.join(b"b", 1)
+    assert handed_out(group) == [(2, b"b")]
+    assert group.held[2].attempt == 1
