@@ -112,6 +112,17 @@ def test_runs_are_filtered_and_paged(rested: CommandLine) -> None:
         assert rested("runs", *wrong).status == 2
 
 
+def test_an_old_run_whose_id_tells_no_time_hides_no_later_one(twelvefold: CommandLine) -> None:
+    """An id that is derived from a name may stand above all later ones; `--since` goes on beyond it."""
+    here = World(AGENTS)
+    here.now = 1_720_680_000_000_000_000
+    here.submit(Task("good"), run="f" * 32)
+    here.settle_down()
+    here.now = 1_720_682_860_000_000_000
+    stored(twelvefold, played(Task("good"), world=here))
+    assert [one["run"] for one in twelvefold("runs", "--json", "--since", "2024-07-11T07:00:00Z").json] == [run_id(1)]
+
+
 def test_ten_thousand_runs_cost_a_page_no_more(twelvefold: CommandLine) -> None:
     """Among ten thousand runs a page reads a few rows for each run that it shows, whatever is asked for."""
     from twelvefold.eventstore.reader import LogReader
