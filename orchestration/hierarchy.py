@@ -100,13 +100,13 @@ def check_work(parts: Sequence[Work]) -> None:
     known: dict[str, list[str]] = {}
     for part in walk(parts):
         if part.id in known:
-            raise SlicesInvalid(part.id, "two subtasks have this id")
+            raise SlicesInvalid(part.id, "two subtasks have this id", "subtask")
         known[part.id] = [leaf.id for leaf in leaves((part,))]
     slices = []
     for leaf, needed in _leaf_needs(parts, ()):
         for other in needed:
             if other not in known:
-                raise SlicesInvalid(leaf.id, f"it depends on {other!r}, and there is no such subtask")
+                raise SlicesInvalid(leaf.id, f"it depends on {other!r}, and there is no such subtask", "subtask")
         before = [one for other in needed for one in known[other]]
         slices.append(TaskSlice(leaf.id, agent="worker", depends_on=before))
     if slices:

@@ -19,13 +19,16 @@ class SlicesInvalid(TwelvefoldError):
     exit_code = 2
     slice: str
     problem: str
+    what: str = "slice"
 
     def message(self) -> str:
-        """Name the slice and what is wrong with it."""
-        return f"the slice {self.slice!r}: {self.problem}" if self.slice else self.problem
+        """Name the slice, or subtask, and what is wrong with it."""
+        return f"the {self.what} {self.slice!r}: {self.problem}" if self.slice else self.problem
 
     def help(self) -> str:
         """Show whole slices."""
+        if self.what == "subtask":
+            return 'subtasks look so: [{"title": "walls"}, {"title": "roof", "depends_on": ["1"]}]'
         return 'slices look so: [TaskSlice("load", {"n": 1}), TaskSlice("sum", depends_on=["load"])]'
 
 

@@ -181,7 +181,7 @@ def test_wrong_parts_are_refused(parts: list[dict[str, Any]], problem: str) -> N
     outcome = run_task(PrimaryAgent(), assignment(parts))
     assert (outcome.outcome, outcome.reason) == ("failed", "slices_invalid")
     assert problem in str(outcome.message)
-    with pytest.raises(SlicesInvalid):
+    with pytest.raises(SlicesInvalid, match="the subtask"):
         check_work(
             numbered(
                 [Work(one["title"], one.get("id", ""), depends_on=tuple(one.get("depends_on", ()))) for one in parts]
