@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import twelvefold as tf
-from twelvefold.bus.errors import BusNotRunning
 from twelvefold.agent_errors import AgentsMissing
+from twelvefold.bus.errors import BusNotRunning
 from twelvefold.orchestration.control import ControlRequest, ask
 from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.slice_errors import SlicesCyclic
