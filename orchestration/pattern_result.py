@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from .arrangement import Arrangement
 from .node_outcomes import NodeOutcomes
@@ -13,13 +14,15 @@ from .orchestration_pattern import OrchestrationPattern
 from .result import RunResult
 from .run_state import Run, is_waiting
 from .task_slices import TaskSlice
+from .undoing import done_work
 
 
 class SliceResult(msgspec.Struct, frozen=True):
     """How one slice of work ended; `outcome` is None for one that never began, or rests.
 
     One that lost a race, or was open when another failed, is `failed` with the reason `not_needed`. For a slice that
-    was asked of several agents, `answers` shows what each said.
+    was asked of several agents, `answers` shows what each said. `undone` tells that what it had done was taken back,
+    all of it; its outcome and value stay what they were.
     """
 
     id: str
@@ -32,10 +35,11 @@ class SliceResult(msgspec.Struct, frozen=True):
     path: str = ""
     attempts: int = 0
     answers: tuple[dict[str, Any], ...] = ()
+    undone: bool = False
 
     @property
     def success(self) -> bool:
-        """Whether it was done, or there was nothing to do."""
+        """Whether it was done, or there was nothing to do; what was `undone` afterwards had succeeded, too."""
         return self.outcome in ("succeeded", "nothing_to_do")
 
 
@@ -44,7 +48,8 @@ class PatternResult(msgspec.Struct, frozen=True):
 
     `success` is the promised flag; `outcome` says more: `succeeded`, `nothing_to_do`, `failed`, `needs_human` (the run
     rests, and goes on once a human has answered) or `cancelled`. `value` is the plan's own, `recommended` why the
-    pattern was chosen where it was not asked for.
+    pattern was chosen where it was not asked for. `undone` and `not_undone` name the slices whose work was taken back,
+    or stands, in whole or in part, although the run did not succeed.
     """
 
     success: bool
@@ -58,6 +63,8 @@ class PatternResult(msgspec.Struct, frozen=True):
     reason: str | None = None
     error: Any = None
     recommended: str = ""
+    undone: tuple[str, ...] = ()
+    not_undone: tuple[str, ...] = ()
 
     def __getitem__(self, id: str) -> SliceResult:
         """Return the result of the slice with this id; raises KeyError."""
@@ -77,20 +84,44 @@ def pattern_result(
 ) -> PatternResult:
     """Tell what became of slices, from the run's state and its result."""
     nodes = NodeOutcomes(run)
-    places = zip(slices, arrangement.paths, strict=True)
+    places = list(zip(slices, arrangement.paths, strict=True))
+    all_places = set(arrangement.paths)
+    undone = _undone(run, all_places)
+    standing = {_place(path, all_places) for path in result.not_undone}
     return PatternResult(
         success=result.outcome in ("succeeded", "nothing_to_do"),
         outcome=result.outcome or "open",
         pattern=pattern,
         value=result.value,
-        results=tuple(_slice_result(one, path, arrangement, run, nodes) for one, path in places),
+        results=tuple(
+            replace(_slice_result(one, path, arrangement, run, nodes), undone=undone.get(path, False))
+            for one, path in places
+        ),
         evidence=result.evidence,
         run=result.run,
         elapsed_s=result.elapsed_s,
         reason=result.reason,
         error=result.error,
         recommended=recommended,
+        undone=tuple(one.id for one, path in places if undone.get(path)),
+        not_undone=tuple(one.id for one, path in places if path in standing),
     )
+
+
+def _undone(run: Run, places: Collection[str]) -> dict[str, bool]:
+    """Tell for each place where something was done whether all of that is undone."""
+    found: dict[str, bool] = {}
+    for path, gone in done_work(run):
+        place = _place(path, places)
+        found[place] = found.get(place, True) and gone
+    return found
+
+
+def _place(path: str, places: Collection[str]) -> str:
+    """Return the place that a path is at or below; an empty text where it is in none."""
+    while path and path not in places:
+        path = path.rpartition(".")[0]
+    return path
 
 
 def _slice_result(one: TaskSlice, path: str, arrangement: Arrangement, run: Run, nodes: NodeOutcomes) -> SliceResult:

@@ -6,7 +6,7 @@ far it came (`doubt`); it is undone once a compensation of it, or of a step arou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 from .plan import Part, PatternFields, Task
@@ -140,6 +140,17 @@ def accounts(run: Run) -> dict[str, Any]:
     """Say what was undone and what was done and is not; tasks that only read have nothing to undo."""
     standing = [t.path for t in run.tasks.values() if _did(t) and t.effect != "read" and not _is_undone(run, t.path)]
     return {"undone": sorted(run.undone), "not_undone": sorted(standing)}
+
+
+def done_work(run: Run) -> Iterator[tuple[str, bool]]:
+    """Yield the path of each task that has done something, and whether that is undone.
+
+    Tasks that only read have nothing to undo, and count only where something around them was undone.
+    """
+    for task in run.tasks.values():
+        gone = _is_undone(run, task.path)
+        if task.plan is None and _did(task) and (gone or task.effect != "read"):
+            yield task.path, gone
 
 
 def started_below(run: Run, path: str, number_of: Callable[[str], str]) -> list[str]:

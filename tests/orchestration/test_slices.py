@@ -231,9 +231,36 @@ def test_a_failure_is_told_and_what_can_be_undone_is(world: Any, pattern: str) -
     if pattern == "race":
         assert found.success
         assert not undone
+        assert (found["good"].undone, found.undone, found.not_undone) == (False, (), ())
     else:
         assert (found.success, found.reason, found["bad"].reason) == (False, "bad", "bad")
         assert len(undone) == 1
+        assert (found["good"].undone, found["bad"].undone, found.undone, found.not_undone) == (
+            True, False, ("good",), (),
+        )  # fmt: skip
+
+
+def test_what_is_undone_and_what_stands_is_told_by_slice(world: Any) -> None:
+    """After a failed saga each slice tells whether its work was taken back, and the whole names what still stands."""
+
+    def act(stage: Any, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        if data["undo"] or data["input"] != "bad":
+            return "task.succeeded", {"value": data["input"]}
+        return "task.failed", {"reason": "bad"}
+
+    given = [
+        TaskSlice("late", "bad", depends_on=["kept", "paid", "seen"]),
+        TaskSlice("paid", "paid", undo=UNDO),
+        TaskSlice("kept", "kept"),
+        TaskSlice("seen", "seen", effect="read"),
+    ]
+    found = executed(world, "saga", given, ["w"], act)
+    assert [(one.id, one.outcome, one.undone) for one in found.results] == [
+        ("late", "failed", False), ("paid", "succeeded", True), ("kept", "succeeded", False),
+        ("seen", "succeeded", False),
+    ]  # fmt: skip
+    assert (found.undone, found.not_undone) == (("paid",), ("kept",))
+    assert found["paid"].value == "paid"
 
 
 @st.composite
