@@ -69,11 +69,15 @@ def _by_dependencies(order: Order) -> Recommendation:
         return Recommendation(OrchestrationPattern.FORK_JOIN, why)
     if order.is_chain:
         return Recommendation(OrchestrationPattern.PIPELINE, f"a chain: each of {count} slices needs the one before it")
-    if order.gathers and equal(order.slices[:-1], order.agents[:-1]):
-        why = f"{count - 1} equal slices that need nobody, and {order.slices[-1].id!r}, which needs all of them"
-        return Recommendation(OrchestrationPattern.MAP_REDUCE, why)
     layers = order.layers
     why = f"a graph of {len(layers)} layers, of which the widest has {max(layers)} slices beside each other"
+    if order.gathers and equal(order.slices[:-1], order.agents[:-1]):
+        last = order.slices[-1]
+        if last.input is None:
+            why = f"{count - 1} equal slices that need nobody, and {last.id!r}, which needs all of them"
+            return Recommendation(OrchestrationPattern.MAP_REDUCE, why)
+        # A reducer is handed all values as a list, and nothing else.
+        why = f"{last.id!r} has an input of its own, so it can't be a reducer, which is handed all values: {why}"
     return Recommendation(OrchestrationPattern.FORK_JOIN, why)
 
 

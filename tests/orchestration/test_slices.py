@@ -177,6 +177,25 @@ def echo(stage: Any, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "task.succeeded", {"value": {"got": data["input"]}, "evidence": [{"kind": "value", "ref": data["path"]}]}
 
 
+@pytest.mark.parametrize(
+    ("last", "needs", "handed"),
+    [
+        ({"x": {"$from": "a"}}, ["b"], {"x": {"got": 1}}),
+        ([{"$from": "b"}, {"$from": "a"}], [], [{"got": 2}, {"got": 1}]),
+        ("all of it", ["a", "b"], "all of it"),
+    ],
+)
+def test_a_last_slice_with_an_input_of_its_own_is_no_reducer(
+    world: Any, last: Any, needs: list[str], handed: Any
+) -> None:
+    """What refers to single slices, or to none, is handed just that, and the reason says so."""
+    given = [TaskSlice("a", 1), TaskSlice("b", 2), TaskSlice("c", last, depends_on=needs)]
+    why = recommend(given, ["w"])
+    assert (why.pattern, "'c' has an input of its own" in why.reason) == (P.FORK_JOIN, True)
+    found = executed(world, why.pattern, given, ["w"], echo)
+    assert found["c"].value == {"got": handed}
+
+
 @pytest.mark.parametrize("pattern", ["map_reduce", "fork_join", "pipeline", "saga"])
 def test_results_come_in_the_order_of_the_slices(world: Any, pattern: str) -> None:
     """Whatever the pattern and the order in which they ran, each slice finds its own value."""
