@@ -72,8 +72,8 @@ class LogReader:
         """Return ids of runs that begin with a prefix, at most `limit`."""
         return self.ask(rows.runs, (prefix, limit))
 
-    def latest_runs(self, before: str = "", limit: int = 100) -> list[str]:
-        """Return ids of runs, the latest first, at most `limit`: those before one where `before` names it."""
+    def latest_runs(self, before: int | None = None, limit: int = 100) -> list[str]:
+        """Return ids of runs, the latest first, at most `limit`: those that began before the position `before`."""
         return self.ask(rows.latest_runs, (before, limit))
 
     def ask(self, question: Callable[[sqlite.Connection, Question], Answer], argument: Question) -> Answer:

@@ -104,17 +104,20 @@ def runs(connection: Connection, wanted: tuple[str, int]) -> list[str]:
     return [row[0] for row in connection.execute(statement, (prefix, prefix + "~", limit)).fetchall()]
 
 
-def latest_runs(connection: Connection, wanted: tuple[str, int]) -> list[str]:
-    """Return ids of runs before one in their order ("" for all), the last first, at most so many."""
+def latest_runs(connection: Connection, wanted: tuple[int | None, int]) -> list[str]:
+    """Return ids of runs whose stream begins before a position (None for all), the latest first, at most so many."""
     before, limit = wanted
-    # One look into the index for each run, however many events it has.
+    # Two looks into the index of streams for each run, however many events it has.
     statement = """
-        WITH RECURSIVE found(run) AS (
-            SELECT max(run) FROM events WHERE run <> '' AND run < ?
+        WITH RECURSIVE found(stream) AS (
+            SELECT min(stream) FROM events WHERE stream >= 'run.' AND stream < 'run/'
             UNION ALL
-            SELECT (SELECT max(run) FROM events WHERE run <> '' AND run < found.run) FROM found WHERE run IS NOT NULL
-        ) SELECT run FROM found WHERE run IS NOT NULL LIMIT ?"""
-    return [row[0] for row in connection.execute(statement, (before or "~", limit)).fetchall()]
+            SELECT (SELECT min(stream) FROM events WHERE stream > found.stream AND stream < 'run/')
+            FROM found WHERE stream IS NOT NULL
+        ) SELECT substr(found.stream, 5) FROM found JOIN events ON events.stream = found.stream AND version = 1
+        WHERE position < ? ORDER BY position DESC LIMIT ?"""
+    last = _POSITION_MAX if before is None else before
+    return [row[0] for row in connection.execute(statement, (last, limit)).fetchall()]
 
 
 def _conditions(page: Filter) -> tuple[list[str], list[Any]]:

@@ -16,9 +16,9 @@ from ..eventstore.event import Event
 from .run_state import ENDS, fact_of, text
 
 State = Literal["requested", "open", "paused", "resting", "ended"]
+#: How many runs are asked for at first, and how much more each time: every question looks at all runs.
 _CHUNK = 200
-#: By how much a client's clock may be ahead of the log's.
-_DAY_MS = 86_400_000
+_GROWTH = 4
 
 
 class RunSummary(msgspec.Struct, frozen=True):
@@ -42,8 +42,8 @@ class RunSummary(msgspec.Struct, frozen=True):
 class Indexed(Protocol):
     """A log that knows its runs by their ids."""
 
-    def latest_runs(self, before: str = "", limit: int = 100) -> list[str]:
-        """Return ids of runs, the latest first: those before one where `before` names it."""
+    def latest_runs(self, before: int | None = None, limit: int = 100) -> list[str]:
+        """Return ids of runs, the latest first: those that began before the position `before`."""
 
     def marks(self, prefix: str = "") -> dict[str, str]:
         """Return the marks whose name starts with prefix."""
@@ -55,6 +55,7 @@ class Indexed(Protocol):
         limit: int = 1000,
         stream: str | None = None,
         type: str | None = None,
+        run: str | None = None,
         reverse: bool = False,
     ) -> Iterable[Event]:
         """Read one page."""
@@ -70,33 +71,42 @@ def list_runs(
 ) -> Iterator[RunSummary]:
     """Yield runs, the latest first: those before one where `before` names it, requested at `until_ns` or later.
 
-    With `begun` only those that are begun and not ended, which the marks name.
+    Their order is that in which they were requested, whatever their ids say. With `begun` only those that are begun
+    and not ended, which the marks name.
     """
     marks = log.marks(run_marks.PREFIX)
-    known = sorted((name.removeprefix(run_marks.PREFIX) for name in marks if name != run_marks.SEEN), reverse=True)
-
-    def next_ids() -> list[str]:
-        if not begun:
-            return log.latest_runs(before, _CHUNK)
-        return [id for id in known if not before or id < before]
-
-    while ids := next_ids():
-        for id in ids:
-            found = summary_of(log, id, marks)
-            if found is None:
-                continue
-            if found.requested_ns < until_ns:
-                if _tells_its_time(found):
-                    return
-                continue
-            if only(found):
-                yield found
-        before = ids[-1]
+    start = _first_position(log, before) if before else None
+    for id in _begun(log, marks, start) if begun else _all(log, start):
+        found = summary_of(log, id, marks)
+        if found is None:
+            continue
+        if found.requested_ns < until_ns:
+            # The log's times never go back.
+            return
+        if only(found):
+            yield found
 
 
-def _tells_its_time(one: RunSummary) -> bool:
-    """Tell whether a run's id is in the order of time: one that is derived from a name may be above all later ones."""
-    return one.run[:12] <= f"{one.requested_ns // 1_000_000 + _DAY_MS:012x}"
+def _all(log: Indexed, before: int | None) -> Iterator[str]:
+    """Yield ids of runs that began before a position, the latest first."""
+    many = _CHUNK
+    while ids := log.latest_runs(before, many):
+        yield from ids
+        before = _first_position(log, ids[-1])
+        many *= _GROWTH
+
+
+def _begun(log: Indexed, marks: Mapping[str, str], before: int | None) -> Iterator[str]:
+    """Yield ids of the runs that marks name and that began before a position, the latest first."""
+    ids = (name.removeprefix(run_marks.PREFIX) for name in marks if name != run_marks.SEEN)
+    known = sorted(((_first_position(log, id), id) for id in ids), reverse=True)
+    yield from (id for position, id in known if before is None or position < before)
+
+
+def _first_position(log: Indexed, run: str) -> int:
+    """Return where a run's stream begins; for one without a stream, where it is first named."""
+    first = next(iter(log.read(stream=f"run.{run}", limit=1)), None) or next(iter(log.read(run=run, limit=1)), None)
+    return 0 if first is None else first.position
 
 
 def summary_of(log: Indexed, run: str, marks: Mapping[str, str]) -> RunSummary | None:

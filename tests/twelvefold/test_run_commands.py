@@ -123,6 +123,29 @@ def test_an_old_run_whose_id_tells_no_time_hides_no_later_one(twelvefold: Comman
     assert [one["run"] for one in twelvefold("runs", "--json", "--since", "2024-07-11T07:00:00Z").json] == [run_id(1)]
 
 
+def test_runs_come_in_the_order_in_which_they_were_requested(twelvefold: CommandLine) -> None:
+    """Ids that are derived from names, above and below all others, stand where they were requested; pages follow."""
+    here = World(AGENTS)
+    order = [run_id(1), "f" * 32, "0" * 32, run_id(2), "e" * 32, run_id(3)]
+    for run in order:
+        here.submit(Task("slow" if run in order[1:3] else "good"), run=run)
+        here.settle_down()
+        here.now += 60_000_000_000
+    stored(twelvefold, here)
+
+    def listed(*options: str) -> list[str]:
+        return [one["run"] for one in twelvefold("runs", "--json", *options).json]
+
+    latest = order[::-1]
+    assert listed() == latest
+    for n in range(len(latest)):
+        assert listed("--limit", "2", "--before", latest[n]) == latest[n + 1 : n + 3]
+    assert listed("--state", "open") == ["0" * 32, "f" * 32]
+    assert listed("--state", "open", "--before", "0" * 32) == ["f" * 32]
+    requested = {one["run"]: one["requested"] for one in twelvefold("runs", "--json").json}
+    assert listed("--since", requested["0" * 32]) == latest[:4]
+
+
 def test_ten_thousand_runs_cost_a_page_no_more(twelvefold: CommandLine) -> None:
     """Among ten thousand runs a page reads a few rows for each run that it shows, whatever is asked for."""
     from twelvefold.eventstore.reader import LogReader
@@ -310,6 +333,14 @@ def test_answers_and_requests_are_events(rested: CommandLine, bus_of_home: subpr
     types = [event["type"] for event in rested("log", "--run", run_id(4), "--jsonl").jsonl]
     assert types[-3:] == ["run.pause_requested", "run.resume_requested", "run.cancel_requested"]
     assert rested("runs", "--json").json[0]["state"] == "open"
+
+
+def test_a_second_pause_says_that_the_run_is_paused_already(
+    rested: CommandLine, bus_of_home: subprocess.Popen[str]
+) -> None:
+    """The first pause tells what it does, the second one that there was nothing to do."""
+    told = [rested("pause", run_id(4)).err.partition(";")[0] for _ in range(2)]
+    assert told == ["the run starts nothing new", "the run is paused already"]
 
 
 def test_a_plan_is_checked_and_shown_by_a_dry_run(twelvefold: CommandLine) -> None:

@@ -28,7 +28,7 @@ def pause(run: _RUN, as_json: _JSON = False) -> None:
     pause holds over restarts of everything. The keys with --json are run, asked (pause) and position (of the request).
     """
     known = _open_run(run, "pause", "paused")
-    _ask(known, "pause", as_json, "already paused" if known.pause_asked else "starts nothing new")
+    _ask(known, "pause", as_json, "is paused already" if known.pause_asked else "starts nothing new")
 
 
 def resume(run: _RUN, as_json: _JSON = False) -> None:
