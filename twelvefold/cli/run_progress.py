@@ -10,6 +10,10 @@ from ..eventstore.event import Event
 from ..orchestration.result import RunView
 from .output import Style, note, redraws
 
+#: What the run itself says of a task: what is asked for, what counts, and what is taken back.
+_DECIDED = ("requested", "started", "joined", "cancelled")
+#: How many parts a line names.
+_NAMED_MAX = 8
 _SIGNS = {"succeeded": "✓", "nothing_to_do": "–", "failed": "✗", "needs_human": "?", None: "…"}
 
 
@@ -30,10 +34,19 @@ def _line(event: Event) -> None:
         return
     data = event.data if isinstance(event.data, dict) else {}
     path = data.get("path") or (event.stream.split(".", 2)[2] if event.stream.startswith("task.") else "")
-    if family == "task" and fact not in ("requested", "started") and not event.stream.startswith("task."):
+    if family == "task" and fact not in _DECIDED and not event.stream.startswith("task."):
         return
     told = data.get("message") or data.get("reason") or data.get("agent") or ""
+    if event.type == "task.joined":
+        told = f"counted: {_parts(data.get('counted'))}; taken back: {_parts(data.get('unneeded'))}"
     note(" ".join(filter(None, (event.run[:8], path, event.type, str(told)))))
+
+
+def _parts(numbers: object) -> str:
+    """Name parts by their numbers, the first ones of many."""
+    names = [str(number) for number in numbers] if isinstance(numbers, (list, tuple)) else []
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return (", ".join(names[:_NAMED_MAX]) or "none") + more
 
 
 @contextlib.contextmanager
