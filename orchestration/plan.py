@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from typing import Any, ClassVar, Literal, NamedTuple, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -25,6 +25,8 @@ _NAME = re.compile(r"(?!\d+$)[a-z0-9_-]{1,64}")
 _RESERVED_NAMES = frozenset({INPUT, *BOUND, "undo"})
 #: How msgspec begins to tell of a field that a pattern doesn't have.
 _UNKNOWN_FIELD = "Object contains unknown field"
+#: How it begins to tell of a word that a field doesn't take.
+_UNKNOWN_VALUE = "Invalid enum value"
 
 
 class Plan:
@@ -223,8 +225,19 @@ def _convert(wanted: type, value: Any) -> Any:
         problem = str(error)
         if problem.startswith(_UNKNOWN_FIELD) and " - at `" not in problem:
             problem += f"; a {word} has {', '.join(pattern.__struct_fields__)}"
+        elif problem.startswith(_UNKNOWN_VALUE):
+            problem = _with_values(problem, pattern)
         # msgspec adds the outer place to a ValueError, but lets an error of its own pass as it is.
         raise ValueError(problem) from None
+
+
+def _with_values(problem: str, pattern: type[PatternFields]) -> str:
+    """Add the words that there are to msgspec's problem with a field of a pattern that takes only some."""
+    told, at, place = problem.partition(" - at `$.")
+    wanted = get_type_hints(pattern).get(place.rstrip("`")) if at else None
+    if get_origin(wanted) is not Literal:
+        return problem
+    return f"{told}; there are {', '.join(map(str, get_args(wanted)))}{at}{place}"
 
 
 def _problem_of(error: msgspec.ValidationError) -> PlanInvalid:

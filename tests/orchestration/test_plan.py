@@ -80,6 +80,12 @@ def test_python_json_and_toml_are_one_form() -> None:
         ({"agent": "a", "effect": "once", "retry": {}}, "retry.attempts_max", "not tried again"),
         ({"agent": "a", "retry": {"attempts_max": 0}}, "retry.attempts_max", "at least 1"),
         ({"agent": "a", "name": "12"}, "name", "cannot name a step"),
+        (
+            {"pattern": "pipeline", "steps": [{"agent": "a", "effect": "twice"}]},
+            "steps[0].effect",
+            "invalid enum value 'twice'; there are read, idempotent, once",
+        ),
+        ({"pattern": "fork_join", "branches": [], "rest": "drop"}, "rest", "'drop'; there are cancel, await"),
         ({"agent": "a", "input": {"x": [{"$from": "fix"}]}}, "input.x[0]", "no earlier step is named 'fix'"),
         ({"agent": "a", "input": {"$from": "input", "keys": 1}}, "input", "no 'keys'"),
     ],
