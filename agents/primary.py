@@ -5,6 +5,7 @@ Decomposition is deterministic and calls no model. What the plans look like is `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +14,11 @@ from ..orchestration.hierarchy import Brief, Roles, Work, check_work, leaves, nu
 from .assessment import Origin, decompose_at, origin_of
 from .base import BaseAgent
 from .context import TaskContext
+from .journal import HumanAnswer
 from .response import ToolResponse
+
+#: What is asked where a task names no file, no case and no number.
+QUESTION = "nothing in this task could be checked: what shall be checked when it is done (a file, a case, a number)?"
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -42,10 +47,21 @@ class PrimaryAgent(BaseAgent):
         self.current_stage = "decompose"
         assignment = msgspec.convert(task.get("assignment"), Assignment)
         roles = msgspec.convert(task.get("roles", {}), Roles)
-        return self.decompose(assignment, roles, context.path)
+        return self.decompose(assignment, roles, context.path, context.answers)
 
-    def decompose(self, assignment: Assignment, roles: Roles, path: str = "0") -> ToolResponse:
-        """Take the task at a path apart; raises SlicesInvalid and SlicesCyclic for parts that can't be carried out."""
+    def decompose(
+        self, assignment: Assignment, roles: Roles, path: str = "0", answers: Sequence[HumanAnswer] = ()
+    ) -> ToolResponse:
+        """Take the task at a path apart; raises SlicesInvalid and SlicesCyclic for parts that can't be carried out.
+
+        A text in which nothing could be checked is given to nobody: its author is asked, and what he answers joins the
+        text, and is what its only part is checked by where it can't be taken apart even so. `reject` fails the task.
+        """
+        said = [one for one in answers if one.question == QUESTION]
+        if said and said[-1].answer == "reject":
+            return ToolResponse.failed("rejected", said[-1].note or "nobody says what shall be checked")
+        checks = tuple(filter(None, map(_text_of, said)))
+        assignment = msgspec.structs.replace(assignment, text="\n\n".join((assignment.text, *checks)))
         origin = Origin() if assignment.repo is None else origin_of(assignment.repo, assignment.base)
         about: dict[str, Any] = {"level": None, "confidence": None, "vague": False}
         parts, title = assignment.subtasks, ""
@@ -54,10 +70,12 @@ class PrimaryAgent(BaseAgent):
         if not parts:
             found = decompose_at(assignment.text, origin, override=assignment.override)
             judged = found.assessment
+            if judged.vague and not checks:
+                return ToolResponse.needs_human("vague", QUESTION, {"text": assignment.text})
             about = {"level": judged.level, "confidence": judged.confidence, "vague": judged.vague}
             parts, constraints, title, targets = work_of(found), found.constraints, found.title, judged.targets
         # An atomic task is its own only part.
-        parts = numbered(parts or (Work(assignment.text, files=targets),))
+        parts = numbered(parts or (Work(assignment.text, files=targets, checks=checks),))
         check_work(parts)
         brief = Brief(assignment.text, origin.repo, origin.commit, constraints)
         plan = primary_plan(brief, parts, roles, {"title": title, **about}, path)
@@ -73,3 +91,10 @@ class PrimaryAgent(BaseAgent):
         ]
         about = {key: task.get(key) for key in ("title", "level", "confidence", "vague")}
         return ToolResponse.succeeded({**about, "subtasks": told}, message=f"{len(told)} parts done")
+
+
+def _text_of(said: HumanAnswer) -> str:
+    """Return what an answer says shall be checked; a bare yes (`approve`) says nothing but its note."""
+    answer = "" if said.answer in (None, "approve") else said.answer
+    text = answer if isinstance(answer, str) else msgspec.json.encode(answer).decode()
+    return "\n\n".join(filter(None, (text.strip(), said.note.strip())))

@@ -52,7 +52,8 @@ class OrchestrationResult(msgspec.Struct, frozen=True):
     """What became of a complex task. `subtasks` has each part that a worker was given, in the order of the tree.
 
     `success` is the promised flag; `outcome` says more (see `RunResult`). `value` is what the aggregation made of the
-    parts, `complexity` the level that decomposition found (None where the parts were given by hand).
+    parts, `complexity` the level that decomposition found (None where the parts were given by hand). `questions` has
+    what a human is asked where the outcome is `needs_human`: the run rests, and goes on once that is answered.
     """
 
     success: bool
@@ -67,6 +68,7 @@ class OrchestrationResult(msgspec.Struct, frozen=True):
     elapsed_s: float
     reason: str | None = None
     error: Any = None
+    questions: tuple[dict[str, Any], ...] = ()
 
 
 class HierarchicalOrchestrator:
@@ -148,6 +150,7 @@ class HierarchicalOrchestrator:
             elapsed_s=result.elapsed_s,
             reason=result.reason,
             error=result.error,
+            questions=result.questions,
         )
 
     def get_orchestration_status(self, orchestration_id: str) -> dict[str, Any]:

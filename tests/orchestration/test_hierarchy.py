@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twelvefold.agents.primary import Assignment, PrimaryAgent
+from twelvefold.agents.journal import HumanAnswer
+from twelvefold.agents.primary import QUESTION, Assignment, PrimaryAgent
 from twelvefold.agents.secondary import SecondaryAgent
 from twelvefold.agents.trial import run_task
 from twelvefold.hierarchy import assignment_of
@@ -215,6 +216,30 @@ def test_a_text_is_decomposed_by_its_signals() -> None:
     assert Roles().room == 3
 
 
+def test_a_task_in_which_nothing_can_be_checked_is_asked_about() -> None:
+    """No worker gets a vague text: its author is asked what shall be checked, and his answer joins the task."""
+    given = {"do": "decompose", "assignment": {"text": "make it better", "override": "moderate"}}
+    asked = run_task(PrimaryAgent(), given)
+    assert (asked.outcome, asked.reason) == ("needs_human", "vague")
+    assert "what shall be checked" in QUESTION
+    for nothing in ("", "  ", "approve", None):
+        assert run_task(PrimaryAgent(), given, answers=[(QUESTION, nothing)]).outcome == "needs_human"
+    assert run_task(PrimaryAgent(), given, answers=[("another question", "`a.py`")]).outcome == "needs_human"
+    assert run_task(PrimaryAgent(), given, answers=[(QUESTION, "reject")]).reason == "rejected"
+
+    def parts(answer: str) -> list[Any]:
+        plain = {"do": "decompose", "assignment": {"text": "make it better"}}
+        outcome = run_task(PrimaryAgent(), plain, answers=[(QUESTION, ""), (QUESTION, answer)], attempt=3)
+        nodes = nodes_of(plan_from(outcome.value))
+        return [one.input for one in nodes if isinstance(one, Task) and one.agent != "primary"]
+
+    told = parts("`app.py` starts in under 100 ms")
+    assert all("`app.py` starts in under 100 ms" in str(one) for one in told)
+    (only,) = parts("that it is nicer")
+    title = "make it better\n\nthat it is nicer"
+    assert (only["part"]["title"], only["part"]["checks"]) == (title, ["that it is nicer"])
+
+
 def test_every_issue_at_every_level_can_be_coordinated() -> None:
     """Whatever decomposition finds in real issues, however deep it is told to go, has an order that can be kept."""
     files = sorted((Path(__file__).parent / "issues").rglob("*.md"))
@@ -224,6 +249,9 @@ def test_every_issue_at_every_level_can_be_coordinated() -> None:
         for level in Complexity:
             assignment = Assignment(file.read_text(), override=level)
             answer = PrimaryAgent().decompose(assignment, Roles(room=1))
+            if answer.reason == "vague":
+                said = [HumanAnswer(QUESTION, "it takes half the time")]
+                answer = PrimaryAgent().decompose(assignment, Roles(room=1), answers=said)
             plan = plan_from(answer.data)
             queues = [node.agent for node in nodes_of(plan) if isinstance(node, Task)]
             assert queues.count("tertiary") == len(queues) - 1 >= 1
