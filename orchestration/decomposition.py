@@ -71,8 +71,8 @@ def take_apart(
     """Judge an issue and take it apart; any text can be. Raises ValueError for an override that is no level."""
     reading = understand(text)
     assessment = assess_reading(reading, edits, repository, override=override)
-    kept = [part.unit.text for part in reading.parts if part.role == "kept"]
-    constraints = tuple(dict.fromkeys(short(text, 200) for text in kept))
+    kept = [part.unit for part in reading.parts if part.role == "kept"]
+    constraints = tuple(dict.fromkeys(short(unit.text, 200, unit.codes) for unit in kept))
     subtasks: tuple[Subtask, ...] = ()
     if assessment.level.levels:
         one_place = assessment.places < BOUNDS[0]
@@ -180,7 +180,7 @@ def _criterion(part: Part) -> str:
         part.unit.text,
         flags=re.I,
     )
-    return short(text or part.unit.text, 200)
+    return short(text or part.unit.text, 200, part.unit.codes)
 
 
 def _with_reproduction(reading: Reading, nodes: list[_Node]) -> list[_Node]:
@@ -188,7 +188,7 @@ def _with_reproduction(reading: Reading, nodes: list[_Node]) -> list[_Node]:
     if not nodes or not is_bug(reading) or any(node.item.kind != "code" for node in nodes):
         return nodes
     item = WorkItem(
-        title=f"Write a test that shows the fault: {short(reading.outline.title)}",
+        title=f"Write a test that shows the fault: {short(reading.outline.title, codes=reading.outline.title_codes)}",
         scope="",
         kind="tests",
         line=reading.outline.samples[0].line if reading.outline.samples else reading.parts[0].unit.line,

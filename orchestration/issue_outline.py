@@ -99,6 +99,11 @@ class Outline(msgspec.Struct, frozen=True):
     truncated: bool
     titled: bool = True
 
+    @property
+    def title_codes(self) -> tuple[str, ...]:
+        """The pieces of inline code in the title."""
+        return self.units[0].codes if self.units and self.units[0].kind == "title" else ()
+
 
 def read_outline(text: str) -> Outline:
     """Read an issue's Markdown; any text is an issue."""

@@ -161,7 +161,7 @@ def _of_part(part: Part, reading: Reading, repository: RepositoryFacts | None, d
     files = part.paths or _defining(unit.codes, repository)
     kind: Kind = "documentation" if documents and not part.paths else kind_of(unit.text, part.paths)
     item = WorkItem(
-        title=subject_of(title_of(unit.text, unit.codes), reading.outline.title),
+        title=subject_of(title_of(unit.text, unit.codes), reading.outline.title, reading.outline.title_codes),
         scope=unit.text,
         kind=kind,
         line=unit.line,
@@ -277,11 +277,11 @@ def _check_of_title(reading: Reading, text: str, kind: Kind) -> str:
     if extent.PERFORMANCE.search(text):
         return "measured before and after in the same way: better, with the same results"
     if language.ORDER.search(text):
-        return check_of(kind, text, ())
+        return check_of(kind, text, (), reading.outline.title_codes)
     if is_bug(reading):
         return "what the issue tells happens no more, and a test shows it"
     where = "the documentation" if kind == "documentation" else "a test"
-    return f"{where} shows that it is done: {short(text)}"
+    return f"{where} shows that it is done: {short(text, codes=reading.outline.title_codes)}"
 
 
 def _with_files(found: list[WorkItem], reading: Reading, targets: Sequence[str], one_place: bool) -> list[WorkItem]:
@@ -305,8 +305,8 @@ def _with_files(found: list[WorkItem], reading: Reading, targets: Sequence[str],
                 found[place] = msgspec.structs.replace(found[place], files=(path,))
                 continue
             kind = kind_of_file(path)
-            check = f"{path} shows that it is done: {short(reading.outline.title)}"
-            title = f"{path}: {short(text)}"
+            check = f"{path} shows that it is done: {short(reading.outline.title, codes=reading.outline.title_codes)}"
+            title = f"{path}: {short(text, codes=part.unit.codes)}"
             found.append(WorkItem(title, text, kind, part.unit.line, (path,), (check,), words=words_of(text)))
     return found
 

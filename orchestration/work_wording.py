@@ -39,26 +39,32 @@ def words_of(text: str) -> frozenset[str]:
 def title_of(text: str, codes: Sequence[str] = ()) -> str:
     """Return a title for a part of an issue: its name if it begins with one, and the first sentence that asks."""
     text = _LATE_ORDER.sub("", text)
-    if any(text.startswith(code) for code in codes[:1]):
-        return short(text, named=True)
-    if (lead := _LEAD.match(text)) is None:
-        return short(text)
+    if _begins_with_code(text, codes) or (lead := _LEAD.match(text)) is None:
+        return short(text, codes=codes)
     rest = text[lead.end() :]
     told = sentences(rest)
     asking = next((one for one in told if language.ASK.search(one)), told[0] if told else rest)
-    return f"{lead[1]}: {short(asking, TITLE_LENGTH_MAX - len(lead[1]))}"
+    return f"{lead[1]}: {short(asking, TITLE_LENGTH_MAX - len(lead[1]), codes)}"
 
 
-def short(text: str, most: int = TITLE_LENGTH_MAX, *, named: bool = False) -> str:
+def _begins_with_code(text: str, codes: Sequence[str]) -> bool:
+    """Tell whether a text begins with one of its pieces of inline code, not only with the same letters."""
+    return any(
+        code and text.startswith(code) and not (code[-1].isalnum() and text[len(code) :][:1].isalnum())
+        for code in codes
+    )
+
+
+def short(text: str, most: int = TITLE_LENGTH_MAX, codes: Sequence[str] = ()) -> str:
     """Return a text cut to a length: at the end of a sentence or clause where one is near, else at a word.
 
-    It begins with a capital, but for one that begins with a name of the code (`named`).
+    It begins with a capital, but for one that begins with a piece of its inline code, which stays as it is written.
     """
     text = " ".join((_PARTICLE.sub("", text) or text).split())
     if not text.strip(_ENDS):
         return text[:most]
     first = text.split(" ", 1)[0]
-    if first.isascii() and first.isalpha() and first.islower() and not named:
+    if first.isascii() and first.isalpha() and first.islower() and not _begins_with_code(text, codes):
         text = text[:1].upper() + text[1:]
     for mark in (". ", ": ", "; "):
         head = text.split(mark, 1)[0]
@@ -94,14 +100,16 @@ def kind_of(text: str, paths: Sequence[str]) -> Kind:
     return "packaging" if extent.SURFACES["packaging"].search(topic) else "code"
 
 
-def subject_of(text: str, title: str) -> str:
+def subject_of(text: str, title: str, title_codes: Sequence[str] = ()) -> str:
     """Return a part's title, which begins with the issue's where the part speaks of "it" and "this"."""
-    return f"{short(title, TITLE_LENGTH_MAX // 2)}: {text[:1].lower()}{text[1:]}" if _PRONOUN.match(text) else text
+    if not _PRONOUN.match(text):
+        return text
+    return f"{short(title, TITLE_LENGTH_MAX // 2, title_codes)}: {text[:1].lower()}{text[1:]}"
 
 
 def check_of(kind: Kind, text: str, paths: Sequence[str], codes: Sequence[str] = ()) -> str:
     """Return what is to be seen when a part of an issue is done."""
-    statement = short(text, STATEMENT_LENGTH_MAX, named=any(text.startswith(code) for code in codes[:1]))
+    statement = short(text, STATEMENT_LENGTH_MAX, codes)
     if kind == "documentation":
         return f"{paths[0] if paths else 'the documentation'} shows it: {statement}"
     if kind == "packaging":

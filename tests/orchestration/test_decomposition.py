@@ -9,6 +9,7 @@ from twelvefold.agents.assessment import decompose, edit_facts
 from twelvefold.orchestration.complexity import Complexity
 from twelvefold.orchestration.complexity_facts import EditFact, RepositoryFacts
 from twelvefold.orchestration.decomposition import DEPTH_MAX, Decomposition, Subtask, take_apart
+from twelvefold.orchestration.work_wording import short
 
 from .complexity_samples import Sample, invented, measured
 from .test_complexity import MARKDOWN
@@ -104,6 +105,23 @@ def test_criteria_are_checks() -> None:
     (option,) = [subtask for subtask in found.walk() if "three values" in subtask.title]
     assert "on each of the three levels" in checks[option.id]
     assert "recedence" in checks[found.subtasks[-1].id]
+
+
+def test_code_at_the_beginning_stays_as_it_is_written() -> None:
+    """Titles, checks, criteria and constraints that begin with inline code get no capital, wherever it was found."""
+    commands = "- `cite --strict bad.bib` exits 1\n- please `cite bad.bib` exits 0 and warns\n- export the rest\n"
+    criteria = "\n## Acceptance criteria\n\n- `cite --strict bad.bib` exits 1\n- Expected: `cite a.bib` exits 0\n"
+    found = take_apart(f"# Strict mode\n\nAdd a flag `--strict`.\n\n{commands}{criteria}")
+    said = [text for subtask in found.walk() for text in (subtask.title, *subtask.checks)]
+    assert "cite --strict bad.bib exits 1" in said
+    assert "cite a.bib exits 0" in said
+    assert not [text for text in said if "Cite" in text]
+    # A word is no code because it begins with the same letters.
+    assert short("exporting works", codes=("export",)) == "Exporting works"
+    assert short("export works", codes=("export",)) == "export works"
+    crash = take_apart("# `cite` crashes\n\nIt exits with a traceback.\n\n- Fix the parser\n- Fix the writer\n")
+    titles = [subtask.title for subtask in crash.walk()]
+    assert "Write a test that shows the fault: cite crashes" in titles
 
 
 def test_edits_are_checked_word_by_word() -> None:
