@@ -80,7 +80,7 @@ def test_a_killed_up_takes_its_children_along_and_the_next_one_finds_the_rest(pr
     # The one without any mark can be told from a stranger only by whoever adopted it: that `up` is dead.
     for pid in project.pids(words[2]):
         os.kill(pid, signal.SIGKILL)
-    assert alive(project, *words) == []
+    eventually(lambda: alive(project, *words) == [])
 
 
 def test_other_homes_are_left_alone(project: Any, tmp_path: Path, eventually: Any) -> None:
