@@ -96,6 +96,8 @@ class Entry:
     told_paused: bool = False
     succeeded: bool = False
     spawning: bool = False
+    #: It has given a sign of life, although its birth has not been told yet.
+    heard: bool = False
     then: Literal["stay", "start", "remove"] = "stay"
     due: float | None = None
 
@@ -185,16 +187,19 @@ class ProcessTable:
         """Take note that a Spawn was carried out."""
         entry = self.entries[key]
         entry.pid, entry.instance, entry.spawning, entry.started_at = pid, instance, False, now
+        heard, entry.heard = entry.heard, False
         self._record(entry, "process.started", {"pid": pid, "instance": instance, "command": entry.spec.command})
         if entry.restarts:
             self._record(entry, "process.restarted", {"pid": pid, "instance": instance, "restarts": entry.restarts})
         if entry.state == "stopping":
             self._ask_to_stop(entry, now)
+        elif heard:
+            self.ready(key, now)
 
     def unborn(self, key: str, now: float) -> None:
         """Take note that a Spawn came to nothing through no fault of its own: it is repeated, if still wished."""
         entry = self.entries[key]
-        entry.spawning = False
+        entry.spawning = entry.heard = False
         if entry.state == "stopping" or self.shutting_down:
             self._to_stop.pop(key, None)
             self._stopped(entry, now)
@@ -204,7 +209,9 @@ class ProcessTable:
     def ready(self, key: str, now: float) -> None:
         """Take note that a process says, by its first sign of life, that it works."""
         entry = self.entries[key]
-        if entry.state == "starting" and entry.pid is not None:
+        if entry.spawning:
+            entry.heard = True  # the bus may tell of a process before whoever bore it does
+        elif entry.state == "starting" and entry.pid is not None:
             self._become(entry, "ready", now)
             seconds = round(now - entry.started_at, 6)
             self._record(entry, "process.ready", {"pid": entry.pid, "instance": entry.instance, "after_s": seconds})
@@ -216,7 +223,7 @@ class ProcessTable:
         data: dict[str, Any] = {"pid": pid, "instance": entry.instance, "exit": None if exit < 0 else exit}
         data |= {"signal": -exit if exit < 0 else None, "expected": stopping, "ran_s": round(ran_s, 6)}
         self._record(entry, "process.exited", data | (facts or {}))
-        entry.pid, entry.spawning, entry.exit = None, False, exit
+        entry.pid, entry.spawning, entry.heard, entry.exit = None, False, False, exit
         entry.excess = {name: facts[name] for name in _EXCESS if name in facts} if facts else {}
         self._timers.pop(key, None)
         self._to_stop.pop(key, None)

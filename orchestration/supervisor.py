@@ -183,6 +183,7 @@ class Supervisor:
         self._limiter.born(instance, pid, now)
         if entry.spec.rank != RANK_BUS and not bus_link.announces_itself(entry.spec):
             self.table.ready(key, now)
+        self.background.tell(entry)
 
     def _stillborn(self, birth: Birth) -> None:
         """A process could not be made: treat it as one that ended at once."""

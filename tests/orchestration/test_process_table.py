@@ -56,6 +56,17 @@ class Story:
         self.done += fresh
         return fresh
 
+    def heard_of(self, key: str) -> Story:
+        """Let a process be heard after it was wanted and before its birth is told."""
+        self.table.exited(key, 1, self.now)
+        self.now += 60
+        while not any(isinstance(command, Spawn) for command in self.table.step(self.now)):
+            self.now += 1
+        self.table.ready(key, self.now)
+        self.pid += 1
+        self.table.spawned(key, self.pid, f"{key}.{self.pid}", self.now)
+        return self
+
     def ready(self, *keys: str) -> Story:
         for key in keys:
             self.table.ready(key, self.now)
@@ -255,3 +266,9 @@ def test_whatever_happens_one_place_has_one_process_and_every_end_is_told(
     for key in ("bus.1", "a.1", "b.1"):
         told = [type for type in story.events(key) if type in ("started", "exited")]
         assert told == ["started", "exited"] * (len(told) // 2)
+
+
+def test_a_process_may_be_heard_before_its_birth_is_told() -> None:
+    """Its first sign of life counts, whichever of the two comes first."""
+    story = Story(BUS, line("web")).ready("bus.1", "web.1").heard_of("web.1")
+    assert story.state("web.1") == "ready"

@@ -215,3 +215,12 @@ def test_an_agent_that_cannot_start_says_why(project: Any) -> None:
     assert any("nowhere" in line for line in project.said("lost"))
     project.run("restart", "broken", status=1)
     assert any("not today" in line for line in project.said("broken"))
+
+
+def test_an_agent_is_ready_even_if_it_is_heard_before_its_birth_is_told(project: Any) -> None:
+    """Many agents born at once all become ready: the bus may tell of one before the zygote does."""
+    project.write("Procfile", "echo: twelvefold agent echo_agents:Echo\n")
+    for _ in range(3):
+        project.run("up", "-d", "--wait", "-c", "echo=60")
+        assert {row["state"] for row in project.ps().values()} == {"ready"}
+        project.run("down")
