@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -179,9 +179,3 @@ def _built(builds: Builds, path: str, seen: Seen) -> tuple[str, str | None]:
         return "outside", strange[0]
     inside = any(_below(f"{seen.workspace}/{path}", folder) for folder in builds.folders)
     return ("built", None) if inside and not builds.problem else ("unproved", None)
-
-
-def as_facts(proof: Proof) -> dict[str, Any]:
-    """Return a proof as JSON-like data."""
-    facts: dict[str, Any] = msgspec.to_builtins(proof)
-    return facts

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -68,23 +68,6 @@ class Redecided(msgspec.Struct, frozen=True):
         return self.difference is None and not self.problem
 
 
-class RunsReadable(Readable, Protocol):
-    """A log that can be read by type, too: the log itself, a reader of its file, a blocking client of the bus."""
-
-    def read(
-        self,
-        *,
-        after: int = 0,
-        until: int | None = None,
-        limit: int = 1000,
-        stream: str | None = None,
-        type: str | None = None,
-        run: str | None = None,
-        reverse: bool = False,
-    ) -> Iterable[Event]:
-        """Read events with after < position <= until that fit the filters, at most `limit` of them."""
-
-
 def redecide(run: str, events: Iterable[Event], *, load: Load | None = None, remember: bool = True) -> Redecided:
     """Decide a run again, from its events in position order, up to the first difference.
 
@@ -99,7 +82,7 @@ def redecide(run: str, events: Iterable[Event], *, load: Load | None = None, rem
     return again.result()
 
 
-def redecide_all(log: RunsReadable, *, until: int | None = None, load: Load | None = None) -> Iterator[Redecided]:
+def redecide_all(log: Readable, *, until: int | None = None, load: Load | None = None) -> Iterator[Redecided]:
     """Decide every run of a log again, in the order in which they were requested, one at a time."""
     after = 0
     while True:
