@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from . import sqlite, storage
-from .blob_files import OTHER_CONTENT
+from .blob_files import OTHER_CONTENT, BlobFiles
 from .blob_names import blobs_named
 from .names import is_name
 from .storage_errors import BlobDamaged, BlobMissing, BlobNotStored
@@ -41,6 +41,10 @@ class BlobStore:
         for made in (self.root, folder.parent, folder):
             made.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+    def offer(self, instance: str, content: bytes) -> str:
+        """Put content into a writer's incoming folder and return its SHA-256, by which an event may now name it."""
+        return BlobFiles(self.root, self.incoming(instance).name).put(content)
 
     def admit(self, instance: str, payload: str) -> None:
         """Make every blob that a payload names durable in the store, before the event itself is appended.
