@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from .edits import Applied, apply_edits
-from .fixer import FixResult, IssueText, incomplete, not_made, read_issue_text, unsafe_edits
+from .engines.engine import FixResult, IssueText
+from .engines.patch import incomplete, not_made, states_nothing, unsafe_edits
+from .fixer import read_issue_text
 from .git import Git
 from .job import Request
 
@@ -20,6 +22,8 @@ def preview(issue_name: str, issue_text: str, request: Request) -> dict[str, Any
     issue, refusal = read_issue_text(IssueText(issue_name, issue_text))
     if issue is None:
         return _told(refusal)
+    if nothing := states_nothing(issue):
+        return _told(nothing)
     git, top = Git(), Path(request.repo)
     rows = git.run("ls-tree", "-r", "-z", "--full-tree", request.base, at=top).out.split(b"\0")
     modes = {}

@@ -147,13 +147,12 @@ class Workspaces:
     def remove_all(self, run: str) -> list[str]:
         """Remove every workspace of a run, appending `workspace.removed` for each; return their folders."""
         top = self.root / run
-        store = self.stores.find_run(run)
+        stores = self.stores.run_stores(run)
         found = sorted(top.iterdir()) if run.isalnum() and top.is_dir() else []
         for folder in found:
-            if store is not None:
+            _clear(folder)
+            for store in stores:
                 _discard(store, folder.name, folder)
-            else:
-                _clear(folder)
             self._emit("workspace.removed", {"folder": str(folder)})
         return [str(folder) for folder in found]
 
@@ -176,11 +175,18 @@ def _lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> 
 
 
 def _discard(store: RunStore, key: str, folder: Path) -> None:
-    _clear(folder)
+    discard_folder(folder)
     for index in (store.index(key), store.index(f"{key}.lock")):
         index.unlink(missing_ok=True)
+
+
+def discard_folder(folder: Path) -> bool:
+    """Remove a workspace's folder, and its run's where it was the last one; tell whether it was there."""
+    existed = os.path.lexists(folder)
+    _clear(folder)
     if folder.parent.is_dir() and not any(folder.parent.iterdir()):
         folder.parent.rmdir()
+    return existed
 
 
 def _clear(folder: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from twelvefold.agents.engines.engine import register_engine
+from twelvefold.agents.engines.patch import PatchEngine
 from twelvefold.agents.fixer import IssueFixerAgent
 from twelvefold.agents.git import Git, Identity
 from twelvefold.agents.store import find_repository
@@ -37,6 +39,8 @@ def test_an_edit_becomes_a_commit(user: UserRepo, job: Job) -> None:
         "commit": commit,
         "files_changed": ["calc.py"],
         "edits": [{"path": "calc.py", "lines": [2]}],
+        "engine": "patch",
+        "tried": [],
     }
     assert job.text(commit, "calc.py") == SOURCE.replace("-", "+").encode()
     proof = [piece for piece in outcome.evidence if piece.kind == "commit"]
@@ -114,7 +118,7 @@ def test_all_or_none(user: UserRepo, job: Job) -> None:
         ({"base": "0" * 40}, "commit_missing"),
         ({"base": "HEAD"}, "invalid_ref"),
         ({"base": "--upload-pack=false"}, "invalid_ref"),
-        ({"engine": "model"}, "unknown_engine"),
+        ({"engine": "magic"}, "unknown_engine"),
     ],
 )
 def test_what_is_asked_wrongly_fails(user: UserRepo, job: Job, change: dict[str, Any], reason: str) -> None:
@@ -166,16 +170,18 @@ def test_modes_are_kept(user: UserRepo, job: Job) -> None:
 def test_a_killed_attempt_is_taken_over(user: UserRepo, job: Job) -> None:
     """What a killed holder left, half a workspace and git's locks, is cleared away, and the commit is the same."""
     base = user.commit({"calc.py": SOURCE})
-    given = {"issue": {"name": "x.md", "text": issue()}, "repo": str(user.folder), "base": base}
+    given = {"issue": {"name": "x.md", "text": issue()}, "repo": str(user.folder), "base": base, "engine": "killed"}
     request = job.trial.request(IssueFixerAgent(), given, run=job.run, path="0.0")
 
-    class Killed(IssueFixerAgent):
-        def _work(self, *args: Any) -> Any:
-            super()._work(*args)
+    class Killed(PatchEngine):
+        def work(self, *args: Any) -> Any:
+            super().work(*args)
             raise KeyboardInterrupt  # stands for SIGKILL: nothing of the handler runs after it
 
+    register_engine("killed", Killed)
     with pytest.raises(KeyboardInterrupt):
-        job.trial.deliver(Killed(), request)
+        job.trial.deliver(IssueFixerAgent(), request)
+    register_engine("killed", PatchEngine)
     first = job.trial.events("workspace.committed")[0].data["commit"]
     store = job.stores.find_run(job.run)
     assert store is not None
