@@ -28,7 +28,7 @@ def resolve_commit(evidence: Evidence, context: TaskContext, response: ToolRespo
             raise EvidenceUnresolved(evidence.kind, commit, f"{ref} of {repo} is at {found or 'nothing'}")
         return evidence
     stores = Stores(git, context.places.stores)
-    store = stores.find_run(context.run)
-    if store is None or not stores.has(store.git_dir, commit):
+    store = stores.find_run(context.run, commit)
+    if store is None:
         raise EvidenceUnresolved(evidence.kind, commit, "it is not in the run's store")
     return Evidence(evidence.kind, commit, {**evidence.details, "store": str(store.git_dir)})

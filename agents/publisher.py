@@ -68,13 +68,14 @@ class PublisherAgent(BaseAgent):
         check_commit(task.base)
         check_branch(task.ref)
         stores = Stores(Git(), context.places.stores)
-        store = stores.find_run(context.run)
+        repository = find_repository(stores.git, Path(task.repo))
+        store = stores.run_store_of(repository, context.run)
         if store is None:
             raise CommitMissing(str(context.places.stores), task.commit)
 
         def publish() -> None:
             stores.require(store, task.commit)
-            publish_ref(stores.git, find_repository(stores.git, Path(task.repo)), store, task.commit, task.ref)
+            publish_ref(stores.git, repository, store, task.commit, task.ref)
             context.emit("workspace.published", {"repo": task.repo, "commit": task.commit, "ref": task.ref})
 
         self.current_stage = "publish"

@@ -137,10 +137,30 @@ class Stores:
             _remove_stale_locks(store.git_dir)
         return store
 
-    def find_run(self, run: str) -> RunStore | None:
-        """Return the run's store, wherever its repository is now, or None."""
+    def find_run(self, run: str, commit: str = "") -> RunStore | None:
+        """Return the run's store, wherever its repository is now, or None.
+
+        A run over several repositories has one for each of them: with `commit`, the one that holds it.
+        """
+        found = self.run_stores(run)
+        if commit:
+            return next((store for store in found if self.has(store.git_dir, commit)), None)
+        return found[0] if found else None
+
+    def run_stores(self, run: str) -> list[RunStore]:
+        """Return every store of a run: one for each repository that it works on."""
         found = sorted(self.root.glob(f"*/{run}.git")) if run.isalnum() else []
-        return RunStore(run, found[0]) if found else None
+        return [RunStore(run, folder) for folder in found]
+
+    def run_store_of(self, repository: Repository, run: str) -> RunStore | None:
+        """Return the run's store for one repository, or None.
+
+        A repository that was moved meanwhile is found again where the run has no other one, so that what was made for
+        one repository is never taken for another's.
+        """
+        found = self.run_stores(run)
+        own = [store for store in found if store.git_dir.parent.name == repository.key]
+        return next(iter(own or (found if len(found) == 1 else [])), None)
 
     def has(self, git_dir: Path, commit: str) -> bool:
         """Tell whether a commit is in a store or its alternate."""
