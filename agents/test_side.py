@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from .guarded import Execution, Limits, run_guarded
 from .node_modules import lend_node_modules
 from .source_roots import module_names, source_roots
 from .test_compare import Tested
@@ -24,7 +25,6 @@ from .test_probe import Proof, Seen, judge
 from .test_record import lay_recorder, read_record
 from .test_resolution import find_builds, find_modules
 from .test_results import Results, read_results
-from .test_run import Execution, Limits, run_guarded
 from .test_runner import TestCommand
 from .test_sources import Tree
 from .workspace import Workspace

@@ -19,11 +19,11 @@ from .base import BaseAgent
 from .context import TaskContext
 from .errors import TaskWithdrawn
 from .git import Git
+from .guarded import Limits, alone
 from .journal import HumanAnswer
 from .response import Evidence, ToolResponse
 from .store import RunStore, Stores, find_repository
 from .test_compare import Comparison, compare, settle_unsteady
-from .test_run import Limits, alone
 from .test_runner import TestCommand, find_test_commands, given_command
 from .test_side import SideReport, run_side
 from .test_sources import Tree, changed_files, read_tree

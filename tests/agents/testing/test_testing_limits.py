@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from twelvefold.agents.test_run import Execution, Limits, alone, run_guarded
+from twelvefold.agents.guarded import Execution, Limits, alone, run_guarded
 
 ADD = "def add(a, b):\n    return a + b\n"
 PASSING = "from calc import add\n\ndef test_add():\n    assert add(2, 1) == 3\n"
@@ -135,7 +135,7 @@ time.sleep(600)
     outer = f"""
 import sys
 from pathlib import Path
-from twelvefold.agents.test_run import Limits, alone, run_guarded
+from twelvefold.agents.guarded import Limits, alone, run_guarded
 here = Path({str(tmp_path)!r})
 with alone({mark!r}) as held:
     run_guarded([sys.executable, "-c", {inner!r}], folder=here, env={{}}, scratch=here, limits=Limits(), held=[held])

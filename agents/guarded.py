@@ -1,6 +1,6 @@
 """One command under limits: in a folder, with an environment, for a time, with bounded output and memory.
 
-Owns the pipe from the guard (`test_guard`), which owns the processes. Keeps: when `run_guarded` returns or raises, no
+Owns the pipe from the guard (`guard`), which owns the processes. Keeps: when `run_guarded` returns or raises, no
 process of the command is left, whatever it forked; output beyond the bounds is counted, not held.
 """
 
@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import msgspec
 
-GUARD = Path(__file__).with_name("test_guard.py")
+GUARD = Path(__file__).with_name("guard.py")
 #: How often a withdrawn task is looked for while the tests say nothing.
 _CANCEL_INTERVAL_S = 0.2
 #: How long the guard may need to end the last process after it was told to.

@@ -1,6 +1,6 @@
 """The process between an agent and the tests it runs: sets limits, and leaves none of their processes behind.
 
-Run as a program by its path (`python -I -S test_guard.py SPEC REPORT`), so that it costs little and has one thread;
+Run as a program by its path (`python -I -S guard.py SPEC REPORT`), so that it costs little and has one thread;
 imports nothing of ours. Owns the processes of one run: as their subreaper it inherits even those that made themselves
 daemons. Keeps: when it ends, all of them have ended. It ends when the command does, when time is up, and when its
 caller is gone (its standard input ends). What happened goes to the descriptor REPORT, as one JSON object; output goes
