@@ -1,8 +1,9 @@
-"""Agents of the benchmarks: one that answers once, one that holds its task until it is told, one that does nothing."""
+"""Agents of the benchmarks: they answer once, hold a task until they are told, do nothing, or take their time."""
 
 from __future__ import annotations
 
 import os
+import time
 
 import twelvefold as tf
 
@@ -34,6 +35,15 @@ class Step(tf.BaseAgent):
 
     def execute_task(self, task: str) -> tf.ToolResponse:
         """Answer with what it was asked."""
+        return tf.ToolResponse.succeeded(task)
+
+
+class Sleep(tf.BaseAgent):
+    """Takes as many seconds as it is asked to."""
+
+    def execute_task(self, task: float) -> tf.ToolResponse:
+        """Sleep."""
+        time.sleep(task)
         return tf.ToolResponse.succeeded(task)
 
 
