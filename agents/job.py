@@ -16,6 +16,7 @@ from ..orchestration.plan import Retry, Task, plan_data
 from ..orchestration.saga import Saga
 from .git import Git, check_commit
 from .issue import parse_issue, slug
+from .repositories.standing import remarks, uncommitted
 from .store import find_repository
 from .work_errors import NoCommits, UnknownRevision, UnreadableIssue
 
@@ -27,7 +28,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A repository as it was found: `base` is the full commit that work starts from.
 
     `changed` and `untracked` count what is uncommitted in the checkout, and so left out; `branch` is the checked-out
-    one, None for a detached HEAD.
+    one, None for a detached HEAD; `remarks` are sentences on what else is odd (see `repositories/standing.py`).
     """
 
     repo: str
@@ -35,6 +36,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     branch: str | None
     changed: int
     untracked: int
+    remarks: tuple[str, ...] = ()
 
     @property
     def dirty(self) -> bool:
@@ -47,6 +49,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             return None
         parts = [f"{n} {what} file{'s' if n > 1 else ''}" for n, what in self._left_out() if n]
         return f"uncommitted changes were left out ({', '.join(parts)}); work started from {self.base[:12]}"
+
+    def notes(self) -> list[str]:
+        """Return all that somebody should know before work starts from there, each in a sentence."""
+        note = self.note()
+        return [*([note] if note else []), *self.remarks]
 
     def _left_out(self) -> list[tuple[int, str]]:
         return [(self.changed, "changed"), (self.untracked, "untracked")]
@@ -66,24 +73,15 @@ def resolve_request(repo: Path, revision: str | None = None) -> Request:
             raise NoCommits(str(found.top))
         raise UnknownRevision(str(found.top), str(revision))
     branch = git.run("symbolic-ref", "--quiet", "--short", "HEAD", at=found.top, expect=(0, 1)).text
-    command = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=all")
-    status = git.run(*command, at=found.top, settings=_without_filters(git, found.top))
-    rows = [row for row in status.out.split(b"\0") if row]
-    untracked = sum(row.startswith(b"??") for row in rows)
+    changed, untracked = uncommitted(git, found.top)
     return Request(
         repo=str(found.top),
         base=check_commit(base.text),
         branch=branch or None,
-        changed=len(rows) - untracked,
+        changed=changed,
         untracked=untracked,
+        remarks=tuple(remarks(git, found, base.text)),
     )
-
-
-def _without_filters(git: Git, top: Path) -> dict[str, str]:
-    """Settings by which no filter program of a repository is started to compare files."""
-    listed = git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", at=top, expect=(0, 1)).out
-    names = [name.decode("utf-8", "surrogateescape") for name in listed.split(b"\0") if name]
-    return {name: "false" if name.endswith(".required") else "" for name in names}
 
 
 def read_issue(path: Path) -> str:
