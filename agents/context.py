@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
+from .agent_settings import AgentSettings
 from .effects import Call, EffectLedger, Recorded
 from .errors import EffectFailed, HumanNeeded, InvalidResponse
 from .journal import AgentPlaces, HumanAnswer, Journal, TaskRequest, as_json, pack
@@ -26,6 +27,8 @@ from .tool import Effect, Tool
 if TYPE_CHECKING:
     from .base import BaseAgent
 
+#: Those of an agent that was told nothing.
+NO_SETTINGS = AgentSettings()
 #: Progress that changes nothing but the fraction is reported at most this often.
 PROGRESS_INTERVAL_S = 0.2
 
@@ -35,10 +38,17 @@ class TaskContext:
 
     `run`, `path`, `attempt`, `undo`, `requires`: as requested. `asked_as`: the queue that it came from, the agent's own
     or one of its capabilities. `input`: JSON-like, what `execute_task` is given too.
-    `values`: what `record` has noted so far. `places`: folders under the home.
+    `values`: what `record` has noted so far. `places`: folders under the home. `settings`: what the process was told.
     """
 
-    def __init__(self, agent: BaseAgent, request: TaskRequest, journal: Journal, places: AgentPlaces) -> None:
+    def __init__(
+        self,
+        agent: BaseAgent,
+        request: TaskRequest,
+        journal: Journal,
+        places: AgentPlaces,
+        settings: AgentSettings = NO_SETTINGS,
+    ) -> None:
         self.agent = agent
         self.request = request
         self.run = request.run
@@ -50,6 +60,7 @@ class TaskContext:
         self.undo = request.undo
         self.requires = request.requires
         self.places = places
+        self.settings = settings
         self.values: dict[str, Any] = {}
         self.journal = journal
         self.ledger = EffectLedger(request, journal)

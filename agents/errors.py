@@ -242,3 +242,24 @@ class RehearsalFailed(TwelvefoldError):
     def message(self) -> str:
         """Tell how it ended."""
         return f"the rehearsed agent ended with exit status {self.status}"
+
+
+@dataclass(eq=False)
+class AgentSettingInvalid(TwelvefoldError):
+    """A variable of an agent's environment holds what it can't be.
+
+    What it holds isn't shown, as it may be a secret. `twelvefold config` lists all settings and where each came from.
+    """
+
+    code = "E415"
+    exit_code = 2
+    variable: str
+    wanted: str
+
+    def message(self) -> str:
+        """Name the variable and what is possible."""
+        return f"{self.variable} must be {self.wanted}"
+
+    def help(self) -> str:
+        """Tell how to take the value away."""
+        return f"unset {self.variable}"

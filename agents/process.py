@@ -15,6 +15,7 @@ from pathlib import Path
 from ..bus.client import BusClient
 from ..bus.endpoints import Endpoints, endpoints
 from ..eventstore.errors import TwelvefoldError
+from .agent_settings import AgentSettings, agent_settings
 from .base import queue_name
 from .errors import AgentUsage, RehearsalFailed
 from .faults import whole
@@ -36,6 +37,7 @@ def run_agent(
     instance: str = "",
     stop_timeout_s: float = 5.0,
     timeout_s: float = 30.0,
+    settings: AgentSettings | None = None,
 ) -> int:
     """Run one agent, MODULE:CLASS importable from `folder`, until it is asked to stop; return its exit status.
 
@@ -58,6 +60,7 @@ def run_agent(
     )
     queues = (own_queue,) if only else tuple(dict.fromkeys((own_queue, *agent.capabilities)))
     process = AgentProcess(agent, client, queues, AgentPlaces(home), stop_timeout_s)
+    process.settings = settings or AgentSettings()
     try:
         return process.run()
     finally:
@@ -101,6 +104,7 @@ def main(arguments: list[str], environ: Mapping[str, str] = os.environ) -> int:
             instance=environ.get("TWELVEFOLD_INSTANCE", ""),
             stop_timeout_s=float(environ.get("TWELVEFOLD_STOP_TIMEOUT_S") or 5.0),
             timeout_s=float(environ.get("TWELVEFOLD_TIMEOUT_S") or 30.0),
+            settings=agent_settings(environ),
         )
     except TwelvefoldError as error:
         sys.stderr.write(f"error[{error.code}]: {error.message()}\n")

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.memory_log import MemoryLog
+from .agent_settings import AgentSettings
 from .base import BaseAgent, queue_name
 from .context import TaskContext
 from .journal import AgentPlaces, LogJournal, TaskRequest, fresh_id, hold, pack, request_of
@@ -21,9 +22,13 @@ from .turn import TaskOutcome, perform
 
 
 class Trial:
-    """A log in memory with tasks in it. `home` is where agents find stores and workspaces: give `tmp_path`."""
+    """A log in memory with tasks in it. `home` is where agents find stores and workspaces: give `tmp_path`.
 
-    def __init__(self, home: Path | None = None) -> None:
+    `settings` is what agents find in `context.settings`.
+    """
+
+    def __init__(self, home: Path | None = None, settings: AgentSettings | None = None) -> None:
+        self.settings = settings or AgentSettings()
         self.journal = LogJournal(MemoryLog(), source="trial")
         self.places = AgentPlaces(home or Path(tempfile.gettempdir()) / f"twelvefold-trial-{os.urandom(6).hex()}")
 
@@ -59,7 +64,7 @@ class Trial:
         again = TaskRequest(
             **{name: getattr(request, name) for name in request.__struct_fields__} | {"delivery": delivery}
         )
-        context = TaskContext(agent, again, self.journal, self.places)
+        context = TaskContext(agent, again, self.journal, self.places, self.settings)
         outcome = perform(agent, context)
         self.journal.append([outcome.event(again, self.journal)])
         return outcome
@@ -73,11 +78,19 @@ class Trial:
         return self.journal.log.read(limit=1_000_000, type=pattern)
 
 
-def run_task(agent: BaseAgent, input: Any = None, *, trial: Trial | None = None, **request: Any) -> TaskOutcome:
+def run_task(
+    agent: BaseAgent,
+    input: Any = None,
+    *,
+    trial: Trial | None = None,
+    settings: AgentSettings | None = None,
+    **request: Any,
+) -> TaskOutcome:
     """Do one task with an agent, in this process and without a bus, and return how it ended.
 
     `request` takes what `Trial.request` takes (`run`, `path`, `attempt`, `undo`, `requires`, `answers`, …). The
-    outcome's `value` is what the log would hold, so a Struct or tuple comes back as plain JSON data.
+    outcome's `value` is what the log would hold, so a Struct or tuple comes back as plain JSON data. `settings` is what
+    the agent finds in `context.settings`; a `trial` has its own.
     """
-    trial = trial or Trial()
+    trial = trial or Trial(settings=settings)
     return trial.deliver(agent, trial.request(agent, input, **request))

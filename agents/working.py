@@ -32,7 +32,7 @@ from ..eventstore.event import NewEvent, new_event
 from ..orchestration.pausing import mark_of
 from .base import BaseAgent
 from .bus_journal import BusJournal
-from .context import TaskContext
+from .context import NO_SETTINGS, TaskContext
 from .errors import NotATask
 from .faults import whole
 from .journal import AgentPlaces, TaskRequest, request_of
@@ -64,13 +64,13 @@ class AgentProcess:
         self.queue = queues[0]
         self.queues = queues
         self.places = places
+        self.settings = NO_SETTINGS
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
         self._membership = Membership(client, queues, mark_of(places.home, client.instance))
         self._member = False
-        self._given = 0
-        self._ended = 0
+        self._given = self._ended = 0
         self._status = 0
         self._refusal: TwelvefoldError | None = None
         self._worker: threading.Thread | None = None
@@ -315,7 +315,7 @@ class AgentProcess:
         )
         # Goes out with what the task writes first, its outcome if that comes at once: no wait, no message of its own.
         self.journal.append_soon(started)
-        context = TaskContext(self.agent, request, self.journal, self.places)
+        context = TaskContext(self.agent, request, self.journal, self.places, self.settings)
         with self._lock:
             self._context = context
             if self._withdrawn:

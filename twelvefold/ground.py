@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from .agent_environment import agent_environment
 from .agent_errors import AgentsMissing
 from .bus.client import BusClient
 from .home import make_home
@@ -50,7 +51,7 @@ def stand(
         home=str(settings.home),
         runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
         cwd=str(settings.home),
-        environ=dict(environ),
+        environ=agent_environment(settings, environ),
         lines=tuple(lines),
         formation=dict(counts),
         port=settings.port,

@@ -9,16 +9,18 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from .access import opening_command
+from .agents.agent_settings import seconds
 from .errors import EnvFileInvalid, NotAccessible, SettingInvalid
 from .home import FOLDER_NAME, project_home, state_home
+from .setting import AGENT_SETTINGS, SECONDS, Setting
 
 OriginKind = Literal["default", "env file", "environment", "command line"]
 Durability = Literal["full", "relaxed"]
@@ -53,33 +55,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: float
     timeout_s: float
     port: int
+    model_url: str | None
+    model: str | None
+    model_key: str | None
+    model_timeout_s: float
+    model_price: tuple[float, float] | None
+    fixer_command: str | None
+    fixer_timeout_s: float
+    prompts: tuple[Path, ...]
+    repos: tuple[str, ...]
+    sandbox: str
+    writable: tuple[Path, ...]
     project: Path
     env_file: Path | None
     origins: dict[str, Origin]
-
-
-class Setting(NamedTuple):
-    """One setting as a user meets it: its field, its variable, its default as text, and what it does."""
-
-    field: str
-    variable: str
-    default: str
-    wanted: str
-    parse: Callable[[str], Any]
-    doc: str
 
 
 def _durability(text: str) -> str:
     if text not in ("full", "relaxed"):
         raise ValueError
     return text
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e7:
-        raise ValueError
-    return value
 
 
 def _count(text: str) -> int:
@@ -102,8 +97,6 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-_SECONDS = "seconds greater than 0, such as 2.5"
-
 #: The settings that a user may give, in the order in which `config` and `.env.example` show them.
 SETTINGS = (
     Setting("home", "TWELVEFOLD_HOME", "", "a folder", _folder, "folder of log, blobs, stores and workspaces"),
@@ -120,8 +113,8 @@ SETTINGS = (
         "lease_s",
         "TWELVEFOLD_LEASE_S",
         "10",
-        _SECONDS,
-        _seconds,
+        SECONDS,
+        seconds,
         "how long an agent may be silent before the bus asks for its end",
     ),
     Setting(
@@ -136,16 +129,16 @@ SETTINGS = (
         "stop_timeout_s",
         "TWELVEFOLD_STOP_TIMEOUT_S",
         "5",
-        _SECONDS,
-        _seconds,
+        SECONDS,
+        seconds,
         "how long a process has to stop before it is killed",
     ),
     Setting(
         "timeout_s",
         "TWELVEFOLD_TIMEOUT_S",
         "30",
-        _SECONDS,
-        _seconds,
+        SECONDS,
+        seconds,
         "how long a client waits for the bus to answer",
     ),
     Setting(
@@ -156,6 +149,7 @@ SETTINGS = (
         _port,
         "first PORT that `up` hands to the lines of a Procfile",
     ),
+    *AGENT_SETTINGS,
 )
 
 
@@ -189,6 +183,7 @@ def load_settings(
         values["runtime_dir"], origins["runtime_dir"] = _runtime_default(environ)
     else:
         values["runtime_dir"] = _anchored(values["runtime_dir"], origins["runtime_dir"], project, cwd)
+    _locate(values, origins, project, cwd)
     return Settings(
         project=project,
         env_file=env_file if env_file.is_file() else None,
@@ -226,13 +221,30 @@ def _parsed(setting: Setting, text: str, origin: Origin) -> Any:
             "environment": f"unset {setting.variable}",
             "env file": removal(setting.variable, origin.name),
         }.get(origin.kind, f"give {origin.name} {setting.wanted}")
-        raise SettingInvalid(setting.variable, text, setting.wanted, str(origin), remedy) from None
+        raise SettingInvalid(
+            setting.variable, masked(setting.variable, text), setting.wanted, str(origin), remedy
+        ) from None
 
 
 def _anchored(path: Path, origin: Origin, project: Path, cwd: Path) -> Path:
     """Make a path absolute: one in the `.env` file counts from that file's folder, any other from cwd."""
     base = project if origin.kind == "env file" else cwd
     return Path(os.path.normpath(base / path.expanduser()))
+
+
+def _locate(values: dict[str, Any], origins: dict[str, Origin], project: Path, cwd: Path) -> None:
+    """Make the paths of agents' settings absolute, and find the project's own prompts where no others are named."""
+    for field in ("prompts", "writable"):
+        given = values[field] or ()
+        values[field] = tuple(_anchored(path, origins[field], project, cwd) for path in given)
+    named = [place.rpartition("=") for place in values["repos"] or ()]
+    values["repos"] = tuple(
+        f"{name}{equals}{_anchored(Path(path), origins['repos'], project, cwd)}" for name, equals, path in named
+    )
+    if not values["prompts"]:
+        own = (project / FOLDER_NAME).is_dir() or (project / "Procfile").is_file()
+        values["prompts"] = (project / "prompts",) if own else ()
+        origins["prompts"] = Origin("default", "the project's folder `prompts`" if own else "")
 
 
 def runtime_folder(settings: Settings) -> Path:

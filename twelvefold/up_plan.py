@@ -12,6 +12,7 @@ from shlex import quote
 
 import msgspec
 
+from .agent_environment import located
 from .errors import NotAccessible
 from .orchestration.errors import ProcfileInvalid, ProcfileMissing, UnknownProcess
 from .orchestration.formation import parse_formation
@@ -67,13 +68,15 @@ def up_plan(
     folder = procfile.path.absolute().parent
     inherited = os.environ if environ is None else environ
     from_files = environment_files(folder, env_files)
+    # What a file says counts from the folder in which it lies, and there the processes start.
+    paths = {name: value for name, value in located(settings).items() if name in inherited or name not in from_files}
     text = from_files.get("PORT", "") or inherited.get("PORT", "")
     base = int(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65_536 else settings.port
     return SupervisorPlan(
         home=str(settings.home),
         runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
         cwd=str(folder),
-        environ={**from_files, **inherited},
+        environ={**from_files, **inherited, **paths},
         lines=procfile.lines,
         options=procfile.options,
         formation=parse_formation(formation, [line.name for line in procfile.lines if not service_of(line)]),

@@ -40,8 +40,12 @@ def _own(settings: Settings) -> list[dict[str, Any]]:
         value, origin = getattr(settings, setting.field), settings.origins[setting.field]
         if setting.field == "runtime_dir":
             value = runtime_folder(settings)
-        if not isinstance(value, str | int | float):
+        if isinstance(value, tuple):
+            value = ("," if setting.field == "model_price" else os.pathsep).join(map(str, value))
+        elif value is not None and not isinstance(value, str | int | float):
             value = str(value)
+        if isinstance(value, str):
+            value = masked("", value) or None
         rows.append(
             {
                 "name": setting.variable,

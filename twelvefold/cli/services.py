@@ -70,6 +70,7 @@ def agent(
     otherwise; and from those of the class's `capabilities`. Ends at SIGTERM or Ctrl-C after the task at hand; asked
     twice, at once.
     """
+    from ..agent_environment import agent_environment, agent_settings_of
     from ..agents.process import run_agent
 
     settings = load_settings()
@@ -83,4 +84,5 @@ def agent(
         instance=os.environ.get("TWELVEFOLD_INSTANCE", ""),
         stop_timeout_s=settings.stop_timeout_s,
         timeout_s=settings.timeout_s,
+        settings=agent_settings_of(settings, agent_environment(settings, os.environ)),
     )

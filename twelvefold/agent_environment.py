@@ -1,0 +1,56 @@
+"""What agents are told by those who start them: the settings of this project as plain values, or as variables.
+
+Paths are made absolute on the way, as agents start in other folders than the one they were set in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .agents.agent_settings import AgentSettings
+
+if TYPE_CHECKING:
+    from .settings import Settings
+
+
+def agent_settings_of(settings: Settings, environ: Mapping[str, str]) -> AgentSettings:
+    """Return the effective settings as agents see them; `environ` is where they look names of variables up."""
+    price_in, price_out = settings.model_price or (None, None)
+    return AgentSettings(
+        model_url=settings.model_url or "",
+        model=settings.model or "",
+        model_key=settings.model_key or "",
+        model_timeout_s=settings.model_timeout_s,
+        price_in=price_in,
+        price_out=price_out,
+        fixer_command=settings.fixer_command or "",
+        fixer_timeout_s=settings.fixer_timeout_s,
+        prompts=settings.prompts,
+        repos=settings.repos,
+        sandbox=settings.sandbox,
+        writable=settings.writable,
+        environ=environ,
+    )
+
+
+def located(settings: Settings) -> dict[str, str]:
+    """Return the variables that hold paths, made absolute, for processes that start in other folders."""
+    found = {
+        "TWELVEFOLD_PROMPTS": os.pathsep.join(map(str, settings.prompts)),
+        "TWELVEFOLD_REPOS": os.pathsep.join(settings.repos),
+        "TWELVEFOLD_WRITABLE": os.pathsep.join(map(str, settings.writable)),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def agent_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of agents that are started for this project: all of its `.env`, then `environ`.
+
+    Raises EnvFileInvalid and NotAccessible.
+    """
+    from .settings import read_env_file
+
+    from_file = {} if settings.env_file is None else read_env_file(settings.env_file)
+    return {**from_file, **environ, **located(settings)}
