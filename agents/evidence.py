@@ -105,5 +105,6 @@ def _value(evidence: Evidence, context: TaskContext, response: ToolResponse) -> 
 register_resolver("effect", _effect)
 register_resolver("commit", ".commit_evidence:resolve_commit")
 register_resolver("tests", _tests)
+register_resolver("review", _tests)
 register_resolver("file", _file)
 register_resolver("value", _value)
