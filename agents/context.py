@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 NO_SETTINGS = AgentSettings()
 #: Progress that changes nothing but the fraction is reported at most this often.
 PROGRESS_INTERVAL_S = 0.2
+
+_current: ContextVar[TaskContext | None] = ContextVar("twelvefold_task", default=None)
+
+
+def current_task() -> TaskContext | None:
+    """Return the task that is being done here: in a handler, and in what it calls or awaits; None elsewhere."""
+    return _current.get()
 
 
 class TaskContext:
@@ -66,6 +74,8 @@ class TaskContext:
         self.ledger = EffectLedger(request, journal)
         self.asked: dict[str, Any] | None = None
         self._asks: list[str] = []
+        self.over = False
+        self._endings: list[Callable[[], object]] = []
         self._progressed: tuple[float, str | None] = (float("-inf"), None)
 
     @property
@@ -99,6 +109,25 @@ class TaskContext:
         changed; the commit goes into the effect's result event.
         """
         self.ledger.snapshot = snapshot
+
+    def at_end(self, do: Callable[[], object]) -> None:
+        """Have `do` called once the handler has returned or raised, before its outcome is recorded; the latest first.
+
+        What it raises makes the task failed.
+        """
+        self._endings.append(do)
+
+    def __enter__(self) -> TaskContext:
+        """Be the current task of this flow of control."""
+        self._before = _current.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do what was left for the end; from then on the task is `over`."""
+        _current.reset(self._before)
+        self.over = True
+        while self._endings:
+            self._endings.pop()()
 
     def call(self, tool: str | Tool, parameters: dict[str, Any] | None = None, /, **more: Any) -> ToolResponse:
         """Run one of the agent's tools as an effect and return its response.

@@ -83,7 +83,9 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
     agent.current_stage = None
     agent.context = context
     try:
-        outcome = _outcome(_answer(agent, context), context)
+        with context:
+            answer = _answer(agent, context)
+        outcome = _outcome(answer, context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary where an agent's exceptions become facts
         outcome = _failure(error, context)
     finally:

@@ -64,6 +64,12 @@ class Workspace:
         listed = self._git("diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new).out
         return [name.decode("utf-8", "backslashreplace") for name in sorted(listed.split(b"\0")) if name]
 
+    def is_clean(self) -> bool:
+        """Tell whether the files are those of the last commit, apart from what the repository ignores."""
+        submodules = {os.fsencode(path) for path, mode in self.files().items() if mode == "160000"}
+        found = [name for options in (("--modified",), ("--deleted",)) for name in self._listed(*options)]
+        return set(found) <= submodules and not self._listed("--others", "--exclude-standard")
+
     def reset(self, commit: str) -> None:
         """Lay all files out anew as they are in a commit of the run's store."""
         self.stores.require(self.store, commit)

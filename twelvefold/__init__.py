@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .agents.fixer import IssueFixerAgent as IssueFixerAgent
     from .agents.primary import PrimaryAgent as PrimaryAgent
     from .agents.publisher import PublisherAgent as PublisherAgent
+    from .agents.repositories.cross_repo import CrossRepoContextManager as CrossRepoContextManager
     from .agents.secondary import SecondaryAgent as SecondaryAgent
     from .agents.testing import TestingAgent as TestingAgent
     from .agents.tool import tool as tool
@@ -87,6 +88,7 @@ _PLACES = {
     "ConfigManager": "settings",
     "Connection": "async_connection",
     "Critique": "orchestration.critique",
+    "CrossRepoContextManager": "agents.repositories.cross_repo",
     "Decomposition": "orchestration.decomposition",
     "Delivery": "bus.wire",
     "DuplicateConflict": "eventstore.errors",
@@ -155,6 +157,7 @@ __all__ = [
     "ConfigManager",
     "Connection",
     "Critique",
+    "CrossRepoContextManager",
     "Decomposition",
     "Delivery",
     "DuplicateConflict",

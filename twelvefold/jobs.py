@@ -96,12 +96,11 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         allow_untested=job.allow_untested,
         path=job.path,
     )
-    note = job.request.note()
     return submit.submit(
         client,
         plan_from(plan),
         run=run,
-        input={"notes": [note] if note else []},
+        input={"notes": job.request.notes()},
         labels={"job": "issue", "issue": job.issue_name, "repo": job.request.repo},
         timeout_s=job.timeout_s,
         budget=job.budget,

@@ -22,6 +22,7 @@ PUBLIC = [
     "ConfigManager",
     "Connection",
     "Critique",
+    "CrossRepoContextManager",
     "Decomposition",
     "Delivery",
     "DuplicateConflict",
