@@ -42,6 +42,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     fixer_timeout_s: float = 1800.0
     prompts: tuple[Path, ...] = ()
     repos: tuple[str, ...] = ()
+    repos_file: Path | None = None
     sandbox: str = "files"
     writable: tuple[Path, ...] = ()
     environ: Mapping[str, str] = {}
@@ -114,6 +115,7 @@ _READERS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
     ("fixer_timeout_s", "TWELVEFOLD_FIXER_TIMEOUT_S", seconds, "seconds greater than 0"),
     ("prompts", "TWELVEFOLD_PROMPTS", folders, "folders"),
     ("repos", "TWELVEFOLD_REPOS", places, "repositories"),
+    ("repos_file", "TWELVEFOLD_REPOS_FILE", Path, "a file"),
     ("sandbox", "TWELVEFOLD_SANDBOX", sandbox, "files, off or required"),
     ("writable", "TWELVEFOLD_WRITABLE", folders, "folders"),
 )

@@ -29,6 +29,7 @@ def agent_settings_of(settings: Settings, environ: Mapping[str, str]) -> AgentSe
         fixer_timeout_s=settings.fixer_timeout_s,
         prompts=settings.prompts,
         repos=settings.repos,
+        repos_file=settings.repos_file,
         sandbox=settings.sandbox,
         writable=settings.writable,
         environ=environ,
@@ -40,6 +41,7 @@ def located(settings: Settings) -> dict[str, str]:
     found = {
         "TWELVEFOLD_PROMPTS": os.pathsep.join(map(str, settings.prompts)),
         "TWELVEFOLD_REPOS": os.pathsep.join(settings.repos),
+        "TWELVEFOLD_REPOS_FILE": str(settings.repos_file or ""),
         "TWELVEFOLD_WRITABLE": os.pathsep.join(map(str, settings.writable)),
     }
     return {name: value for name, value in found.items() if value}

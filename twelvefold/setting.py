@@ -7,6 +7,7 @@ read stands beside what agents make of it, in `agents/agent_settings.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from .agents import agent_settings as read
@@ -99,6 +100,14 @@ AGENT_SETTINGS = (
         "repositories with colons between them, each a path or name=path",
         read.places,
         "sister repositories beside those that lie next to the project",
+    ),
+    Setting(
+        "repos_file",
+        "TWELVEFOLD_REPOS_FILE",
+        "",
+        "a file",
+        Path,
+        "what is permitted in which repository; else the `repos.toml` of the project, beside it, or of the home",
     ),
     Setting(
         "sandbox",

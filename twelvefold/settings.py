@@ -18,8 +18,9 @@ import msgspec
 
 from .access import opening_command
 from .agents.agent_settings import seconds
+from .agents.repositories.rules import find_rules
 from .errors import EnvFileInvalid, NotAccessible, SettingInvalid
-from .home import FOLDER_NAME, project_home, state_home
+from .home import FOLDER_NAME, project_home, sisters_folder, state_home
 from .setting import AGENT_SETTINGS, SECONDS, Setting
 
 OriginKind = Literal["default", "env file", "environment", "command line"]
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fixer_timeout_s: float
     prompts: tuple[Path, ...]
     repos: tuple[str, ...]
+    repos_file: Path | None
     sandbox: str
     writable: tuple[Path, ...]
     project: Path
@@ -221,9 +223,8 @@ def _parsed(setting: Setting, text: str, origin: Origin) -> Any:
             "environment": f"unset {setting.variable}",
             "env file": removal(setting.variable, origin.name),
         }.get(origin.kind, f"give {origin.name} {setting.wanted}")
-        raise SettingInvalid(
-            setting.variable, masked(setting.variable, text), setting.wanted, str(origin), remedy
-        ) from None
+        shown = masked(setting.variable, text)
+        raise SettingInvalid(setting.variable, shown, setting.wanted, str(origin), remedy) from None
 
 
 def _anchored(path: Path, origin: Origin, project: Path, cwd: Path) -> Path:
@@ -241,6 +242,8 @@ def _locate(values: dict[str, Any], origins: dict[str, Origin], project: Path, c
     values["repos"] = tuple(
         f"{name}{equals}{_anchored(Path(path), origins['repos'], project, cwd)}" for name, equals, path in named
     )
+    file, places = values["repos_file"], (project, sisters_folder(cwd), values["home"])
+    values["repos_file"] = _anchored(file, origins["repos_file"], project, cwd) if file else find_rules(places)
     if not values["prompts"]:
         own = (project / FOLDER_NAME).is_dir() or (project / "Procfile").is_file()
         values["prompts"] = (project / "prompts",) if own else ()

@@ -15,15 +15,11 @@ from .rules import RepositoryRules, find_rules, read_rules
 if TYPE_CHECKING:
     from ..context import TaskContext
 
-#: Names the file of rules for the agents of a home.
-FILE_VARIABLE = "TWELVEFOLD_REPOS_FILE"
-
 
 def rules_for(context: TaskContext) -> RepositoryRules:
     """Return the rules that hold for a task; raises RepositoryRulesInvalid."""
     settings = context.settings
-    named = settings.environ.get(FILE_VARIABLE)
-    file = Path(named) if named else find_rules(rule_folders(context.places.home))
+    file = settings.repos_file or find_rules(rule_folders(context.places.home))
     return read_rules(file, settings.repos)
 
 
