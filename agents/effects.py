@@ -73,6 +73,8 @@ class EffectLedger:
         self.in_doubt: EffectInDoubt | None = None
         self.withdrawn = threading.Event()
         self.done: list[tuple[Call, Recorded]] = []
+        #: What models were asked so far (see `models.calls`), by the hash of each request, served ones too.
+        self.asked_models: list[str] = []
         self.last_commit: str | None = None
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
