@@ -1,16 +1,17 @@
-"""The process between an agent and the tests it runs: sets limits, and leaves none of their processes behind.
+"""The process between an agent and a command it runs: sets limits, and leaves none of its processes behind.
 
 Run as a program by its path (`python -I -S guard.py SPEC REPORT`), so that it costs little and has one thread;
-imports nothing of ours. Owns the processes of one run: as their subreaper it inherits even those that made themselves
-daemons. Keeps: when it ends, all of them have ended. It ends when the command does, when time is up, and when its
-caller is gone (its standard input ends). What happened goes to the descriptor REPORT, as one JSON object; output goes
-where its own goes.
+imports nothing of ours but, where there are file rules, the two files that know the kernel's calls for them. Owns the
+processes of one run: as their subreaper it inherits even those that made themselves daemons. Keeps: when it ends, all
+of them have ended. It ends when the command does, when time is up, and when its caller is gone (its standard input
+ends). What happened goes to the descriptor REPORT, as one JSON object; output goes where its own goes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -31,15 +32,15 @@ def _adopt_orphans() -> bool:
 
 
 def _become(spec: dict[str, Any], failed: int) -> None:
-    """In the forked child: a session of its own, no input, limits, then the command. Never returns."""
+    """In the forked child: a session of its own, its input, limits and file rules, then the command. Never returns."""
     try:
         os.setsid()
+        given = os.open(spec["stdin"] or os.devnull, os.O_RDONLY)
+        os.dup2(given, 0)
         for number in map(int, os.listdir("/dev/fd")):  # noqa: PTH208
-            if number not in (0, 1, 2, failed):
+            if number not in (0, 1, 2, failed, *spec["rulesets"]):
                 with contextlib.suppress(OSError):  # the listing's own
                     os.close(number)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
         os.chdir(spec["cwd"])
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Not RLIMIT_AS: Node and Go reserve address space by the terabyte and never touch it.
@@ -49,11 +50,30 @@ def _become(spec: dict[str, Any], failed: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        _confine(spec["rulesets"])
         os.execvpe(spec["argv"][0], spec["argv"], spec["env"])
     except BaseException as error:  # noqa: BLE001 - whatever it is goes to the parent, and this process must not return
         os.write(failed, str(error).encode("utf-8", "replace"))
     finally:
         os._exit(127)
+
+
+def _know_rules() -> None:
+    """Import what `_confine` needs; before the fork, as little as can be happens after it."""
+    sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "sandbox"))  # noqa: PTH100, PTH118, PTH120
+    for name in ("landlock", "capabilities"):
+        importlib.import_module(name)
+
+
+def _confine(rulesets: list[int]) -> None:
+    """Bind this process to file rules that the caller has made."""
+    if rulesets:
+        landlock, capabilities = sys.modules["landlock"], sys.modules["capabilities"]
+        landlock.forbid_new_privileges()
+        for ruleset in rulesets:
+            landlock.restrict_self(ruleset)
+            os.close(ruleset)
+        capabilities.drop_all()
 
 
 def _children() -> list[int]:
@@ -113,11 +133,16 @@ def _wait(child: int, wakeup: int, deadline: float) -> tuple[int | None, str]:
 
 
 def main() -> int:
-    """Run the command that the file SPEC describes: argv, cwd, env, timeout_s, memory_bytes_max, leave."""
+    """Run the command that the file SPEC describes.
+
+    It has argv, cwd, env, stdin, timeout_s, memory_bytes_max, leave, and rulesets (descriptors).
+    """
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123
         spec = json.load(file)
     report_fd = int(sys.argv[2])
-    contained = _adopt_orphans()
+    if spec["rulesets"]:
+        _know_rules()
+    adopts = _adopt_orphans()
     wakeup, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(woken)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -139,7 +164,7 @@ def main() -> int:
         "problem": problem,
         "elapsed_s": round(elapsed, 3),
         "left_behind": left if not stopped else [],
-        "subreaper": contained,
+        "subreaper": adopts,
     }
     with contextlib.suppress(BrokenPipeError):  # the caller is gone; the processes are ended all the same
         os.write(report_fd, json.dumps(report).encode())

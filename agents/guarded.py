@@ -42,7 +42,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """How a command ended. `exit_code` is negative for a signal, None where it was stopped or never began.
 
     `stopped`: timeout, cancelled, lost or an empty text; `problem`: why it couldn't be started; `left_behind`:
-    processes that were still there when it had ended, and were killed.
+    processes that were still there when it had ended, and were killed. `contained`: it could write in its own places
+    only.
     """
 
     exit_code: int | None
@@ -52,6 +53,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     output_bytes: int = 0
     tail: str = ""
     left_behind: tuple[str, ...] = ()
+    contained: bool = False
 
 
 class _GuardReport(msgspec.Struct):
@@ -92,32 +94,26 @@ def run_guarded(
     cancelled: Callable[[], bool] = lambda: False,
     leave: Sequence[Path] = (),
     held: Sequence[int] = (),
+    writable: Sequence[Path] | None = None,
+    stdin: Path | None = None,
 ) -> Execution:
     """Run a command to its end; its output (stdout and stderr as they come) is left in `scratch/output`.
 
     A command that can't be started is an Execution with a `problem`. `cancelled` is asked several times a second.
     Folders in `leave` are removed at the end, even where this process is killed meanwhile;
-    descriptors in `held` stay open in the guard until then.
+    descriptors in `held` stay open in the guard until then. Where `writable` is given, the command and all that it
+    starts can write there only (files, or folders with all in them; each must be there, else FileNotFoundError), and
+    read none of the user's secrets, unless the kernel can't keep such rules: see `contained`. `stdin` is a file for its
+    input, which is empty without.
     """
     spec = scratch / "run.json"
     spec.touch(mode=0o600)  # it holds the environment
     most = {"timeout_s": limits.timeout_s, "memory_bytes_max": limits.memory_bytes_max}
-    task = {"argv": list(argv), "cwd": str(folder), "env": dict(env), "leave": [str(path) for path in leave], **most}
-    spec.write_bytes(msgspec.json.encode(task))
-    report_read, report_write = os.pipe()
-    try:
-        guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(GUARD), str(spec), str(report_write)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=[report_write, *held],
-            start_new_session=True,
-            env={},
-            cwd="/",
-        )
-    finally:
-        os.close(report_write)
+    places = {"cwd": str(folder), "leave": [str(path) for path in leave], "stdin": str(stdin) if stdin else ""}
+    task = {"argv": list(argv), "env": dict(env), **places, **most}
+    with _rules(writable) as (rulesets, contained):
+        spec.write_bytes(msgspec.json.encode({**task, "rulesets": rulesets}))
+        guard, report_read = _start_guard(spec, [*held, *rulesets])
     with open(report_read, "rb") as report, guard, (scratch / "output").open("wb") as kept:  # noqa: PTH123 - a descriptor
         try:
             tail, count, stopped = _drain(guard, kept, limits, cancelled)
@@ -138,7 +134,47 @@ def run_guarded(
         output_bytes=count,
         tail=tail.decode("utf-8", "replace"),
         left_behind=facts.left_behind,
+        contained=contained,
     )
+
+
+@contextmanager
+def _rules(writable: Sequence[Path] | None) -> Iterator[tuple[list[int], bool]]:
+    """Yield descriptors of the rules for the command, and whether they contain it."""
+    from .sandbox.confine import is_held, rulesets
+    from .sandbox.rules import FileRules
+
+    if writable is None:
+        yield [], is_held()
+        return
+    made, possible = rulesets(FileRules(tuple(writable)))
+    try:
+        yield [ruleset.fd for ruleset in made], possible.contained
+    finally:
+        for ruleset in made:
+            ruleset.close()
+
+
+def _start_guard(spec: Path, passed: Sequence[int]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the guard with these descriptors; return it, and where its report is to be read."""
+    report_read, report_write = os.pipe()
+    try:
+        guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(GUARD), str(spec), str(report_write)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=[report_write, *passed],
+            start_new_session=True,
+            env={},
+            cwd="/",
+        )
+    except BaseException:
+        os.close(report_read)
+        raise
+    finally:
+        os.close(report_write)
+    return guard, report_read
 
 
 def _drain(

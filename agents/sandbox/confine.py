@@ -1,0 +1,181 @@
+"""A process confines itself to its file rules: it writes to its own places and reads no secrets of the user's.
+
+Owns the order of it and what the kernel must know for it. Keeps: `contained` is said only where every rule holds; what
+can't be kept is named in the reason. For a process with one thread, before it runs anybody's code: what it starts
+afterwards is bound as it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import pwd
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from . import landlock
+from .capabilities import drop_all
+from .landlock import Ruleset
+from .reading import Survey, survey
+from .rules import FileRules, secret_places
+
+#: The first version that knows moving between folders, without which ordinary programs break, and truncation, without
+#: which files outside can be emptied.
+ABI_USABLE, ABI_WHOLE = 2, 3
+#: Devices that hold nothing, terminals, shared memory (semaphores), and what computes.
+_DEVICES = (
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"),
+    *("/dev/shm", "/dev/kfd", "/dev/dri", "/dev/accel"),
+)
+_DEVICE_PATTERNS = ("/dev/nvidia*",)
+#: Also moving between folders, which each set of rules forbids that doesn't know of it.
+_READ = landlock.READ_FILE | landlock.REFER
+
+
+class Containment(msgspec.Struct, frozen=True):
+    """Whether a process is held by its file rules, and if not, why: a sentence without a full stop."""
+
+    contained: bool
+    reason: str = ""
+
+
+class Reads:
+    """A survey and its rules in the kernel, made once for many processes that are forked from this one."""
+
+    def __init__(self, found: Survey, write: Iterable[str] = ()) -> None:
+        self.survey = found
+        self.ruleset = Ruleset(_READ) if found.denied else None
+        if self.ruleset is not None:
+            for path in (*found.allowed, *write):
+                with suppress(FileNotFoundError, PermissionError):  # gone meanwhile; or in a folder closed to us
+                    self.ruleset.allow(path, _READ)
+
+    def serves(self, write: Iterable[str]) -> bool:
+        """Tell whether the rules are still those of the file system, and let be read what may be written."""
+        places = tuple(f"{path}/" for path in self.survey.allowed)
+        return self.survey.stands() and (not self.survey.denied or all(f"{path}/".startswith(places) for path in write))
+
+
+def homes_of_user(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the user's homes: that of the environment, and that of the user's account."""
+    homes = [environ.get("HOME", "")]
+    with suppress(KeyError):
+        homes.append(pwd.getpwuid(os.getuid()).pw_dir)
+    return tuple(Path(home) for home in dict.fromkeys(homes) if home.startswith("/") and home != "/")
+
+
+def available() -> Containment:
+    """Tell whether this kernel could contain a process, and if not, why; changes nothing."""
+    try:
+        abi = landlock.version()
+    except OSError as error:
+        return Containment(False, _missing(error))
+    if abi < ABI_USABLE:
+        return Containment(False, f"Landlock {abi} of this kernel lets no file move between folders; Linux 6.2 does")
+    if abi < ABI_WHOLE:
+        return Containment(
+            False, f"Landlock {abi} of this kernel lets files outside be emptied by truncate(2); Linux 6.2 does not"
+        )
+    return Containment(True)
+
+
+def confine(rules: FileRules, reads: Reads | None = None) -> Containment:
+    """Bind the calling process, which has one thread, to rules for ever; return what came of it.
+
+    `reads` spares making the rules about secrets again, where they still hold. Where the kernel has no Landlock,
+    nothing is bound. Raises FileNotFoundError for a place to write in that isn't there.
+    """
+    made, possible = rulesets(rules, reads)
+    try:
+        if made:
+            landlock.forbid_new_privileges()
+            for ruleset in made:
+                landlock.restrict_self(ruleset.fd)
+            drop_all()
+    except OSError as error:
+        possible = Containment(False, _missing(error))
+    finally:
+        for ruleset in made:
+            ruleset.close()
+    _held.append(possible.contained)
+    return possible
+
+
+#: What came of each time that this process confined itself.
+_held: list[bool] = []
+
+
+def is_held() -> bool:
+    """Tell whether this process is bound by file rules of its own, which all that it starts inherits."""
+    return any(_held)
+
+
+def rulesets(rules: FileRules, reads: Reads | None = None) -> tuple[list[Ruleset], Containment]:
+    """Make the rules for a process, each to be closed by the caller, and tell whether they contain it.
+
+    There are none where the kernel can't keep them. Raises FileNotFoundError for a place to write in that isn't there.
+    """
+    possible = available()
+    if not possible.contained and landlock_version() < ABI_USABLE:
+        return [], possible
+    write = [os.path.realpath(path, strict=True) for path in rules.write]
+    writes = write_ruleset(write)
+    if is_held():
+        return [writes], possible  # what this process must not read, no child of it can
+    try:
+        fitting = reads if reads is not None and reads.serves(write) else _reads(rules, write)
+    except BaseException:
+        writes.close()
+        raise
+    return ([writes] if fitting.ruleset is None else [fitting.ruleset, writes]), possible
+
+
+def landlock_version() -> int:
+    """Return the version of Landlock that the kernel offers, 0 where it has none."""
+    try:
+        return landlock.version()
+    except OSError:
+        return 0
+
+
+def write_ruleset(write: Sequence[str]) -> Ruleset:
+    """Make the rules by which only these places, and what every program writes to, can be changed. Raises OSError.
+
+    Also no signals to processes outside, where the kernel can forbid them.
+    """
+    scoped = landlock.SCOPE_SIGNALS | landlock.SCOPE_ABSTRACT_SOCKETS
+    ruleset = Ruleset(landlock.WRITE_ANY, scoped=scoped)
+    devices = [*_DEVICES, *(path for pattern in _DEVICE_PATTERNS for path in glob.glob(pattern))]  # noqa: PTH207
+    try:
+        for path in devices:
+            with suppress(FileNotFoundError, PermissionError):
+                ruleset.allow(path, landlock.WRITE_ANY)
+        for path in write:
+            ruleset.allow(path, landlock.WRITE_ANY)
+    except BaseException:
+        ruleset.close()
+        raise
+    return ruleset
+
+
+def _reads(rules: FileRules, write: Sequence[str]) -> Reads:
+    denied = rules.read_denied
+    if denied is None:
+        denied = secret_places(homes_of_user(os.environ), os.environ)
+    return Reads(survey(denied), write)
+
+
+_WHY = {
+    errno.ENOSYS: "this kernel has no Landlock; Linux 6.2 or newer has",
+    errno.EOPNOTSUPP: "Landlock is switched off in this kernel; the boot parameter `lsm=landlock,…` switches it on",
+    errno.EPERM: "the container that this runs in forbids Landlock",
+    errno.E2BIG: "this process runs in so many sandboxes already that the kernel takes no further one",
+}
+
+
+def _missing(error: OSError) -> str:
+    return _WHY.get(error.errno or 0, f"Landlock can't be used: {error.strerror}")
