@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..bus.client import BusClient
@@ -44,10 +44,16 @@ class BusJournal:
         self._queued_bytes = 0
         self._sent: Ticket | None = None
 
-    def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
+    def append(self, events: Sequence[NewEvent], expected_version: Mapping[str, int] | None = None) -> Sequence[Event]:
         """Append atomically; durable on return. Raises what the bus refuses with, queued events' refusals too."""
         with self._order:
             self._finish_sent()
+            if expected_version:
+                # A refusal must not take along what was queued before and depends on no version.
+                queued = self._take_queued()
+                if queued:
+                    self.client.emit_many(queued)
+                return self.client.emit_many(events, expected_version=expected_version)
             queued = self._take_queued()
             return self.client.emit_many([*queued, *events])[len(queued) :]
 
@@ -113,6 +119,10 @@ class BusJournal:
     def history(self, stream: str) -> Sequence[Event]:
         """Read a stream through the bus."""
         return list(self.client.read(stream=stream))
+
+    def newest(self, stream: str, limit: int) -> Sequence[Event]:
+        """Read a stream's end through the bus."""
+        return list(self.client.read(stream=stream, reverse=True, limit=limit))
 
     def put_blob(self, data: bytes) -> str:
         """Offer bytes to the bus, which syncs them before it appends the event that names them."""

@@ -26,7 +26,9 @@ from .response import ToolResponse
 from .tool import Effect, Tool
 
 if TYPE_CHECKING:
+    from ..orchestration.plan import Plan
     from .base import BaseAgent
+    from .shared_state import TaskState
 
 #: Those of an agent that was told nothing.
 NO_SETTINGS = AgentSettings()
@@ -74,6 +76,7 @@ class TaskContext:
         self.ledger = EffectLedger(request, journal)
         self.asked: dict[str, Any] | None = None
         self._asks: list[str] = []
+        self._calls: dict[str, int] = {}
         self.over = False
         self._endings: list[Callable[[], object]] = []
         self._progressed: tuple[float, str | None] = (float("-inf"), None)
@@ -263,6 +266,23 @@ class TaskContext:
         if family in ("task", "effect"):
             raise ValueError(f"{type} is recorded by the runtime")
         return self.journal.append([self._event(type, data, self.stream if family == "workspace" else family)])[0]
+
+    def state(self, namespace: str) -> TaskState:
+        """Return the state of this name that all processes of the home share (docs/state.md); its calls are effects."""
+        from .shared_state import TaskState
+
+        return TaskState(self, namespace)
+
+    def submit(self, plan: Plan | dict[str, Any], *, key: str = "", **request: Any) -> str:
+        """Start another run, an effect, and return its id; one `key`, one run. Keywords as for `run_request`."""
+        from .starting import start_run
+
+        return start_run(self, plan, key, request)
+
+    def nth_equal(self, call: str) -> int:
+        """Return how many equal calls came before this one in this delivery of the task."""
+        self._calls[call] = self._calls.get(call, -1) + 1
+        return self._calls[call]
 
     def progress(self, fraction: float, stage: str | None = None) -> None:
         """Tell how far the task is (0.0 to 1.0) and in which stage; reported without waiting, and not too often."""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,14 +31,17 @@ _decode = msgspec.json.Decoder().decode
 class Journal(Protocol):
     """Where a task reads and writes its own stream."""
 
-    def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
-        """Append atomically; durable on return."""
+    def append(self, events: Sequence[NewEvent], expected_version: Mapping[str, int] | None = None) -> Sequence[Event]:
+        """Append atomically, where streams have the versions expected; durable on return."""
 
     def append_soon(self, event: NewEvent) -> None:
         """Queue an event, which becomes durable before any event appended later."""
 
     def history(self, stream: str) -> Sequence[Event]:
         """Return all events of a stream, oldest first."""
+
+    def newest(self, stream: str, limit: int) -> Sequence[Event]:
+        """Return the last events of a stream, the newest first."""
 
     def put_blob(self, data: bytes) -> str:
         """Hold bytes until an event names them; return their SHA-256 in hex."""
@@ -209,11 +212,12 @@ class LogJournal:
         self._blobs: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
-    def append(self, events: Sequence[NewEvent]) -> Sequence[Event]:
+    def append(self, events: Sequence[NewEvent], expected_version: Mapping[str, int] | None = None) -> Sequence[Event]:
         """Append atomically; raises the log's errors."""
         named = [one if one.id else msgspec.structs.replace(one, id=fresh_id()) for one in events]
         with self._lock:
-            return self.log.append(Append(events=named, source=self.source)).events
+            request = Append(events=named, source=self.source, expected_version=expected_version or {})
+            return self.log.append(request).events
 
     def append_soon(self, event: NewEvent) -> None:
         """Append at once: nothing is saved by waiting here."""
@@ -225,6 +229,10 @@ class LogJournal:
         while page := self.log.read(stream=stream, after=found[-1].position if found else 0, limit=1000):
             found += page
         return found
+
+    def newest(self, stream: str, limit: int) -> Sequence[Event]:
+        """Read the stream from its end."""
+        return self.log.read(stream=stream, limit=limit, reverse=True)
 
     def put_blob(self, data: bytes) -> str:
         """Hold bytes in memory."""

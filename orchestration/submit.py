@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from ..eventstore.errors import DuplicateConflict
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id, uuid7
 from ..eventstore.large_values import Put
@@ -36,10 +37,16 @@ def new_run_id() -> str:
     return uuid7(time.time_ns() // 1_000_000, os.urandom(10)).hex()
 
 
+def run_of_key(key: str) -> str:
+    """Return the id of the run that a key stands for, in every process and for ever: one key, one run."""
+    return derived_id("", key, "run").hex()
+
+
 def run_request(
     run: str,
     plan: Plan,
     *,
+    key: str = "",
     input: Any = None,
     labels: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
@@ -56,7 +63,8 @@ def run_request(
 
     `budget` bounds `tasks`, `wall_s`, `tokens`, `usd`; `levels` how many tasks are out at once at the levels
     `primary`, `secondary`, `tertiary` (1, 10, 30 where it names only others); `depth_max` how deep tasks may answer
-    with plans (3). `put` holds what is too large for an event as blobs (see `eventstore/large_values.py`).
+    with plans (3). `key` is what the run's id was derived from (`run_of_key`), if anything. `put` holds what is too
+    large for an event as blobs (see `eventstore/large_values.py`).
     """
     budget_from(dict(budget or {}))
     data = {
@@ -67,6 +75,8 @@ def run_request(
         "timeout_s": timeout_s,
         "labels": dict(labels or {}),
     }
+    if key:
+        data["key"] = key
     if levels is not None:
         data["levels"] = limits_from(levels)
     if depth_max is not None:
@@ -76,13 +86,18 @@ def run_request(
     return event if put is None else shrunk([event], put)[0]
 
 
-def submit(client: BusClient, plan: Plan, *, run: str = "", **request: Any) -> str:
+def submit(client: BusClient, plan: Plan, *, run: str = "", key: str = "", **request: Any) -> str:
     """Start a run of a plan and return its id once that is durable; keywords as for `run_request`.
 
-    With a `run` id of the caller's own, submitting the same again starts nothing new.
+    With a `run` id of the caller's own, submitting the same again starts nothing new. The same `key` always gives the
+    same run: whoever comes first starts it, and whatever others with that key ask for is not looked at.
     """
-    run = run or new_run_id()
-    client.emit_many([run_request(run, plan, put=client.blobs.put, **request)])
+    run = run or (run_of_key(key) if key else new_run_id())
+    try:
+        client.emit_many([run_request(run, plan, key=key, put=client.blobs.put, **request)])
+    except DuplicateConflict:
+        if not key:
+            raise
     return run
 
 

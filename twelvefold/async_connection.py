@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bus.aio import AsyncBusClient
 from .connection import checked, read_waiting
+from .eventstore.errors import DuplicateConflict
 from .eventstore.event import Event, NewEvent
 from .orchestration import submit as runs
 from .orchestration.errors import RunNotFound, RunWaitTimedOut
@@ -16,17 +17,30 @@ from .orchestration.large_decisions import shrunk
 from .orchestration.plan import Plan
 from .orchestration.result import RunResult, RunView
 
+if TYPE_CHECKING:
+    from .async_shared_state import AsyncSharedState
+
 _AT_REST = ("ended", "resting")
 
 
 class Connection(AsyncBusClient):
     """An asyncio client of the bus that also starts runs and waits for them. Made by `connect`."""
 
-    async def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", **request: Any) -> str:
+    async def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", key: str = "", **request: Any) -> str:
         """Start a run of a plan and return the run's id once that is durable; see `SyncConnection.submit`."""
-        run = run or runs.new_run_id()
-        await self.emit_many([runs.run_request(run, checked(plan), put=self.blobs.put, **request)])
+        run = run or (runs.run_of_key(key) if key else runs.new_run_id())
+        try:
+            await self.emit_many([runs.run_request(run, checked(plan), key=key, put=self.blobs.put, **request)])
+        except DuplicateConflict:
+            if not key:
+                raise
         return run
+
+    def state(self, namespace: str) -> AsyncSharedState:
+        """Return the state of this name that all of the home share (docs/state.md); raises StateNameInvalid."""
+        from .async_shared_state import AsyncSharedState
+
+        return AsyncSharedState(self, namespace)
 
     async def wait(self, run: str, timeout_s: float | None = None) -> RunResult:
         """Wait until a run has ended, or rests as it needs a human; raises RunNotFound and RunWaitTimedOut."""

@@ -25,19 +25,27 @@ from .settings import load_settings
 if TYPE_CHECKING:
     from .async_connection import Connection
     from .eventstore.upcast import Upcasters
+    from .shared_state import SharedState
 
 
 class SyncConnection(BusClient):
     """A blocking client of the bus that also starts runs and waits for them. Made by `connect_sync`."""
 
-    def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", **request: Any) -> str:
+    def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", key: str = "", **request: Any) -> str:
         """Start a run of a plan (or of its data) and return the run's id once that is durable.
 
         Keywords: `input`, `labels`, `timeout_s`, `budget`, `levels`, `depth_max`, `caller` (see
         `orchestration.submit.run_request`). With a `run` id of the caller's own, submitting the same again starts
-        nothing new. Raises PlanInvalid, BudgetInvalid, LevelsInvalid.
+        nothing new; the same `key` always gives the same run (docs/triggers.md). Raises PlanInvalid, BudgetInvalid,
+        LevelsInvalid.
         """
-        return runs.submit(self, checked(plan), run=run, **request)
+        return runs.submit(self, checked(plan), run=run, key=key, **request)
+
+    def state(self, namespace: str) -> SharedState:
+        """Return the state of this name that all of the home share (docs/state.md); raises StateNameInvalid."""
+        from .shared_state import SharedState
+
+        return SharedState(self, namespace)
 
     def wait(self, run: str, timeout_s: float | None = None) -> RunResult:
         """Wait until a run has ended, or rests as it needs a human; raises RunNotFound and RunWaitTimedOut."""
