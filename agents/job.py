@@ -1,7 +1,7 @@
-"""The built-in job: an issue and a repository in, a tested branch out, as the data of a plan.
+"""The built-in job: an issue and a repository in, a tested and reviewed branch out.
 
-Owns what is asked of the user's repository before a run starts, and the saga fix, test, publish with its undoing.
-Leaves the steps to their agents and their order to orchestration. Keeps: a run works on one full commit, found and
+Owns what is asked of the user's repository before a run starts, and the one task with which a run begins. Leaves the
+steps to `smart_issue`, which plans them. Keeps: a run works on one full commit, found and
 recorded before it starts, whatever the user does to the repository meanwhile.
 """
 
@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..orchestration.plan import Retry, Task, plan_data
-from ..orchestration.saga import Saga
+from ..orchestration.plan import Task, plan_data
 from .git import Git, check_commit
 from .issue import parse_issue, slug
 from .repositories.standing import remarks, uncommitted
@@ -22,6 +21,8 @@ from .work_errors import NoCommits, UnknownRevision, UnreadableIssue
 
 #: The most of an issue file that is read, in bytes.
 ISSUE_SIZE_MAX = 4 << 20
+#: The queue that a job's first task goes to.
+ENTRY = "smart_issue"
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,51 +106,31 @@ def branch_ref(run: str, issue_name: str, issue_text: str) -> str:
 
 def job_plan(
     *,
-    run: str,
     issue_name: str,
     issue_text: str,
     repo: str,
     base: str,
-    engine: str = "patch",
+    engine: str = "auto",
     test_command: str | None = None,
     allow_untested: bool = False,
     path: str | None = None,
     test_timeout_s: float = 900.0,
+    command: str | None = None,
 ) -> dict[str, Any]:
-    """Return the plan of one job as data. `run` is the id under which it will be submitted.
+    """Return the plan of one job as data: the task for `smart_issue`, which answers with the steps.
 
-    `path` is the caller's PATH, on which the tests' interpreter is looked for; `test_timeout_s` bounds one run of them.
+    `path` is the caller's PATH, on which the tests' interpreter is looked for; `test_timeout_s` bounds one run of them;
+    `command` is a command line for the engine of that name.
     """
-    ref = branch_ref(run, issue_name, issue_text)
-    commit = {"$from": "fix", "key": "commit"}
-    fix = Task(
-        name="fix",
-        agent="issue_fixer",
-        input={"issue": {"name": issue_name, "text": issue_text}, "repo": repo, "base": base, "engine": engine},
-        requires=["commit"],
-        undo=Task(agent="issue_fixer", input={"repo": repo}),
-    )
-    test = Task(
-        name="test",
-        agent="testing",
-        input={
-            "repo": repo,
-            "base": base,
-            "commit": commit,
-            "test_command": test_command,
-            "allow_untested": allow_untested,
-            "path": path,
-            "timeout_s": test_timeout_s,
-        },
-        requires=["tests"],
-    )
-    publish = Task(
-        name="publish",
-        agent="publisher",
-        input={"repo": repo, "base": base, "commit": commit, "ref": ref},
-        requires=["commit"],
-        retry=Retry(attempts_max=3, unless=["ref_taken", "invalid_ref", "commit_missing", "not_a_repository"]),
-        pivot=True,
-        undo=Task(agent="publisher", input={"repo": repo, "commit": commit, "ref": ref}),
-    )
-    return plan_data(Saga(steps=[fix, test, publish]))
+    given: dict[str, Any] = {
+        "issue": {"name": issue_name, "text": issue_text},
+        "repo": repo,
+        "base": base,
+        "engine": engine,
+        "test_command": test_command,
+        "allow_untested": allow_untested,
+        "path": path,
+        "test_timeout_s": test_timeout_s,
+    }
+    given |= {"command": command} if command is not None else {}
+    return plan_data(Task(agent=ENTRY, input=given))

@@ -6,7 +6,7 @@ what did not happen is null, and nothing is claimed that no event says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..eventstore.errors import TwelvefoldError
@@ -15,6 +15,7 @@ from ..eventstore.large_values import Load, is_reference
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
 from ..orchestration.steps import steps_of
+from .part_notes import decision_notes, part_notes
 
 _NO_COST = {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
 
@@ -30,8 +31,9 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
     known = list(events)
     run = fold_run(run_id, known, load).at_head
     steps = _steps(run)
-    asked = _input(known, steps.get("fix"), load)
-    fix, test, publish = (_value(run, steps.get(name)) for name in ("fix", "test", "publish"))
+    asked = {**_input(known, _first_fix(run, steps), load), **_input(known, "0", load)}
+    fixes = [_value(run, path) for path in _fix_paths(run, steps)]
+    test, review, publish = (_value(run, steps.get(name)) for name in ("test", "review", "publish"))
     report = run.end
     return {
         "run": run_id,
@@ -40,14 +42,14 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
         "repo": asked.get("repo"),
         "base_commit": asked.get("base"),
         "branch": publish.get("branch") if _published(run) else None,
-        "commit": fix.get("commit"),
+        "commit": next((fix["commit"] for fix in reversed(fixes) if fix.get("commit")), None),
         "patch": publish.get("patch") if _published(run) else None,
-        "files_changed": fix.get("files_changed"),
+        "files_changed": _files_changed(fixes),
         "tests": _tests(test),
-        "review": None,
-        "notes": [*_notes(run), *_remarks(test)],
+        "review": {"findings": review["findings"]} if isinstance(review.get("findings"), list) else None,
+        "notes": [*_notes(run), *decision_notes(known, load), *part_notes(run, steps), *_remarks(test)],
         "evidence": _evidence(run, report),
-        "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
+        "tasks": [_task(task, run) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
         "cost": _cost(known),
         "positions": {"first": run.first or None, "last": run.last or None},
         "elapsed_s": _elapsed(run),
@@ -80,8 +82,29 @@ def _remarks(test: Mapping[str, Any]) -> list[str]:
 
 
 def _steps(run: Run) -> dict[str, str]:
-    """The paths of the root's named steps."""
-    return {step.name: f"0.{n}" for n, step in enumerate(steps_of(run.plan))} if run.plan is not None else {}
+    """The paths of the job's named steps: of the plan that its first task has answered with, or of the run's own."""
+    first = run.tasks.get("0")
+    plan = first.plan if first is not None and first.plan is not None else run.plan
+    return {step.name: f"0.{n}" for n, step in enumerate(steps_of(plan))} if plan is not None else {}
+
+
+def _fix_paths(run: Run, steps: Mapping[str, str]) -> list[str]:
+    """The paths of the tasks that fix: one, or one for each part of the issue."""
+    path = steps.get("fix")
+    if path is None:
+        return []
+    below = [other for other in run.tasks if other.startswith(f"{path}.") and other[len(path) + 1 :].isdigit()]
+    return sorted(below, key=_order) or [path]
+
+
+def _first_fix(run: Run, steps: Mapping[str, str]) -> str | None:
+    return next(iter(_fix_paths(run, steps)), None)
+
+
+def _files_changed(fixes: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """What all parts together have changed; null where nothing was fixed."""
+    found = [fix["files_changed"] for fix in fixes if isinstance(fix.get("files_changed"), list)]
+    return sorted({name for names in found for name in names}) if found else None
 
 
 def _input(events: Iterable[Event], path: str | None, load: Load | None) -> Mapping[str, Any]:
@@ -167,8 +190,11 @@ def _evidence(run: Run, end: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"kind": item.get("kind"), "ref": item.get("ref")} for item in given if isinstance(item, dict)]
 
 
-def _task(task: TaskState) -> dict[str, Any]:
-    return {"path": task.path, "agent": task.agent, "outcome": task.report.outcome if task.report else None}
+def _task(task: TaskState, run: Run) -> dict[str, Any]:
+    outcome: str | None = task.report.outcome if task.report else None
+    if task.plan is not None and task.path == "0":
+        outcome = run.outcome or None  # of a task that answered with a plan, it is the plan's
+    return {"path": task.path, "agent": task.agent, "outcome": outcome}
 
 
 def _order(path: str) -> tuple[tuple[int, str], ...]:

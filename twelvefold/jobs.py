@@ -32,13 +32,15 @@ from .settings import Settings
 
 #: The agents of the job: name of the line, class, and how many work side by side.
 JOB_AGENTS = (
+    ("smart_issue", "twelvefold.agents.smart_issue:SmartIssueAgent", 1),
     ("fixer", "twelvefold.agents.fixer:IssueFixerAgent", 2),
     ("testing", "twelvefold.agents.testing:TestingAgent", max(2, os.cpu_count() or 1)),
+    ("review", "twelvefold.agents.pr_review:PRReviewAgent", 1),
     ("publisher", "twelvefold.agents.publisher:PublisherAgent", 1),
 )
 #: How long a run may take to be cancelled that nobody works on.
 CANCEL_WITHIN_S = 30.0
-JOB_QUEUES = ("issue_fixer", "testing", "publisher")
+JOB_QUEUES = ("smart_issue", "issue_fixer", "testing", "pr_review", "publisher")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +49,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     issue_name: str
     issue_text: str
     request: Request
-    engine: str = "patch"
+    engine: str = "auto"
     test_command: str | None = None
     allow_untested: bool = False
     timeout_s: float | None = None
@@ -86,7 +88,6 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
     """Submit a job and return the run's id, once that is durable."""
     run = submit.new_run_id()
     plan = job_plan(
-        run=run,
         issue_name=job.issue_name,
         issue_text=job.issue_text,
         repo=job.request.repo,

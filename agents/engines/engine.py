@@ -36,7 +36,8 @@ class IssueText(msgspec.Struct, frozen=True):
 class FixTask(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be fixed: the issue, in the repository at `repo`, from the full commit `base` on.
 
-    `start`: the commit of the same run that work goes on from, where an earlier task has changed files already.
+    `start`: the commit of the same run that work goes on from, where an earlier task has changed files already; or the
+    first of `after` that is one, as an earlier task may have had nothing to do.
     `requirement`: the part of the issue that is asked for, in words; empty for all of it. `files`: the only paths that
     may be changed; empty for any. `command`: the command line for the engine of that name, in place of the setting.
     """
@@ -46,6 +47,7 @@ class FixTask(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     engine: str = AUTO
     start: str | None = None
+    after: tuple[str | None, ...] = ()
     requirement: str = ""
     files: tuple[str, ...] = ()
     command: str | None = None
@@ -53,7 +55,7 @@ class FixTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def origin(self) -> str:
         """The commit that work starts from."""
-        return self.start or self.base
+        return self.start or next(filter(None, self.after), self.base)
 
 
 class FixResult(msgspec.Struct, frozen=True, kw_only=True):

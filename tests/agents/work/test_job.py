@@ -6,15 +6,20 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from twelvefold.agents.base import BaseAgent
+from twelvefold.agents.context import TaskContext
 from twelvefold.agents.fixer import IssueFixerAgent
+from twelvefold.agents.issue_saga import JobTask
 from twelvefold.agents.job import branch_ref, job_plan, read_issue, resolve_request
 from twelvefold.agents.job_report import job_report, refusal_report
 from twelvefold.agents.journal import request_of
+from twelvefold.agents.pr_review import PRReviewAgent
 from twelvefold.agents.publisher import PublisherAgent
 from twelvefold.agents.response import Evidence, ToolResponse
+from twelvefold.agents.smart_issue import SmartIssueAgent, decide
 from twelvefold.agents.work_errors import (
     BareRepository,
     NoCommits,
@@ -41,8 +46,10 @@ class Judge(BaseAgent):
     def __init__(self, answer: ToolResponse) -> None:
         self.answer = answer
 
-    def execute_task(self, task: Any) -> ToolResponse:
-        return self.answer
+    def execute_task(self, task: Any, context: TaskContext) -> ToolResponse:
+        context.effect("process", "tests", None, lambda: None, effect="idempotent")
+        proof = [Evidence("tests", context.ledger.done[-1][1].id.hex())]
+        return msgspec.structs.replace(self.answer, evidence=proof if self.answer.success else [])
 
 
 def verdict_of(status: str = "passed", **more: Any) -> ToolResponse:
@@ -53,18 +60,15 @@ def verdict_of(status: str = "passed", **more: Any) -> ToolResponse:
         return ToolResponse(False, data=value, error="1 newly failing: test_x", reason="newly_failing")
     if status == "unusable":
         return ToolResponse.needs_human("tests_unusable", "The tests prove nothing. What now?", value)
-    return ToolResponse.succeeded(value, [Evidence("value", value)])
+    return ToolResponse.succeeded(value)
 
 
 def run_job(job: Job, verdict: ToolResponse, issue: str = ISSUE) -> dict[str, Any]:
     """Do the whole plan with the real decider and the real agents but for testing; return the document."""
     base = job.user.git("rev-parse", "HEAD")
-    plan = job_plan(run=job.run, issue_name="12.md", issue_text=issue, repo=str(job.user.folder), base=base)
-    for step in plan["steps"]:
-        if step["agent"] == "testing":
-            step["requires"] = []
+    plan = job_plan(issue_name="12.md", issue_text=issue, repo=str(job.user.folder), base=base)
     agents: dict[str, BaseAgent] = {"issue_fixer": IssueFixerAgent(), "publisher": PublisherAgent()}
-    agents["testing"] = Judge(verdict)
+    agents |= {"smart_issue": SmartIssueAgent(), "testing": Judge(verdict), "pr_review": PRReviewAgent()}
     orchestrator = Orchestrator()
     log = job.trial.journal.log
     data = {"plan": plan, "input": {"notes": ["left out"]}}
@@ -166,17 +170,24 @@ def test_issue_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_plan_is_data(user: UserRepo) -> None:
-    """The plan is a saga that the decider takes, with fix and publish undone, and a branch named for issue and run."""
+    """A job is one task; it is answered with a saga, with fix and publish undone, and a branch for issue and run."""
     run = "0" * 32
-    plan = job_plan(run=run, issue_name="12.md", issue_text=ISSUE, repo="/r", base="b" * 40, test_command="make test")
+    base = user.commit({"calc.py": SOURCE})
+    asked = job_plan(issue_name="12.md", issue_text=ISSUE, repo=str(user.folder), base=base, test_command="make test")
+    assert plan_from(asked)
+    assert asked["agent"] == "smart_issue"
+    plan = decide(msgspec.convert(asked["input"], JobTask), run, open_engines=False)["plan"]
     assert plan_from(plan)
-    assert [(step["agent"], "undo" in step) for step in plan["steps"]] == [
-        ("issue_fixer", True),
-        ("testing", False),
-        ("publisher", True),
+    assert plan["pattern"] == "saga"
+    assert [(step["name"], step["agent"], "undo" in step) for step in plan["steps"]] == [
+        ("fix", "issue_fixer", True),
+        ("test", "testing", False),
+        ("review", "pr_review", False),
+        ("publish", "publisher", True),
     ]
+    assert plan["steps"][1]["input"]["test_command"] == "make test"
     assert (
-        plan["steps"][2]["input"]["ref"]
+        plan["steps"][3]["input"]["ref"]
         == branch_ref(run, "12.md", ISSUE)
         == f"refs/heads/twelvefold/sum-is-wrong-{run}"
     )
@@ -195,13 +206,15 @@ def test_a_job_that_succeeds(user: UserRepo, job: Job) -> None:
     counts = {"passed": 3, "failed": 0}
     told = {"status": "passed", "command": "pytest", "before": counts, "after": counts, "newly_failing": []}
     assert document["tests"] == told
-    assert document["review"] is None
+    assert list(document["review"]) == ["findings"]
     assert document["notes"] == ["left out"]
     assert {"kind": "commit", "ref": commit} in document["evidence"]
     assert document["tasks"] == [
+        {"path": "0", "agent": "smart_issue", "outcome": "succeeded"},
         {"path": "0.0", "agent": "issue_fixer", "outcome": "succeeded"},
         {"path": "0.1", "agent": "testing", "outcome": "succeeded"},
-        {"path": "0.2", "agent": "publisher", "outcome": "succeeded"},
+        {"path": "0.2", "agent": "pr_review", "outcome": "succeeded"},
+        {"path": "0.3", "agent": "publisher", "outcome": "succeeded"},
     ]
     assert document["cost"] == {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
     assert 1 == document["positions"]["first"] < document["positions"]["last"]
@@ -226,7 +239,7 @@ def test_a_job_whose_tests_fail(user: UserRepo, job: Job) -> None:
     assert "newly_failing" in document["reason"]
     assert (document["branch"], document["patch"]) == (None, None)
     assert document["tests"]["newly_failing"] == ["test_x"]
-    assert [task["path"] for task in document["tasks"]] == ["0.0", "0.0.undo", "0.1"]
+    assert [task["path"] for task in document["tasks"]] == ["0", "0.0", "0.0.undo", "0.1"]
     assert user.picture() == before
     assert not list(job.trial.places.workspaces.glob("*"))
 
@@ -255,8 +268,13 @@ def test_a_job_without_tests(user: UserRepo, job: Job) -> None:
     ("issue", "outcome", "reason"),
     [
         (ISSUE.replace("a - b", "a * b"), "failed", "old_text_missing: the old text is not in calc.py"),
-        ("# Sum\nis wrong", "needs_human", "no_explicit_edits: The issue “Sum” states no explicit edits"),
-        ("", "failed", "empty_issue: the issue 12.md is empty"),
+        ("# Sum\nis wrong", "needs_human", "vague: The issue “Sum” states no explicit edits"),
+        (
+            "# Sum of `add`\nis wrong",
+            "needs_human",
+            "no_explicit_edits: The issue “Sum of add” states no explicit edits",
+        ),
+        ("", "needs_human", "empty_issue: the issue is empty"),
         (f"{ISSUE}\nStatus: closed", "nothing_to_do", "issue_closed: the issue's status says: closed"),
     ],
 )

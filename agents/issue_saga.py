@@ -1,0 +1,215 @@
+"""How an issue is worked on, as the data of a plan: the saga fix, test, review, publish, undone in reverse.
+
+Owns the steps, what each is handed, and into which parts a larger issue is fixed. Leaves the steps to their agents and
+their order to orchestration. Pure. Keeps: the parts of an issue are fixed one after the other, each from the commit of
+the part before it, so that their changes need no joining; tested, reviewed and published is the whole, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..orchestration.complexity import Complexity
+from ..orchestration.decomposition import Subtask
+from ..orchestration.pipeline import Pipeline
+from ..orchestration.plan import Plan, Retry, Task, plan_data
+from ..orchestration.saga import Saga
+from .engines.engine import AUTO, IssueText
+from .understanding.structure import StructuredIssue, Understanding
+
+#: So many parts an issue is fixed in; what is beyond is one part with the last of them.
+PARTS_MAX = 12
+#: A longer issue is fixed as a whole: each part is handed all of its text.
+PARTED_LENGTH_MAX = 60_000
+#: The engine that makes explicit edits, all of them and no others.
+EXACT = "patch"
+#: What is no change of files by itself.
+_NO_FIX = frozenset({"verification"})
+_LARGER = frozenset({Complexity.COMPLEX, Complexity.ENTERPRISE})
+
+
+class JobTask(msgspec.Struct, frozen=True, kw_only=True):
+    """What `smart_issue` is asked: the issue, in the repository at `repo`, from the full commit `base` on.
+
+    `path` is the caller's PATH, on which interpreters and tools are looked for; `ref` the branch to publish, which
+    title and run decide otherwise; `command` a command line for the engine of that name, in place of the setting;
+    `test_timeout_s` bounds one run of the tests. With `parts` False even a large issue is fixed as a whole; without
+    `publish` the change stays in the run's store.
+    """
+
+    issue: IssueText
+    repo: str
+    base: str
+    engine: str = AUTO
+    test_command: str | None = None
+    allow_untested: bool = False
+    path: str | None = None
+    ref: str | None = None
+    command: str | None = None
+    test_timeout_s: float = 900.0
+    parts: bool = True
+    publish: bool = True
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of an issue: `requirement` in words ("" for all of the issue), the engine, the files that are known."""
+
+    title: str
+    requirement: str = ""
+    engine: str = AUTO
+    files: tuple[str, ...] = ()
+
+
+def parts_of(found: Understanding, engine: str, *, open_engines: bool) -> list[Part]:
+    """Decide in which parts an issue is fixed, in the order of their dependencies; at least one.
+
+    `open_engines` tells that there are engines for work that the issue doesn't state edit by edit. An issue of explicit
+    edits, or one that nobody could do more for, is one part; so is one of a few files.
+    """
+    issue = found.issue
+    whole = [Part(title=issue.title, engine=engine)]
+    if not open_engines or engine == EXACT:
+        return whole
+    left = open_work(found)
+    edits = any(edit["path"] for edit in issue.edits)
+    if edits and left and engine == AUTO:
+        first = Part(title="the explicit edits", engine=EXACT)
+        return [first, *_grouped(left, engine)]
+    larger = found.work.assessment.level in _LARGER
+    fixes = [subtask for subtask in found.work.subtasks if subtask.kind not in _NO_FIX]
+    if not larger or edits or len(fixes) < 2:
+        return whole
+    return _grouped(fixes, engine)
+
+
+def open_work(found: Understanding) -> list[Subtask]:
+    """Return what an issue asks for beyond its explicit edits."""
+    edited = {edit["path"] for edit in found.issue.edits if edit["path"]}
+    if not edited:
+        return []
+    lines = {edit["line"] for edit in found.issue.edits}
+    return [
+        subtask
+        for subtask in found.work.subtasks
+        if subtask.kind not in _NO_FIX
+        and subtask.line not in lines
+        and not (set(subtask.files) and edited.issuperset(subtask.files))
+    ]
+
+
+def _grouped(subtasks: Sequence[Subtask], engine: str) -> list[Part]:
+    """Return one part for each subtask in the order of their dependencies; the last takes what is beyond the bound."""
+    ordered = in_order(subtasks)
+    kept, rest = ordered[: PARTS_MAX - 1], ordered[PARTS_MAX - 1 :]
+    parts = [Part(title=one.title, requirement=_requirement([one]), engine=engine) for one in kept]
+    if rest:
+        title = rest[0].title if len(rest) == 1 else f"{rest[0].title}, and {len(rest) - 1} more"
+        parts.append(Part(title=title, requirement=_requirement(rest), engine=engine))
+    return parts
+
+
+def in_order(subtasks: Sequence[Subtask]) -> list[Subtask]:
+    """Return subtasks so that each stands behind those that it depends on, otherwise in their own order."""
+    known = {one.id for one in subtasks}
+    done: list[Subtask] = []
+    waiting = list(subtasks)
+    while waiting:
+        placed = {one.id for one in done}
+        # Dependencies form no circle; if they did, the order of the text would do.
+        nxt = next((one for one in waiting if placed.issuperset(set(one.depends_on) & known)), waiting[0])
+        done.append(nxt)
+        waiting.remove(nxt)
+    return done
+
+
+def _requirement(subtasks: Sequence[Subtask]) -> str:
+    """Put parts into words: what, where, and what shows that it is done."""
+    told = []
+    for one in subtasks:
+        lines = [
+            one.title,
+            *(f"- in {path}" for path in one.files[:20]),
+            *(f"- check: {check}" for check in one.checks[:20]),
+        ]
+        for inner in one.subtasks:
+            lines += [f"- {inner.title}", *(f"  - check: {check}" for check in inner.checks[:5])]
+        told.append("\n".join(lines))
+    return "\n\n".join(told)[:8000]
+
+
+def saga(job: JobTask, parts: Sequence[Part], ref: str, scope: Sequence[str] = ()) -> Plan:
+    """Return the plan for an issue that is fixed in these parts and published as `ref`.
+
+    `scope` are the files that the issue names as places of the work; a review says which others were changed.
+    """
+    commit = {"$from": "fix", "key": "commit"}
+    undo = Task(agent="issue_fixer", input={"repo": job.repo})
+    given = {"repo": job.repo, "base": job.base, "commit": commit}
+    issue = msgspec.to_builtins(job.issue)
+    test = Task(
+        name="test",
+        agent="testing",
+        input={
+            **given,
+            "test_command": job.test_command,
+            "allow_untested": job.allow_untested,
+            "path": job.path,
+            "timeout_s": job.test_timeout_s,
+        },
+        requires=["tests"],
+    )
+    review = Task(
+        name="review",
+        agent="pr_review",
+        input={**given, "scope_files": list(scope) or None, "issue": issue, "path": job.path},
+        requires=["review"],
+    )
+    publish = Task(
+        name="publish",
+        agent="publisher",
+        input={**given, "ref": ref},
+        requires=["commit"],
+        retry=Retry(attempts_max=3, unless=["ref_taken", "invalid_ref", "commit_missing", "not_a_repository"]),
+        pivot=True,
+        undo=Task(agent="publisher", input={"repo": job.repo, "commit": commit, "ref": ref}),
+    )
+    fix: Plan
+    if len(parts) == 1:
+        fix = _fix(job, issue, parts[0], name="fix", undo=undo)
+    else:
+        fix = Pipeline(name="fix", steps=[_fix(job, issue, part, before=n) for n, part in enumerate(parts)], undo=undo)
+    return Saga(steps=[fix, test, review, *([publish] if job.publish else [])])
+
+
+def _fix(
+    job: JobTask, issue: dict[str, Any], part: Part, *, name: str = "", before: int = 0, undo: Task | None = None
+) -> Task:
+    """Return the task that fixes a part; `before` counts the parts before it, of which it takes the last commit."""
+    given: dict[str, Any] = {"issue": issue, "repo": job.repo, "base": job.base, "engine": part.engine}
+    if job.command is not None:
+        given["command"] = job.command
+    if part.requirement:
+        given |= {"requirement": part.requirement}
+    if before:
+        # A part in which there was nothing to do has no commit: the one before it counts then.
+        given["after"] = [{"$from": part_name(n), "key": "commit", "default": None} for n in reversed(range(before))]
+    return Task(name=name or part_name(before), agent="issue_fixer", input=given, requires=["commit"], undo=undo)
+
+
+def part_name(number: int) -> str:
+    """Return the name of the step that fixes a part, counted from 0."""
+    return f"part-{number + 1}"
+
+
+def with_scope(issue: StructuredIssue) -> tuple[str, ...]:
+    """Return the files that a change for an issue may be expected in; nothing where the issue doesn't say them all."""
+    edited = {edit["path"] for edit in issue.edits}
+    return tuple(sorted(edited | set(issue.target_files))) if edited and None not in edited else ()
+
+
+def saga_data(plan: Plan) -> dict[str, Any]:
+    """Return a plan as data; raises PlanInvalid."""
+    return plan_data(plan)

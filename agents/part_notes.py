@@ -1,0 +1,66 @@
+"""What a job's document notes of its parts: what was done of an issue that did not end well, and what nobody did.
+
+Pure. Keeps: a part counts as done only where its task has succeeded, and what was taken back is said to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..eventstore.event import Event
+from ..eventstore.large_values import Load, is_reference
+from ..orchestration.run_state import Run
+
+#: The effect with which `smart_issue` records what it has decided.
+DECISION = "decide"
+_LISTED_MAX = 10
+
+
+def decision_of(events: Iterable[Event], load: Load | None = None) -> Mapping[str, Any]:
+    """Return what was decided last about how the issue is worked on; nothing for a run of another plan."""
+    found: Mapping[str, Any] = {}
+    for event in events:
+        data = event.data if event.type == "effect.completed" else None
+        if not isinstance(data, dict) or data.get("name") != DECISION:
+            continue
+        value = data.get("result")
+        value = load(value) if load is not None and is_reference(value) else value
+        found = value if isinstance(value, dict) else found
+    return found
+
+
+def decision_notes(events: Iterable[Event], load: Load | None = None) -> list[str]:
+    """Say what an issue asks for beside its explicit edits, and nobody was there to do."""
+    left = [text for text in decision_of(events, load).get("left") or () if isinstance(text, str)]
+    if not left:
+        return []
+    return [f"only the explicit edits are made; not worked on: {_some(left)}"]
+
+
+def part_notes(run: Run, steps: Mapping[str, str]) -> list[str]:
+    """Say which parts of an issue were done where the run did not succeed as a whole, and whether they still stand."""
+    path = steps.get("fix")
+    parts = [task for task in run.tasks.values() if path is not None and _is_part(task.path, path)]
+    if not parts or run.outcome in ("", "succeeded", "nothing_to_do"):
+        return []
+    done = [task for task in parts if task.report is not None and task.report.outcome == "succeeded"]
+    told = [f"{task.path} ({_commit(task.report.value)})" for task in done if task.report is not None]
+    if not told:
+        return [f"none of {len(parts)} parts begun was done"]
+    stands = "taken back" if path in run.undone else "not published"
+    return [f"done, and {stands}: {_some(told)} of {len(parts)} parts begun"]
+
+
+def _is_part(path: str, fix: str) -> bool:
+    return path.startswith(f"{fix}.") and path[len(fix) + 1 :].isdigit()
+
+
+def _commit(value: Any) -> str:
+    commit = value.get("commit") if isinstance(value, dict) else None
+    return f"commit {commit[:12]}" if isinstance(commit, str) else "without a commit"
+
+
+def _some(texts: list[str]) -> str:
+    more = len(texts) - _LISTED_MAX
+    return "; ".join(texts[:_LISTED_MAX]) + (f"; and {more} more" if more > 0 else "")
