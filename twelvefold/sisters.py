@@ -1,79 +1,107 @@
-"""The sister repositories: git repositories that lie side by side, and what can be told of each by looking.
+"""The sister repositories of a project, as a user meets them: by name, how each stands, what is permitted in it.
 
-Looking changes nothing: git is called without optional locks and without the programs that a repository's own
-configuration could name. Which test runner a repository has is asked of `agents`.
+Owns putting together what the settings name, what lies side by side and what `repos.toml` says, and the refusal of a
+job before it starts. How a repository stands is asked of `agents`, where looking changes nothing.
 """
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from .agents.test_runner import find_test_commands, is_wanted
+from .agents.git import Git
+from .agents.repositories.catalog import Sister, find_sister, sisters
+from .agents.repositories.rules import Permissions, RepositoryRules, read_rules
+from .agents.repositories.standing import standing
+from .agents.test_runner import find_test_commands, given_command, is_wanted
 from .home import sisters_folder
+from .settings import Settings
 
-_GIT = (
-    "git",
-    "--no-optional-locks",
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "core.hooksPath=/dev/null",
-)
-_GIT_TIMEOUT_S = 30
 _FILE_BYTES_MAX = 512 * 1024
+_LOOKS_AT_ONCE = 4
 
 
 class Repository(msgspec.Struct, frozen=True, kw_only=True):
-    """One sister. `branch` is None on a detached HEAD, `clean` None where git could not tell; `problem` says why."""
+    """One sister. `branch` is None on a detached HEAD, `clean` None where nobody could tell; `problem` says why.
+
+    `remarks` are sentences on what else to know: submodules, files of LFS, a shallow history, a branch left behind.
+    """
 
     name: str
     path: str
-    branch: str | None
-    commit: str | None
-    clean: bool | None
-    runner: str | None
+    branch: str | None = None
+    commit: str | None = None
+    clean: bool | None = None
+    runner: str | None = None
+    permissions: Permissions
     problem: str | None = None
+    remarks: list[str] = []
 
 
-def sister_repositories(project: Path) -> list[Repository]:
-    """List the repositories in the folder that holds the one around `project`, by name."""
-    folder = sisters_folder(project)
-    found = [child for child in sorted(folder.iterdir()) if (child / ".git").exists()]
-    if (folder / ".git").exists():
-        found.insert(0, folder)
-    return [look_at(path) for path in found]
+def rules_of(settings: Settings) -> RepositoryRules:
+    """Return what is permitted in repositories; raises RepositoryRulesInvalid."""
+    return read_rules(settings.repos_file, settings.repos)
 
 
-def look_at(path: Path) -> Repository:
-    """Tell what can be seen of one repository."""
-    answer = _git(path, "status", "--porcelain=v2", "--branch", "--ignore-submodules=all")
-    if answer.returncode != 0:
-        problem = (answer.stderr.strip().splitlines() or ["git failed"])[0]
-        return Repository(
-            name=path.name, path=str(path), branch=None, commit=None, clean=None, runner=None, problem=problem
-        )
-    heads = dict(line[2:].split(" ", 1) for line in answer.stdout.splitlines() if line.startswith("# branch."))
-    branch, commit = heads.get("branch.head"), heads.get("branch.oid")
-    changed = any(not line.startswith("#") for line in answer.stdout.splitlines())
+def known_sisters(settings: Settings, cwd: Path) -> list[Sister]:
+    """Return the sisters by name without looking into them; raises RepositoryNameTaken, RepositoryRulesInvalid."""
+    return sisters(sisters_folder(cwd), settings.repos, rules_of(settings))
+
+
+def sister_repositories(settings: Settings, cwd: Path) -> list[Repository]:
+    """Return all sisters and how each stands, by name; raises RepositoryNameTaken, RepositoryRulesInvalid."""
+    rules = rules_of(settings)
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as looking:
+        return list(looking.map(lambda one: look_at(one, rules), known_sisters(settings, cwd)))
+
+
+def look_at(sister: Sister, rules: RepositoryRules) -> Repository:
+    """Tell what can be seen of one repository; into one that may not be read nobody looks."""
+    permissions = rules.of(sister.path)
+    facts: dict[str, Any] = {"name": sister.name, "path": str(sister.path), "permissions": permissions}
+    if not permissions.read:
+        return Repository(**facts, problem=f"reading it is not permitted by {rules.file}")
+    found = standing(sister.path)
+    if found.problem is not None:
+        return Repository(**facts, branch=found.branch, clean=found.clean, problem=found.problem)
     return Repository(
-        name=path.name,
-        path=str(path),
-        branch=None if branch == "(detached)" else branch,
-        commit=None if commit == "(initial)" else commit,
-        clean=not changed,
-        runner=_runner(path),
-        problem="no commits yet" if commit == "(initial)" else None,
+        **facts,
+        branch=found.branch,
+        commit=found.commit,
+        clean=found.clean,
+        runner=_runner(Path(found.path)),
+        remarks=found.remarks,
     )
+
+
+def chosen(words: Sequence[str], settings: Settings, cwd: Path) -> list[Path]:
+    """Return the folders that `--repo` options mean, each a path or a sister's name; raises RepositoryUnknown."""
+    known = known_sisters(settings, cwd)
+    return [find_sister(word, known, cwd) for word in words]
+
+
+def require_job(settings: Settings, repo: Path, *, test_command: str | None = None, untested: bool = False) -> None:
+    """Raise RepositoryForbidden unless a job may read a repository, publish into it, and run its tests.
+
+    `untested`: it may be published untested, so that it can be done where commands are not permitted.
+    """
+    rules = rules_of(settings)
+    rules.require(repo, "read")
+    rules.require(repo, "write")
+    if not untested:
+        command = given_command(test_command) if test_command else None
+        rules.require(repo, "commands", None if command is None else command.argv or command.shell)
 
 
 def _runner(path: Path) -> str | None:
     """Return the tool that runs the repository's tests, or None where its files show none."""
-    paths = _git(path, "ls-files", "-z").stdout.split("\0")[:-1]
-    contents = {name: text for name in paths if is_wanted(name) and (text := _text(path / name)) is not None}
-    commands = find_test_commands(paths, contents)
+    names = Git().run("ls-files", "-z", at=path).out.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    contents = {name: text for name in names if is_wanted(name) and (text := _text(path / name)) is not None}
+    commands = find_test_commands(names, contents)
     return commands[0].kind if commands else None
 
 
@@ -85,16 +113,3 @@ def _text(file: Path) -> str | None:
         return file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-
-
-def _git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git on a repository; what fails is told by its exit status."""
-    return subprocess.run(
-        [*_GIT, "-C", str(path), *arguments],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=_GIT_TIMEOUT_S,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )

@@ -14,7 +14,7 @@ import msgspec
 
 from ..git import Git
 from ..store import Repository, find_repository
-from ..work_errors import BareRepository, NoCommits, NotARepository
+from ..work_errors import BareRepository, NotARepository
 
 #: How a file of Git LFS begins whose content isn't in the repository.
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
@@ -53,7 +53,7 @@ def standing(path: Path, git: Git | None = None) -> Standing:
         commit=commit,
         clean=not (changed or untracked),
         remarks=list(remarks(git, repository, commit)) if commit else [],
-        problem=None if commit else NoCommits(str(top)).message(),
+        problem=None if commit else "no commits yet",
     )
 
 

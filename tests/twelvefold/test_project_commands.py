@@ -389,7 +389,9 @@ def test_repos_lists_sisters(twelvefold: CommandLine, make_repository: Any, tmp_
     for place in (side_by_side, one):
         rows = {row["name"]: row for row in twelvefold("repos", "--json", cwd=place).json}
         assert set(rows) == {"one", "two"}
-        assert set(rows["one"]) == {"name", "path", "branch", "commit", "clean", "runner", "problem"}
+        keys = {"name", "path", "branch", "commit", "clean", "runner", "permissions", "problem", "remarks"}
+        assert set(rows["one"]) == keys
+        assert rows["one"]["permissions"] == {"read": True, "write": True, "commands": True}
         assert (rows["one"]["branch"], rows["one"]["clean"], rows["one"]["path"]) == ("main", True, str(one))
         assert (rows["two"]["branch"], rows["two"]["clean"]) == ("work/now", False)
         assert (rows["one"]["runner"], rows["two"]["runner"]) == (None, "pytest")
