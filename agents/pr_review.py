@@ -7,20 +7,31 @@ for only by findings that are both bad and sure, on what the change brings.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from .base import BaseAgent
 from .context import TaskContext
+from .errors import TaskWithdrawn
 from .git import Git
+from .guarded import alone
 from .response import Evidence, ToolResponse
+from .review.analysis import Bench, ToolRun, analyze, clear
+from .review.analyzers import Side, configuration
+from .review.brought import brought
 from .review.change import Change, read_change
 from .review.finding import Finding, Review, ToolReport, conclude
+from .review.model_view import model_view
 from .review.own_checks import own_findings
 from .review.rules import Rules
 from .review.target import commit_patch, open_store
+from .sandbox.confine import available
 from .store import RunStore, Stores
+from .workspace import Workspaces
 
 
 class ReviewIssue(msgspec.Struct, frozen=True):
@@ -78,17 +89,87 @@ class PRReviewAgent(BaseAgent):
         store = open_store(stores, task.repo, context.run, task.base, task.commit)
         commit, problem = self._commit(task, context, stores, store)
         if commit is None:
-            return _answer(task, commit, [], conclude([], [], [problem]), [], context)
+            return _answer(task, commit, [], conclude([], [], [problem]), context)
         change = read_change(stores.git, store.git_dir, task.base, commit)
         if not change.files:
             return ToolResponse.nothing_to_do("no_changes", "there is nothing to review: both states are the same")
         self.current_stage = "check"
         looked = self._look(task, context, change, commit)
-        tools: list[ToolReport] = []
+        self.current_stage = "analyze"
+        self.progress = 0.3
+        analyzed, tools = self._analyze(task, context, stores, store, change, commit)
+        self.current_stage = "ask"
+        self.progress = 0.8
+        issue = task.issue.text if task.issue is not None else ""
+        said, models = model_view(context, change, issue, looked.findings)
         self.current_stage = "conclude"
         self.progress = 1.0
-        review = conclude(looked.findings, tools, looked.unseen)
-        return _answer(task, commit, looked.files, review, tools, context)
+        review = conclude([*looked.findings, *analyzed, *said], [*tools, *models], looked.unseen)
+        return _answer(task, commit, looked.files, review, context)
+
+    def _analyze(
+        self, task: ReviewTask, context: TaskContext, stores: Stores, store: RunStore, change: Change, commit: str
+    ) -> tuple[list[Finding], list[ToolReport]]:
+        """Run the analyzers after the change and, those that found something, before it; each side is one effect."""
+        touched = [file for file in change.files if file.is_plain]
+        if not touched:
+            return [], []
+        after = self._side(task, context, stores, store, "after", commit, [file.path for file in touched], None)
+        found = [run.report.name for run in after if run.raws]
+        before: list[ToolRun] = []
+        old = [file.old_path for file in change.files if file.old_mode.startswith("100")]
+        if found and old:
+            before = self._side(task, context, stores, store, "before", task.base, old, found)
+        return brought(change, after, {run.report.name: run for run in before}), [run.report for run in after]
+
+    def _side(
+        self,
+        task: ReviewTask,
+        context: TaskContext,
+        stores: Stores,
+        store: RunStore,
+        name: str,
+        commit: str,
+        files: Sequence[str],
+        tools: Sequence[str] | None,
+    ) -> list[ToolRun]:
+        def run() -> list[ToolRun]:
+            workspaces = Workspaces(stores, context.places.workspaces, context.emit)
+            with (
+                alone(f"twelvefold-{context.run}-{context.path}") as held,
+                workspaces.create(store, context.path, commit, name) as workspace,
+            ):
+                scratch = workspace.folder.with_name(f"{workspace.folder.name}.scratch")
+                clear(scratch)
+                scratch.mkdir(mode=0o700)
+                try:
+                    paths = frozenset(workspace.files())
+                    texts = {path: (workspace.folder / path) for path in configuration(sorted(paths))}
+                    contents = {
+                        path: file.read_text("utf-8", "replace") for path, file in texts.items() if _is_own(file)
+                    }
+                    bench = Bench(
+                        workspace=workspace.folder.resolve(),
+                        repo=Path(task.repo).resolve(),
+                        scratch=scratch.resolve(),
+                        path=task.path or os.environ.get("PATH", os.defpath),
+                        timeout_s=task.timeout_s,
+                        contained=available().contained,
+                        cancelled=lambda: context.cancelled,
+                        held=[held],
+                    )
+                    runs = analyze(bench, Side(files=tuple(files), paths=paths, contents=contents), tools)
+                finally:
+                    clear(scratch)
+            if context.cancelled:
+                raise TaskWithdrawn(context.run, context.path)
+            return runs
+
+        parameters = {"side": name, "commit": commit, "files": [_printable(path) for path in files], "tools": tools}
+        runs: list[ToolRun] = context.effect(
+            "process", "analyze", parameters, run, effect="idempotent", result=list[ToolRun]
+        )
+        return runs
 
     def _commit(
         self, task: ReviewTask, context: TaskContext, stores: Stores, store: RunStore
@@ -122,6 +203,10 @@ class PRReviewAgent(BaseAgent):
         return looked
 
 
+def _is_own(file: Path) -> bool:
+    return file.is_file() and not file.is_symlink()
+
+
 def _printable(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -131,7 +216,6 @@ def _answer(
     commit: str | None,
     files: list[str],
     review: Review,
-    tools: list[ToolReport],
     context: TaskContext,
 ) -> ToolResponse:
     facts: dict[str, Any] = msgspec.to_builtins(review)
@@ -147,7 +231,9 @@ def _answer(
         return ToolResponse(False, data=value, error=review.reason, reason="changes_requested", evidence=evidence)
     if task.report_only:
         return ToolResponse(False, data=value, error=review.reason, reason="unreviewed", evidence=evidence)
-    question = f"{review.reason}. Answer `accept` to go on without a whole review"
+    if any(one.answer in ("accept", "approve") for one in context.answers):
+        return ToolResponse.succeeded(value, evidence, f"accepted by a person without a whole review: {review.reason}")
+    question = f"{review.reason}. Answer `accept` to go on without a whole review, or anything else to try it again"
     return ToolResponse(
         False, data=value, outcome="needs_human", reason="unreviewed", message=question, evidence=evidence
     )

@@ -49,13 +49,17 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one analyzer; `reason` says why it was skipped or failed."""
+    """What became of one analyzer; `reason` says why it was skipped or failed, or what to know of its answer.
+
+    An `advisory` one is a second opinion: the verdict doesn't wait for it.
+    """
 
     name: str
     status: ToolStatus
     version: str | None = None
     reason: str | None = None
     contained: bool | None = None
+    advisory: bool = False
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +97,7 @@ def conclude(findings: Iterable[Finding], tools: Sequence[ToolReport], unseen: S
     """Draw the verdict; `unseen` names what could not be looked at at all."""
     order = ranked(findings)
     blocking = [one for one in order if one.blocks]
-    failed = [f"{one.name}: {one.reason or 'failed'}" for one in tools if one.status == "failed"]
+    failed = [f"{one.name}: {one.reason or 'failed'}" for one in tools if one.status == "failed" and not one.advisory]
     missing = [*failed, *unseen]
     verdict: Verdict
     if blocking:
