@@ -13,22 +13,29 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
 from .agent_settings import AgentSettings
-from .effects import Call, EffectLedger, Recorded
-from .errors import EffectFailed, HumanNeeded, InvalidResponse
+from .effects import Call, EffectLedger
+from .errors import EffectFailed, HumanNeeded
 from .journal import AgentPlaces, HumanAnswer, Journal, TaskRequest, as_json, pack
 from .response import ToolResponse
 from .tool import Effect, Tool
+from .tool_calls import call_async_within, call_within, finished, response_of
+from .tool_errors import ToolTimedOut
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
     from ..orchestration.plan import Plan
     from .base import BaseAgent
     from .shared_state import TaskState
+    from .workspace import Workspace
 
 #: Those of an agent that was told nothing.
 NO_SETTINGS = AgentSettings()
@@ -49,6 +56,7 @@ class TaskContext:
     `run`, `path`, `attempt`, `undo`, `requires`: as requested. `asked_as`: the queue that it came from, the agent's own
     or one of its capabilities. `input`: JSON-like, what `execute_task` is given too.
     `values`: what `record` has noted so far. `places`: folders under the home. `settings`: what the process was told.
+    `contained`: whether the kernel keeps this process, and all that it starts, to its own places.
     """
 
     def __init__(
@@ -71,10 +79,13 @@ class TaskContext:
         self.requires = request.requires
         self.places = places
         self.settings = settings
+        self.contained = False
         self.values: dict[str, Any] = {}
         self.journal = journal
         self.ledger = EffectLedger(request, journal)
         self.asked: dict[str, Any] | None = None
+        #: Threads of tools that went on when their time was up.
+        self.strays: list[threading.Thread] = []
         self._asks: list[str] = []
         self._calls: dict[str, int] = {}
         self.over = False
@@ -103,15 +114,34 @@ class TaskContext:
     @property
     def recorded_commit(self) -> str | None:
         """The commit of the workspace as of the last recorded effect: what to reset a workspace to on redelivery."""
-        return self.ledger.last_commit
+        return self.ledger.last_commits.get("")
 
-    def attach_workspace(self, snapshot: Callable[[], str | None]) -> None:
+    @property
+    def recorded_commits(self) -> dict[str, str]:
+        """The same for each of the task's workspaces by its name, which is empty for the one without."""
+        return dict(self.ledger.last_commits)
+
+    def attach_workspace(self, snapshot: Callable[[], str | None], name: str = "") -> None:
         """Have `snapshot` called after each effect that isn't `read`.
 
         It commits the workspace's files where they changed, synced, and returns the commit, or None where nothing
-        changed; the commit goes into the effect's result event.
+        changed; the commit goes into the effect's result event. A task with several workspaces names each.
         """
-        self.ledger.snapshot = snapshot
+        self.ledger.snapshots[name] = snapshot
+
+    def detach_workspace(self, name: str = "") -> None:
+        """Have no more commits made of a workspace."""
+        self.ledger.snapshots.pop(name, None)
+
+    def workspace(self, repo: str | Path, commit: str, *, name: str = "") -> AbstractContextManager[Workspace]:
+        """Lay out a workspace for as long as a `with` block lasts (see `working_copy`).
+
+        Its files are those of `commit`, a full id, in the user's repository at `repo`; when the task is delivered
+        again, those of the last recorded effect. After each effect that changed them they are committed.
+        """
+        from .working_copy import working_copy  # most agents change no files
+
+        return working_copy(self, repo, commit, name)
 
     def at_end(self, do: Callable[[], object]) -> None:
         """Have `do` called once the handler has returned or raised, before its outcome is recorded; the latest first.
@@ -141,9 +171,17 @@ class TaskContext:
         actual = self.agent.tool(tool) if isinstance(tool, str) else tool
         given = {**(parameters or {}), **more}
         actual.check(given)
-        return _response(
-            self.effect("tool", actual.name, given, lambda: _executed(actual, given), effect=actual.effect), actual
+        return response_of(
+            self.effect("tool", actual.name, given, lambda: self._executed(actual, given), effect=actual.effect), actual
         )
+
+    def _executed(self, tool: Tool, parameters: dict[str, Any]) -> Any:
+        """Run a tool to its end, an `async` one on a loop of its own that exists only meanwhile."""
+        if tool.timeout_s is not None:
+            do = partial(tool.execute, parameters)
+            return call_within(tool.name, tool.timeout_s, do, self.strays.append)
+        result = tool.execute(parameters)
+        return finished(result) if inspect.isawaitable(result) else result
 
     async def call_async(
         self, tool: str | Tool, parameters: dict[str, Any] | None = None, /, **more: Any
@@ -153,15 +191,12 @@ class TaskContext:
         given = {**(parameters or {}), **more}
         actual.check(given)
 
-        import asyncio
-
         async def do() -> Any:
-            if inspect.iscoroutinefunction(actual.execute):
-                return await actual.execute(given)
-            result = await asyncio.to_thread(actual.execute, given)
-            return await result if inspect.isawaitable(result) else result
+            return await call_async_within(
+                actual.name, actual.timeout_s, partial(actual.execute, given), self.strays.append
+            )
 
-        return _response(await self.effect_async("tool", actual.name, given, do, effect=actual.effect), actual)
+        return response_of(await self.effect_async("tool", actual.name, given, do, effect=actual.effect), actual)
 
     def effect(
         self,
@@ -188,7 +223,7 @@ class TaskContext:
             try:
                 value = as_json(do())
             except (Exception, SystemExit) as error:
-                raise _raised(self.ledger.fail(call, error, started), call, error) from error
+                raise self._failed(call, error, started) from error
             recorded = self.ledger.complete(call, value, started)
         return msgspec.convert(recorded.value(call), result)
 
@@ -213,7 +248,7 @@ class TaskContext:
             try:
                 value = as_json(await do())
             except (Exception, SystemExit) as error:
-                raise _raised(await asyncio.to_thread(self.ledger.fail, call, error, started), call, error) from error
+                raise await asyncio.to_thread(self._failed, call, error, started) from error
             recorded = await asyncio.to_thread(self.ledger.complete, call, value, started)
         return msgspec.convert(recorded.value(call), result)
 
@@ -294,55 +329,19 @@ class TaskContext:
         report = {"progress": round(fraction, 4), "stage": stage}
         self.journal.append_soon(self._event("task.progressed", report, self.stream))
 
+    def _failed(self, call: Call, error: BaseException, started: float) -> BaseException:
+        """Record how an effect failed and return what it raises: an error of ours as it is, for handlers to tell apart.
+
+        Whether one that ran out of time has happened nobody knows: if it must not happen twice, it is in doubt.
+        """
+        late = isinstance(error, ToolTimedOut)
+        if late and call.effect == "once":
+            return self.ledger.doubt(call)
+        at_work = isinstance(error, ToolTimedOut) and not error.returned
+        recorded = self.ledger.fail(call, error, started, snapshot=not at_work)
+        return error if "code" in (recorded.error or {}) else EffectFailed(call.name, recorded.error or {})
+
     def _event(self, type: str, data: Any, stream: str) -> NewEvent:
         request = self.request
         payload = pack(data, self.journal) if isinstance(data, dict) else msgspec.json.encode(data).decode()
         return NewEvent(type=type, payload=payload, stream=stream, run=self.run, cause=request.id, trace=request.trace)
-
-
-def _raised(recorded: Recorded, call: Call, error: BaseException) -> BaseException:
-    """Choose what a failed effect raises: an error of ours as it is, so that handlers can tell them apart."""
-    return error if "code" in (recorded.error or {}) else EffectFailed(call.name, recorded.error or {})
-
-
-def _executed(tool: Tool, parameters: dict[str, Any]) -> Any:
-    """Run a tool to its end, an `async` one on a loop of its own that exists only meanwhile."""
-    result = tool.execute(parameters)
-    if not inspect.isawaitable(result):
-        return result
-    return finished(result)
-
-
-def finished(waiting: Awaitable[Any]) -> Any:
-    """Wait for an awaitable from blocking code; beside a running loop, on a thread of its own."""
-    import asyncio
-
-    async def wait() -> Any:
-        return await waiting
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(wait())
-    outcome: list[Any] = []
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            outcome.append(asyncio.run(wait()))
-        except BaseException as error:  # noqa: BLE001 - handed to the waiting thread, which raises it
-            failure.append(error)
-
-    thread = threading.Thread(target=work, name="async-tool")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
-def _response(result: Any, tool: Tool) -> ToolResponse:
-    try:
-        return msgspec.convert(result, ToolResponse)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise InvalidResponse(f"tool {tool.name}", f"did not answer with a ToolResponse: {error}") from error

@@ -59,23 +59,50 @@ class Recorded(msgspec.Struct, frozen=True):
         raise _rebuilt(self.error) or EffectFailed(call.name, self.error)
 
 
+class _Commits:
+    """The last commit of each workspace of the task at a path, folded from the events of one request."""
+
+    def __init__(self, path: str) -> None:
+        self.last: dict[str, str] = {}
+        self._path = path
+        self._begun: set[str] = set()
+        #: Committed within effects whose result hasn't come yet.
+        self._within: dict[str, str] = {}
+
+    def apply(self, type: str, data: dict[str, Any]) -> None:
+        """Take in one event."""
+        if type == "workspace.committed":
+            # The ref holds the task's path and the workspace's name.
+            key = str(data.get("ref", "")).split("/")[-2:][0]
+            name = key.removeprefix(self._path).removeprefix(".")
+            (self._within if self._begun else self.last)[name] = data["commit"]
+        elif type == "effect.intended":
+            self._begun.add(data["key"])
+        elif type in ("effect.completed", "effect.failed") and data["effect"] != "read":
+            self._begun.discard(data["key"])
+            made = {"": data["commit"]} if data.get("commit") else {}
+            self.last |= self._within | made | (data.get("commits") or {})
+            self._within.clear()
+
+
 class EffectLedger:
     """The effects of one delivered task. Calls may come from several threads; each call is one at a time.
 
-    `snapshot` is asked after each effect that isn't `read` for the commit that holds the workspace's files, which goes
-    into the result (None: no workspace, or nothing changed).
+    `snapshots`, by the names of the task's workspaces, are asked after each effect that isn't `read` for the commit
+    that holds the workspace's files, which goes into the result (None: nothing changed). `last_commits` are those as of
+    the last recorded effect; what an effect committed whose result was never recorded doesn't count, as it is redone.
     """
 
     def __init__(self, request: TaskRequest, journal: Journal) -> None:
         self.request = request
         self.journal = journal
-        self.snapshot: Callable[[], str | None] = lambda: None
+        self.snapshots: dict[str, Callable[[], str | None]] = {}
         self.in_doubt: EffectInDoubt | None = None
         self.withdrawn = threading.Event()
         self.done: list[tuple[Call, Recorded]] = []
         #: What models were asked so far (see `models.calls`), by the hash of each request, served ones too.
         self.asked_models: list[str] = []
-        self.last_commit: str | None = None
+        self.last_commits: dict[str, str] = {}
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
         self._results: dict[str, Recorded] = {}
@@ -87,11 +114,12 @@ class EffectLedger:
 
     def _load(self, history: Sequence[Event]) -> None:
         retried = {one.effect: one.until for one in self.request.resolved if one.answer == "retry"}
+        commits = _Commits(self.request.path)
         for event in history:
             own = event.cause == self.request.id
             data = load(event.data, self.journal)
-            if event.type == "workspace.committed" and own:
-                self.last_commit = data.get("commit")
+            if own:
+                commits.apply(event.type, data)
             if not event.type.startswith("effect.") or not (own or data["effect"] == "once"):
                 continue
             if event.type == "effect.intended" and not own and event.position <= retried.get(data["key"], 0):
@@ -103,12 +131,11 @@ class EffectLedger:
                 self._doubted.add(data["key"])
             elif event.type == "effect.completed":
                 self._results[data["key"]] = Recorded(event.id, data.get("result"))
-                if own and data.get("commit"):
-                    self.last_commit = data["commit"]
             elif event.type == "effect.failed":
                 self._intents.discard(data["key"])
                 if own:
                     self._results[data["key"]] = Recorded(event.id, error=data["error"])
+        self.last_commits = commits.last
         for one in self.request.resolved:
             if one.answer == "done":
                 self._results[one.effect] = Recorded(self.request.id, one.value)
@@ -140,11 +167,15 @@ class EffectLedger:
             self.done.append((call, recorded))
             return recorded
         if call.key in self._intents and call.effect == "once":
-            self.in_doubt = EffectInDoubt(call.name, call.key)
-            if call.key not in self._doubted:
-                self.journal.append([self._event("effect.in_doubt", call, {"parameters": call.parameters})])
-            raise self.in_doubt
+            raise self.doubt(call)
         return None
+
+    def doubt(self, call: Call) -> EffectInDoubt:
+        """Record that nobody can tell whether an effect happened, once, and return the error that says so."""
+        self.in_doubt = EffectInDoubt(call.name, call.key)
+        if call.key not in self._doubted:
+            self.journal.append([self._event("effect.in_doubt", call, {"parameters": call.parameters})])
+        return self.in_doubt
 
     def intend(self, call: Call) -> None:
         """Make the intent durable; a `read` effect has none."""
@@ -162,16 +193,30 @@ class EffectLedger:
         if call.effect == "read":
             facts["parameters"] = call.parameters
         else:
-            commit = self.snapshot()
-            if commit is not None:
-                self.last_commit = facts["commit"] = commit
+            facts |= self._snapshot()
         return self._record("effect.completed", call, facts, result=result)
 
-    def fail(self, call: Call, error: BaseException, started: float) -> Recorded:
-        """Record an exception in its compact form, and wait until it is durable unless the effect is `read`."""
-        facts = compact(error)
-        elapsed = {"elapsed_s": round(time.monotonic() - started, 6)}
-        return self._record("effect.failed", call, {"error": facts, **elapsed}, error=facts)
+    def fail(self, call: Call, error: BaseException, started: float, *, snapshot: bool = True) -> Recorded:
+        """Record an exception in its compact form, and wait until it is durable unless the effect is `read`.
+
+        What it changed before it failed is committed, too, unless `snapshot` is false, as somebody is still at work.
+        """
+        compacted = compact(error)
+        facts = {"error": compacted, "elapsed_s": round(time.monotonic() - started, 6)}
+        if snapshot and call.effect != "read" and not self.withdrawn.is_set():
+            try:
+                facts |= self._snapshot()
+            except (TwelvefoldError, OSError) as second:
+                facts["snapshot_error"] = compact(second)  # what the effect failed with matters more
+        return self._record("effect.failed", call, facts, error=compacted)
+
+    def _snapshot(self) -> dict[str, Any]:
+        """Have every workspace's files committed, and return what goes into the result: `commit`, and `commits`."""
+        made = {name: commit for name, take in list(self.snapshots.items()) if (commit := take()) is not None}
+        self.last_commits |= made
+        facts: dict[str, Any] = {"commit": made[""]} if "" in made else {}
+        named = {name: commit for name, commit in made.items() if name}
+        return facts | ({"commits": named} if named else {})
 
     def _record(self, type: str, call: Call, facts: dict[str, Any], **outcome: Any) -> Recorded:
         event = self._event(type, call, facts)

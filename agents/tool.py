@@ -26,16 +26,22 @@ class Tool(ABC):
     """Something an agent can do. Subclasses give `execute`; `effect` is `once` unless declared otherwise.
 
     `parameters` is a type that msgspec can check (a Struct, a dataclass, a TypedDict), or None for any object.
+    `timeout_s` bounds each call through `TaskContext`, None does not (see `call_timeout`).
     """
 
     effect: Effect = "once"
     parameters: Any = None
+    timeout_s: float | None = None
 
-    def __init__(self, name: str, description: str, *, effect: Effect | None = None) -> None:
+    def __init__(
+        self, name: str, description: str, *, effect: Effect | None = None, timeout_s: float | None = None
+    ) -> None:
         self.name = name
         self.description = description
         if effect is not None:
             self.effect = effect
+        if timeout_s is not None:
+            self.timeout_s = timeout_s
 
     @abstractmethod
     def execute(self, parameters: dict[str, Any]) -> ToolResponse | Awaitable[ToolResponse]:
@@ -78,15 +84,24 @@ class FunctionTool(Tool):
     ToolResponse already.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, effect: Effect, owner: Any = None) -> None:
-        super().__init__(name, inspect.getdoc(function) or name, effect=effect)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        effect: Effect,
+        owner: Any = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        super().__init__(name, inspect.getdoc(function) or name, effect=effect, timeout_s=timeout_s)
         self.function = function
         self.owner = owner
         self._parameters: Any = None
         self.__doc__ = function.__doc__
 
     def __get__(self, owner: Any, kind: type | None = None) -> FunctionTool:
-        return self if owner is None else FunctionTool(self.function, self.name, self.effect, owner)
+        if owner is None:
+            return self
+        return FunctionTool(self.function, self.name, self.effect, owner, self.timeout_s)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the plain function, unrecorded."""
@@ -156,18 +171,25 @@ def tool(function: Callable[..., Any], /) -> FunctionTool:
 
 
 @overload
-def tool(*, name: str = "", effect: Effect = "once") -> Callable[[Callable[..., Any]], FunctionTool]:
-    """Make a decorator that gives a tool this name and effect."""
+def tool(
+    *, name: str = "", effect: Effect = "once", timeout_s: float | None = None
+) -> Callable[[Callable[..., Any]], FunctionTool]:
+    """Make a decorator that gives a tool this name, effect and timeout."""
 
 
 def tool(
-    function: Callable[..., Any] | None = None, /, *, name: str = "", effect: Effect = "once"
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str = "",
+    effect: Effect = "once",
+    timeout_s: float | None = None,
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of a function, or of an agent's method, which the agent then has without registering it.
 
     Every parameter needs a type that msgspec can check; the docstring describes the tool to a model. `effect` says
-    whether a call may be repeated (see `Effect`).
+    whether a call may be repeated (see `Effect`), `timeout_s` bounds it.
     """
     if function is not None:
         return FunctionTool(function, function.__name__, effect)
-    return lambda actual: FunctionTool(actual, name or actual.__name__, effect)
+    return lambda actual: FunctionTool(actual, name or actual.__name__, effect, timeout_s=timeout_s)

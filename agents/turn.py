@@ -17,11 +17,12 @@ from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent
 from . import evidence as proofs
 from .base import BaseAgent
-from .context import TaskContext, finished
+from .context import TaskContext
 from .errors import EffectInDoubt, EvidenceUnresolved, HumanNeeded, InvalidResponse, InvalidTask, TaskWithdrawn
 from .faults import compact, printable, whole
 from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
+from .tool_calls import finished
 
 if TYPE_CHECKING:
     from ..orchestration.plan import Plan
@@ -36,7 +37,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     `message` is a sentence; for `needs_human` it is the question, with its `terms` (deadline, default, choices, or the
     effect in doubt). `value` and `evidence` as recorded; for `planned` the
-    value is the plan's data.
+    value is the plan's data. `contained` False, which the event then says, tells that no file rules held.
     """
 
     outcome: Outcome
@@ -46,6 +47,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     error: dict[str, Any] | None = None
     terms: dict[str, Any] = {}
+    contained: bool = True
 
     def event(self, request: TaskRequest, journal: Journal) -> NewEvent:
         """Return the one event that settles the task."""
@@ -62,6 +64,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True):
             data |= self.terms
         else:
             data = {"reason": self.reason, "error": self.error, "evidence": proof, "value": self.value}
+        if not self.contained:
+            data["contained"] = False
         return NewEvent(
             type=f"task.{self.outcome}",
             payload=pack(data, journal),

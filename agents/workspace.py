@@ -22,7 +22,11 @@ Emit = Callable[[str, dict[str, Any]], object]
 
 
 class Workspace:
-    """One laid-out workspace. `folder` holds the files, `commit` is what they were at last."""
+    """One laid-out workspace. `folder` holds the files, `commit` is what they were at last.
+
+    `start` is the commit that the task's work began from, whenever this folder was laid out; `repo` the top of the
+    user's repository, where that is known.
+    """
 
     def __init__(self, stores: Stores, store: RunStore, path: str, folder: Path, commit: str, emit: Emit) -> None:
         self.git: Git = stores.git
@@ -31,6 +35,8 @@ class Workspace:
         self.path = path
         self.folder = folder
         self.commit = commit
+        self.start = commit
+        self.repo: Path | None = None
         self._emit = emit
 
     def files(self) -> dict[str, str]:
@@ -39,21 +45,35 @@ class Workspace:
         rows = (row.split(b"\t", 1) for row in listed.split(b"\0") if row)
         return {os.fsdecode(name): facts[:6].decode() for facts, name in rows}
 
-    def record(self, message: str, time_s: int, also: Iterable[str] = ()) -> str | None:
+    def visible(self, leave: Iterable[str] = ()) -> set[str]:
+        """Return the paths that are committed, or would be by `record`, whether or not a file is there."""
+        found = self._listed("--cached", "--others", "--exclude-standard", *_left(leave))
+        return {os.fsdecode(name) for name in found}
+
+    def record(self, message: str, time_s: int, also: Iterable[str] = (), leave: Iterable[str] = ()) -> str | None:
         """Commit the files as they are now; return the commit, or None where nothing has changed.
 
-        Files that the repository's own `.gitignore` names are left out unless they were committed before or stand in
-        `also`. The commit stands under a hidden ref of the run's store, and `workspace.committed` is appended.
+        Files that the repository's own `.gitignore` or a pattern in `leave` names are left out unless they were
+        committed before or stand in `also`. The commit stands under a hidden ref of the run's store, and
+        `workspace.committed` is appended.
         """
-        self._take_up_files(also)
+        self._take_up_files(also, leave)
         tree = self._git("write-tree").text
         if tree == self._git("rev-parse", f"{self.commit}^{{tree}}").text:
             return None
-        made = self._git("commit-tree", "-p", self.commit, "-F", "-", tree, stdin=_message(message), time_s=time_s)
+        return self._committed(tree, self.commit, message, time_s)
+
+    def recommit(self, parent: str, message: str, time_s: int) -> str:
+        """Commit the last commit's files once more, as the child of another commit; return the new commit."""
+        tree = self._git("rev-parse", f"{self.commit}^{{tree}}").text
+        return self._committed(tree, parent, message, time_s)
+
+    def _committed(self, tree: str, parent: str, message: str, time_s: int) -> str:
+        made = self._git("commit-tree", "-p", parent, "-F", "-", tree, stdin=_message(message), time_s=time_s)
         with self.stores.writing(self.store):
             ref = self._next_ref()
             self._git("update-ref", "--no-deref", ref, made.text)
-        files = self.changed(self.commit, made.text)
+        files = self.changed(parent, made.text)
         self.commit = made.text
         facts = {"store": str(self.store.git_dir), "commit": made.text, "ref": ref, "files_changed": files}
         self._emit("workspace.committed", facts)
@@ -102,13 +122,14 @@ class Workspace:
             time_s=time_s,
         )
 
-    def _take_up_files(self, also: Iterable[str]) -> None:
+    def _take_up_files(self, also: Iterable[str], leave: Iterable[str]) -> None:
         """Bring the index to what lies in the folder; `git add` would run git in repositories nested in it."""
         staged = (row.split(b"\t", 1) for row in self._listed("--stage"))
         submodules = {name for facts, name in staged if facts.startswith(b"160000 ")}
         gone = [name for name in self._listed("--deleted") if name not in submodules]
         self._git("update-index", "-z", "--force-remove", "--stdin", stdin=b"\0".join(gone))
-        new = [name for name in self._listed("--others", "--exclude-standard") if not name.endswith(b"/")]
+        others = self._listed("--others", "--exclude-standard", *_left(leave))
+        new = [name for name in others if not name.endswith(b"/")]
         new += [os.fsencode(name) for name in also if os.path.lexists(self.folder / name)]
         self._git("update-index", "-z", "--add", "--replace", "--stdin", stdin=b"\0".join(new))
         altered = [name for name in self._listed("--modified") if name not in submodules]
@@ -210,6 +231,10 @@ def _clear(folder: Path) -> None:
                 if not Path(top, name).is_symlink():
                     Path(top, name).chmod(0o700)
         shutil.rmtree(folder)
+
+
+def _left(patterns: Iterable[str]) -> list[str]:
+    return [f"--exclude={pattern}" for pattern in patterns]
 
 
 def _message(text: str) -> bytes:
