@@ -17,6 +17,7 @@ from .errors import EffectFailed, InvalidParameters, InvalidTool, UnknownTool
 from .response import ToolResponse
 from .telemetry import AgentTelemetry
 from .tool import FunctionTool, Tool
+from .tool_errors import ToolTimedOut
 
 if TYPE_CHECKING:
     from ..orchestration.plan import Plan
@@ -106,7 +107,7 @@ class BaseAgent(ABC):
                 return self.context.call(actual, parameters)
             actual.check(parameters)
             return actual.execute(parameters)
-        except (UnknownTool, InvalidParameters, EffectFailed) as error:
+        except (UnknownTool, InvalidParameters, EffectFailed, ToolTimedOut) as error:
             return ToolResponse.failed(type(error).__name__, error.message())
 
     @property
