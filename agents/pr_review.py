@@ -7,10 +7,11 @@ for only by findings that are both bad and sure, on what the change brings.
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,7 +43,8 @@ class ReviewIssue(msgspec.Struct, frozen=True):
 
 
 class ReviewTask(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be reviewed, of the repository at `repo`: `commit` against `base`, or `patch` (its text) on `base`.
+    """What is to be reviewed, of the repository at `repo`: `commit` against `base`, or `patch` on `base`, its
+    text, or base64 of it.
 
     `base` and `commit` are full ids. `scope_files` are the files that the change may touch (None: any; one that ends in
     `/` is a folder); with `scope_strict` any other is a reason to refuse. `path` is the caller's PATH, on which
@@ -53,6 +55,7 @@ class ReviewTask(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     commit: str | None = None
     patch: str | None = None
+    patch_encoding: Literal["utf-8", "base64"] = "utf-8"
     scope_files: list[str] | None = None
     scope_strict: bool = False
     issue: ReviewIssue | None = None
@@ -176,7 +179,8 @@ class PRReviewAgent(BaseAgent):
     ) -> tuple[str | None, str]:
         if task.patch is None:
             return task.commit, ""
-        patch = task.patch.encode("utf-8", "surrogateescape")
+        raw = task.patch.encode("utf-8")
+        patch = base64.b64decode(raw) if task.patch_encoding == "base64" else raw
         made: list[str | None] = context.effect(
             "git",
             "apply patch",

@@ -43,7 +43,7 @@ def commit_patch(stores: Stores, store: RunStore, path: str, base: str, patch: b
         try:
             git.run("read-tree", base, git_dir=store.git_dir, index=index)
             # Without --unsafe-paths git refuses names that lead out of the tree, or into `.git`.
-            options = ("--cached", "--whitespace=nowarn", "--binary", "--recount")
+            options = ("--cached", "--whitespace=nowarn", "--binary")
             done = git.run("apply", *options, git_dir=store.git_dir, index=index, stdin=patch, expect=(0, 1, 128))
             if done.status:
                 return None, _why(done.err)

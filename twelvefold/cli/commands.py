@@ -54,6 +54,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("approve", "inbox", _WORK, "Approve what waits for an approval, or answer a question with yes."),
     CommandEntry("reject", "inbox", _WORK, "Reject what waits for an approval, or answer a question with no."),
     CommandEntry("answer", "inbox", _WORK, "Answer what waits for a human."),
+    CommandEntry("review", "review", _WORK, "Review a change: what it brings that is wrong, risky or missing."),
     CommandEntry("repos", "repos", _WORK, "List the sister repositories that lie side by side."),
     CommandEntry("demo", "demo", _WORK, "Run a whole job offline on a throw-away pair of repositories."),
     CommandEntry("log", "log", _LOG, "Show events, oldest first."),
