@@ -16,6 +16,7 @@ from types import FrameType
 from ..bus.client import BusClient
 from ..bus.errors import ClientClosed
 from ..orchestration.pausing import LOOK
+from .look_ahead import AHEAD_MIN
 
 
 class Membership:
@@ -49,7 +50,7 @@ class Membership:
                         if self._joined:
                             self._client.leave(queue)
                         else:
-                            self._client.join(queue, shared=len(self._queues) > 1)
+                            self._client.join(queue, shared=len(self._queues) > 1, ahead=AHEAD_MIN)
                     if self._joined:
                         os.write(2, b"paused: taking no tasks\n")
                 except ClientClosed:

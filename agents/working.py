@@ -36,7 +36,7 @@ from .context import NO_SETTINGS, TaskContext
 from .errors import NotATask
 from .faults import whole
 from .journal import AgentPlaces, TaskRequest, request_of
-from .look_ahead import SHORT_HANDLER_S, LookAhead
+from .look_ahead import AHEAD_MIN, SHORT_HANDLER_S, LookAhead
 from .membership import Membership
 from .telemetry import SAMPLE_INTERVAL_S
 from .turn import perform
@@ -89,7 +89,7 @@ class AgentProcess:
         #: Settles that are not answered yet, and those that were refused.
         self._settling = 0
         self._refused: deque[tuple[Delivery, Exception]] = deque()
-        self._ahead = 0
+        self._ahead = AHEAD_MIN
         self._pace = LookAhead()
         self._gathered_since: float | None = None
 
@@ -156,12 +156,13 @@ class AgentProcess:
         journal = self.journal
         journal.send_queued()
         self._pace.is_long()
-        self._look_ahead(0)
+        self._look_ahead(AHEAD_MIN)
         self._serving = True
         while self._current is delivery:
-            if self.client.has_delivery:
-                # Nothing is to wait behind a task that takes long.
-                self.client.give_back()
+            keep = 0 if self.stopping else AHEAD_MIN
+            if self.client.deliveries_count > keep:
+                # Nothing else is to wait behind a task that takes long.
+                self.client.give_back(keep)
             due = journal.due
             if due is not None and due <= time.monotonic():
                 journal.send_queued()
@@ -169,7 +170,9 @@ class AgentProcess:
             self.client.run(
                 on_withdrawn=self._on_withdrawn,
                 until=lambda due=due: (  # type: ignore[misc]
-                    self._current is not delivery or journal.due != due or self.client.has_delivery
+                    self._current is not delivery
+                    or journal.due != due
+                    or self.client.deliveries_count > (0 if self.stopping else AHEAD_MIN)
                 ),
                 deadline=due,
             )
@@ -274,9 +277,9 @@ class AgentProcess:
                 return
             self._ahead = ahead
         for name in self.queues:
-            self.client.look_ahead(name, ahead)
-        if not ahead:
-            self.client.give_back()
+            self.client.look_ahead(name, ahead, recall=ahead == AHEAD_MIN)
+        if ahead == AHEAD_MIN:
+            self.client.give_back(keep=AHEAD_MIN)
 
     def _request(self, delivery: Delivery) -> TaskRequest:
         event = delivery.event

@@ -211,35 +211,43 @@ class BusClient(Serving):
     # --- groups -------------------------------------------------------------------------------------------------------
 
     def join(
-        self, group_or_queue: str, pattern: str | None = None, *, after: int = 0, credit: int = 1, shared: bool = False
+        self,
+        group_or_queue: str,
+        pattern: str | None = None,
+        *,
+        after: int = 0,
+        credit: int = 1,
+        shared: bool = False,
+        ahead: int = 0,
     ) -> str:
         """Become a member of a group (of the queue where `pattern` is None); deliveries come to `run` or `consume`.
 
-        All that is joined as `shared` goes by one credit together, and what has waited longest comes first.
+        All that is joined as `shared` goes by one credit together, and what has waited longest comes first. `ahead` is
+        how many more may wait here, to be recalled where another member is idle.
         """
         self._check_open()
         with self._state:
-            ticket = self._machine.holding.bind(group_or_queue, pattern or "", after, credit, shared=shared)
+            ticket = self._machine.holding.bind(
+                group_or_queue, pattern or "", after, credit, ahead, shared=shared, recall=ahead > 0
+            )
         key: str = self._result(ticket, None)
         return key
 
-    def look_ahead(self, queue: str, ahead: int) -> None:
+    def look_ahead(self, queue: str, ahead: int, *, recall: bool = False) -> None:
         """Have so many more deliveries of a queue wait here while others are worked on (one that was joined; see Bind).
 
-        Not waited for. Who looks ahead calls `give_back` where they would wait long.
+        Not waited for. Who looks ahead calls `give_back` where they would wait long, unless with `recall` the bus asks
+        for them where another member is idle: then somebody has to serve the connection all the time.
         """
         self._check_open()
         with self._state:
-            bind = self._machine.holding.binds.get(queue_key(queue))
-            if bind is None:
-                return  # it was left meanwhile: nothing comes any more
-            self._machine.holding.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead, shared=bind.shared)
+            self._machine.holding.look_ahead(queue_key(queue), ahead, recall=recall)
 
-    def give_back(self) -> None:
-        """Give the deliveries that came and were not taken yet to other members. Not waited for."""
+    def give_back(self, keep: int = 0) -> None:
+        """Give what came and was not taken yet, but for the first `keep`, to other members. Not waited for."""
         self._check_open()
         with self._state:
-            self._machine.holding.give_back()
+            self._machine.holding.give_back(keep)
         self._driver.turn()
 
     def leave(self, group_or_queue: str, pattern: str | None = None) -> None:

@@ -20,7 +20,7 @@ from .groups import LOADED_MAX, Group
 from .membership import Hand
 from .progress import Progress, restore
 from .sessions import Session, Sessions
-from .wire import Bind, Delivery, Fence, group_key, queue_key
+from .wire import Bind, Delivery, Fence, Held, Recall, group_key, queue_key
 
 CREDIT_MAX = 1024
 #: Of fewer attempts, none may be lost on a delivery that only waited beside another.
@@ -132,7 +132,7 @@ class Desk:
 
         Returns False where the same group is being bound in the commit under way: ask again after it.
         """
-        name, pattern, credit, ahead = wish.name, wish.pattern, wish.credit, wish.ahead
+        name, pattern, credit = wish.name, wish.pattern, wish.credit
         after = wish.after if pattern else 0
         if not is_name(name) or (pattern and not is_pattern(pattern)) or not 1 <= credit <= CREDIT_MAX or after < 0:
             done(BadRequest(f"no such binding: {name!r} to {pattern!r} after {after} with credit {credit}"))
@@ -160,7 +160,8 @@ class Desk:
                 if wish.shared and session.hand is None:
                     session.hand, self._sharing = Hand(lambda key: self.stir(self.groups[key])), True
                 hand = session.hand if wish.shared else None
-                member_of.join(session.identity, credit, min(ahead, CREDIT_MAX) if self._may_look_ahead else 0, hand)
+                ahead = min(wish.ahead, CREDIT_MAX) if self._may_look_ahead else 0
+                member_of.join(session.identity, credit, ahead, hand, recall=wish.recall)
                 session.groups.add(key)
             self.refill(member_of)
             done(key)
@@ -231,6 +232,10 @@ class Desk:
                     pass
         if self._sharing:
             self._hand_out_in_order(list(busy.values()), now)
+        for group in busy.values():
+            if (holding := group.recall()) is not None:
+                held = Held(group.key, holding.event.position, holding.fence)
+                self._sessions.send(holding.member.session, Recall(held))
 
     def _hand_out_in_order(self, groups: list[Group], now: float) -> None:
         """Hand out what has waited longest first, of all groups: none of those that a member serves is kept waiting."""

@@ -14,7 +14,7 @@ The memberships of a session that share a `Hand` go by one credit, as one pair o
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -72,6 +72,8 @@ class Group:
     #: Members with credit left, and members with room to look ahead.
     _idle: deque[Member] = field(default_factory=deque)
     _looking: deque[Member] = field(default_factory=deque)
+    #: What was handed out, or kept through a restart, beside something else: it may still wait in its holder's hands.
+    _beside: dict[int, Holding] = field(default_factory=dict)
 
     @property
     def is_queue(self) -> bool:
@@ -110,7 +112,9 @@ class Group:
 
     # --- members --------------------------------------------------------------------------------------------------
 
-    def join(self, session: bytes, credit: int, ahead: int = 0, hand: Hand | None = None) -> Member:
+    def join(
+        self, session: bytes, credit: int, ahead: int = 0, hand: Hand | None = None, *, recall: bool = False
+    ) -> Member:
         """Make a session a member, or change its credit and how far it looks ahead; from now on it shares a hand."""
         member = self.members.get(session)
         if member is None:
@@ -120,7 +124,7 @@ class Group:
             hand.held += member.held
             hand.retrying += member.retrying
             hand.places[member] = partial(self._hand_freed, member, hand)
-        member.credit, member.ahead = credit, ahead
+        member.credit, member.ahead, member.recall = credit, ahead, recall
         member.leaving = False
         self._offer(member)
         return member
@@ -204,7 +208,27 @@ class Group:
         members.rotate(-1)
         holding = Holding(entry.event, member, fence, entry.attempts + 1)
         self.held[entry.event.position] = holding
+        if members is self._looking:
+            self._beside[entry.event.position] = holding
         return holding
+
+    def recall(self) -> Holding | None:
+        """Return what is to be asked back, once, as it waits in somebody's hands while another member is idle."""
+        if not self._beside or self._first(self.waiting) is not None or self._idle_member() is None:
+            return None
+        for position, holding in self._beside.items():
+            if holding.member.recall and holding.member.waiting and not holding.settling:
+                del self._beside[position]
+                return holding
+        return None
+
+    @property
+    def in_hands(self) -> int:
+        """How many deliveries wait in the hands of members that work on another."""
+        beside = Counter(holding.member.session for holding in self._beside.values())
+        return sum(
+            min(count, self.members[session].waiting) for session, count in beside.items() if session in self.members
+        )
 
     def _wake_due(self, now: float) -> None:
         while self.delayed and self.delayed[0][0] <= now:
@@ -242,11 +266,13 @@ class Group:
         member = self.members.get(session) or self.join(session, 0)
         member.take(tried=attempts > 0)
         holding = self.held[position] = Holding(entry.event, member, fence, attempts + 1)
+        if member.held > 1:
+            self._beside[position] = holding
         return holding
 
     def settle(self, position: int) -> None:
         """Forget a delivery (held or waiting) whose settling has been committed."""
-        holding = self.held.pop(position, None)
+        holding = self._taken(position)
         if holding is not None:
             holding.member.end(tried=holding.attempt > 1)
             self._one_less(holding.member)
@@ -257,10 +283,15 @@ class Group:
         """Forget a delivery whose withdrawal has been committed; its holder's credit stays used until `freed`."""
         self.pending.pop(position, None)
         self.history.pop(position, None)
-        holding = self.held.pop(position, None)
+        holding = self._taken(position)
         if holding is not None:
             holding.member.end(tried=holding.attempt > 1)
         return holding
+
+    def _taken(self, position: int) -> Holding | None:
+        """Take a delivery out of its holder's hands, if somebody holds it."""
+        self._beside.pop(position, None)
+        return self.held.pop(position, None)
 
     def freed(self, session: bytes) -> None:
         """Give a member its credit back for a withdrawn delivery whose handler has returned."""
@@ -271,6 +302,7 @@ class Group:
     def release(self, position: int, *, attempts: int, due: float | None = None) -> None:
         """Take a delivery from its holder; it waits again, until `due` where that is given."""
         holding = self.held.pop(position)
+        self._beside.pop(position, None)
         holding.member.end(tried=holding.attempt > 1)
         self._one_less(holding.member)
         entry = Waiting(holding.event, attempts)

@@ -15,7 +15,7 @@ import msgspec
 from ..eventstore.errors import UpcastFailed
 from .errors import StaleDelivery
 from .ticket import Ticket
-from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, GiveBack, Held, Unbind, Withdrawn
+from .wire import Acks, Bind, Deliver, Delivery, Fail, Fence, Freed, GiveBack, Held, Recall, Unbind, Withdrawn
 
 if TYPE_CHECKING:
     from .machine import Machine
@@ -38,16 +38,26 @@ class Holding:
         """Every delivery in our hands."""
         return [delivery.held for delivery in self._held.values()]
 
-    def bind(self, name: str, pattern: str, after: int, credit: int, ahead: int = 0, *, shared: bool = False) -> Ticket:
+    def bind(
+        self,
+        name: str,
+        pattern: str,
+        after: int,
+        credit: int,
+        ahead: int = 0,
+        *,
+        shared: bool = False,
+        recall: bool = False,
+    ) -> Ticket:
         """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
 
         def bound(ticket: Ticket) -> None:
             if ticket.error is None and ticket.given_up:
                 self.leave(ticket.value)
             elif ticket.error is None:
-                self.binds[ticket.value] = Bind(0, name, pattern, after, credit, ahead, shared)
+                self.binds[ticket.value] = Bind(0, name, pattern, after, credit, ahead, shared, recall)
 
-        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit, ahead, shared), bound)
+        return self._machine.call(lambda seq: Bind(seq, name, pattern, after, credit, ahead, shared, recall), bound)
 
     def leave(self, key: str) -> Ticket:
         """Leave a group, also after reconnecting; what came but was never taken goes to other members."""
@@ -59,23 +69,30 @@ class Holding:
                 del self._held[held.key, held.position]
         return self._machine.call(lambda seq: Unbind(seq, key, unused))
 
-    def ahead(self, key: str) -> int:
-        """Return how far we look ahead in a group, 0 where we are no member."""
-        bind = self.binds.get(key)
-        return 0 if bind is None else bind.ahead
-
-    def look_ahead(self, key: str, ahead: int) -> None:
+    def look_ahead(self, key: str, ahead: int, *, recall: bool) -> None:
         """Look so far ahead in a group, also after reconnecting, if we are a member of it."""
         bind = self.binds.get(key)
         if bind is not None:
-            self.binds[key] = msgspec.structs.replace(bind, ahead=ahead)
-            self.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead, shared=bind.shared)
+            self.binds[key] = msgspec.structs.replace(bind, ahead=ahead, recall=recall)
+            self.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead, shared=bind.shared, recall=recall)
 
-    def give_back(self) -> None:
-        """Give every delivery that was not taken yet to other members."""
-        if self.deliveries:
-            unused = [delivery.held for delivery in self.deliveries]
-            self.deliveries.clear()
+    def give_back(self, keep: int = 0) -> None:
+        """Give the deliveries that were not taken yet, but for the first `keep`, to other members."""
+        unused = []
+        while len(self.deliveries) > keep:
+            unused.append(self.deliveries.pop().held)
+        self._give_back(unused)
+
+    def recall(self, message: Recall) -> None:
+        """Give a delivery back, as somebody else could begin with it at once, unless it was taken."""
+        held = message.held
+        delivery = self._held.get((held.key, held.position))
+        if delivery is not None and delivery.fence == held.fence and delivery in self.deliveries:
+            self.deliveries.remove(delivery)
+            self._give_back([held])
+
+    def _give_back(self, unused: list[Held]) -> None:
+        if unused:
             for held in unused:
                 del self._held[held.key, held.position]
             self._machine.call(lambda seq: GiveBack(seq, unused))

@@ -36,6 +36,8 @@ class Member:
     ahead: int = 0
     held: int = 0
     retrying: int = 0
+    #: What waits in its hands is given back when it is asked for.
+    recall: bool = False
     queued: bool = False
     queued_ahead: bool = False
     leaving: bool = False
@@ -51,6 +53,11 @@ class Member:
         """Whether another delivery may wait in its hands."""
         load = self if self.hand is None else self.hand
         return load.held < self.credit + self.ahead and not load.retrying
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries at most wait in its hands."""
+        return max(0, (self.held if self.hand is None else self.hand.held) - self.credit)
 
     def take(self, *, tried: bool) -> None:
         """Count a delivery that it gets."""

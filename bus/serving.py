@@ -197,6 +197,11 @@ class Serving:
         """Whether a delivery is there to be taken."""
         return bool(self._machine.holding.deliveries)
 
+    @property
+    def deliveries_count(self) -> int:
+        """How many deliveries are there to be taken."""
+        return len(self._machine.holding.deliveries)
+
     def send(self) -> None:
         """Send what waits to be sent, and take in what has come, unless another thread is serving the connection."""
         self._driver.turn()

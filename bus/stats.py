@@ -65,15 +65,16 @@ def stats_of(broker: Broker) -> dict[str, Any]:
 
 
 def _group(group: Group, now_ns: int) -> dict[str, Any]:
-    oldest = group.oldest()
+    oldest, in_hands = group.oldest(), group.in_hands
     return {
         "name": group.name,
         "queue": group.is_queue,
         "pattern": group.progress.pattern,
         "members": len(group.members),
-        "waiting": len(group.pending),
+        # What lies in the hands of a member that works on another is not begun either.
+        "waiting": len(group.pending) + in_hands,
         "delayed": len(group.delayed),
-        "held": len(group.held),
+        "held": len(group.held) - in_hands,
         # More than what is counted as waiting lies in the log.
         "behind": group.behind,
         "oldest_age_s": (now_ns - oldest.time) / 1e9 if oldest else 0.0,

@@ -14,7 +14,7 @@ import msgspec
 from ..eventstore.event import Event, NewEvent
 
 WIRE_MAJOR = 1
-WIRE_MINOR = 4
+WIRE_MINOR = 5
 
 #: Longest frame that the bus takes; libzmq drops a connection that sends a longer one.
 FRAME_BYTES_MAX = 16 * 1024 * 1024
@@ -73,7 +73,8 @@ class Bind(_Message, frozen=True, tag=1):
     """Become a member of the queue `name` (`pattern` is empty) or the group `name`; credit is how many at once.
 
     `ahead` is how many more may wait in the member's hands: only what was never handed out before, and it gives them
-    back (`GiveBack`) where they would wait long. All that one client binds as `shared` goes by one credit together.
+    back (`GiveBack`) where they would wait long or, with `recall`, where it is asked to (`Recall`). All that one
+    client binds as `shared` goes by one credit together.
     """
 
     seq: int
@@ -83,6 +84,7 @@ class Bind(_Message, frozen=True, tag=1):
     credit: int
     ahead: int = 0
     shared: bool = False
+    recall: bool = False
 
 
 class Hello(_Message, frozen=True, tag=2):
@@ -290,6 +292,12 @@ class Withdrawn(_Message, frozen=True, tag=37):
     held: Held
 
 
+class Recall(_Message, frozen=True, tag=41):
+    """Another member is idle: give this delivery back, unless its handler has begun."""
+
+    held: Held
+
+
 class Pong(_Message, frozen=True, tag=38):
     """Answer to a Ping, with the log's head."""
 
@@ -330,7 +338,9 @@ ClientMessage: TypeAlias = (
     Hello | Post | Fail | Bind | Unbind | Freed | Read | Last | OpenWatch | Keep | Stats | Ping | Bye | Gone | Started |
     GiveBack
 )  # fmt: skip
-BusMessage: TypeAlias = Who | Welcome | Refusal | Acks | Page | Answer | Deliver | Withdrawn | Pong | Kill | Present
+BusMessage: TypeAlias = (
+    Who | Welcome | Refusal | Acks | Page | Answer | Deliver | Withdrawn | Recall | Pong | Kill | Present
+)  # fmt: skip
 
 encode = msgspec.msgpack.Encoder().encode
 decode_client_message = msgspec.msgpack.Decoder(ClientMessage).decode

@@ -379,3 +379,49 @@ def test_what_is_given_back_unbegun_is_not_counted_as_tried() -> None:
     group.join(b"b", 1)
     assert handed_out(group) == [(2, b"b")]
     assert group.held[2].attempt == 1
+
+
+def test_what_waits_behind_other_work_is_asked_back_for_an_idle_member() -> None:
+    """Once, the oldest first, and only from who lets itself be asked; what is being worked on stays where it is."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1, ahead=1, recall=True)
+    group.join(b"b", 1, ahead=1, recall=True)
+    for position in range(1, 5):
+        group.add(event(position))
+    assert handed_out(group) == [(1, b"a"), (2, b"b"), (3, b"a"), (4, b"b")]
+    assert group.in_hands == 2
+    assert group.recall() is None, "nobody is idle"
+    group.settle(1)
+    assert group.in_hands == 1, "a works on its second now"
+    group.join(b"c", 1)
+    asked = group.recall()
+    assert asked is not None and asked.event.position == 4
+    assert group.recall() is None, "asked once"
+    group.release(4, attempts=0)
+    assert handed_out(group) == [(4, b"c")]
+    assert group.in_hands == 0
+
+
+def test_members_that_are_quick_are_not_asked_to_give_back() -> None:
+    """What waits in their hands is done before the answer would come."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1, ahead=15)
+    for position in (1, 2):
+        group.add(event(position))
+    assert handed_out(group) == [(1, b"a"), (2, b"a")]
+    group.join(b"b", 1)
+    assert group.recall() is None
+
+
+def test_what_a_member_kept_through_a_restart_can_be_asked_back() -> None:
+    """The bus does not know which of the two it had begun with: it asks for the one that it names last."""
+    group = Group("q/work", "work", Progress("q/work", "", 0), frozen_upto=2)
+    for position in (1, 2):
+        group.add(event(position))
+    for position in (1, 2):
+        assert group.adopt(position, (0, position), b"a") is not None
+    group.join(b"a", 1, ahead=1, recall=True)
+    group.join(b"b", 1)
+    group.thaw()
+    asked = group.recall()
+    assert asked is not None and asked.event.position == 2
