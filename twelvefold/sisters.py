@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from .agents.git import Git
+from .agents.repositories.allowed import may_do_job
 from .agents.repositories.catalog import Sister, find_sister, sisters
 from .agents.repositories.rules import Permissions, RepositoryRules, read_rules
 from .agents.repositories.standing import standing
-from .agents.test_runner import find_test_commands, given_command, is_wanted
+from .agents.test_runner import find_test_commands, is_wanted
 from .home import sisters_folder
 from .settings import Settings
 
@@ -85,16 +86,8 @@ def chosen(words: Sequence[str], settings: Settings, cwd: Path) -> list[Path]:
 
 
 def require_job(settings: Settings, repo: Path, *, test_command: str | None = None, untested: bool = False) -> None:
-    """Raise RepositoryForbidden unless a job may read a repository, publish into it, and run its tests.
-
-    `untested`: it may be published untested, so that it can be done where commands are not permitted.
-    """
-    rules = rules_of(settings)
-    rules.require(repo, "read")
-    rules.require(repo, "write")
-    if not untested:
-        command = given_command(test_command) if test_command else None
-        rules.require(repo, "commands", None if command is None else command.argv or command.shell)
+    """Raise RepositoryForbidden unless a job may read a repository, publish into it, and run its tests."""
+    may_do_job(rules_of(settings), repo, test_command, untested=untested)
 
 
 def _runner(path: Path) -> str | None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,9 +23,9 @@ from ...eventstore.errors import TwelvefoldError
 from ..context import TaskContext, current_task
 from ..git import Git
 from ..repository_errors import RepositoryUnknown
-from ..store import Stores, find_repository
+from ..store import find_repository
 from ..work_errors import NoCommits
-from ..workspace import Workspace, Workspaces
+from ..workspace import Workspace
 from .allowed import rules_for
 from .rules import RepositoryRules, named_folder
 from .standing import standing
@@ -183,46 +185,27 @@ class CrossRepoContextManager:
         raise RepositoryUnknown(str(repo_path), tuple(sorted({*given, *_sisters(here.parent)})))
 
     def _workspace(self, task: TaskContext, top: Path, head: str) -> Workspace:
+        """Return the task's workspace of a repository, one for as long as the task lasts."""
         with self._lock:
             key = (task.request.id, top)
             if key not in self._opened:
-                self._opened[key] = self._open(task, top, head)
-                task.at_end(lambda: self._close(key))
-                if sum(one[0] == task.request.id for one in self._opened) == 1:
-                    self._commit_after_effects(task)
+                # The same commit when the task is delivered again, wherever the repository is by then.
+                base: str = task.record(f"base of {top}", self._stated_base(task, top) or head)
+                with ExitStack() as opened:
+                    name = f"in{find_repository(self._git, top).key[:8]}"
+                    self._opened[key] = opened.enter_context(task.workspace(top, base, name=name))
+                    task.at_end(partial(self._close, key, opened.pop_all()))
             return self._opened[key]
 
-    def _open(self, task: TaskContext, top: Path, head: str) -> Workspace:
-        # The same commit when the task is delivered again, wherever the repository is by then.
-        base: str = task.record(f"base of {top}", self._stated_base(task, top) or head)
-        stores = Stores(self._git, task.places.stores)
-        repository = find_repository(self._git, top)
-        store = stores.open_run(repository, task.run, base)
-        workspaces = Workspaces(stores, task.places.workspaces, task.emit)
-        workspace = workspaces.create(store, task.path, base, f"in{repository.key[:8]}")
-        left = _last_commit(task, str(store.git_dir), workspace.path) if task.redelivered else None
-        if left is not None:
-            workspace.reset(left)
-        return workspace
+    def _close(self, key: tuple[bytes, Path], opened: ExitStack) -> None:
+        with self._lock:
+            del self._opened[key]
+        opened.close()
 
     def _stated_base(self, task: TaskContext, top: Path) -> str | None:
         given = task.input if isinstance(task.input, dict) else {}
         own = isinstance(given.get("repo"), str) and Path(given["repo"]).resolve() == top.resolve()
         return str(given["base"]) if own and isinstance(given.get("base"), str) else None
-
-    def _commit_after_effects(self, task: TaskContext) -> None:
-        """Have the current workspace's files committed after each effect, as those of a task's only workspace are."""
-        before = task.ledger.snapshot
-
-        def snapshot() -> str | None:
-            workspace = self.workspace
-            return before() if workspace is None else workspace.record(_MESSAGE, int(time.time()))
-
-        task.attach_workspace(snapshot)
-
-    def _close(self, key: tuple[bytes, Path]) -> None:
-        with self._lock:
-            self._opened.pop(key).remove()
 
 
 class Visiting:
@@ -254,14 +237,3 @@ def _sisters(folder: Path) -> list[str]:
         return [child.name for child in folder.iterdir() if (child / ".git").exists()]
     except OSError:
         return []  # nothing to propose
-
-
-def _last_commit(task: TaskContext, store: str, path: str) -> str | None:
-    """Return the commit in which an earlier delivery of this request left a workspace, or None."""
-    left = None
-    for event in task.journal.history(task.stream):
-        if event.type == "workspace.committed" and event.cause == task.request.id:
-            data = event.data
-            if data.get("store") == store and f"/{path}/" in str(data.get("ref")):
-                left = str(data.get("commit"))
-    return left

@@ -227,7 +227,7 @@ def test_after_a_crash_a_workspace_is_as_it_was_recorded(sisters: dict[str, Path
     outcome = trial.deliver(agent, request, delivery=2)
     assert outcome.value == ["written", True], outcome
     (done,) = [event for event in trial.events("effect.completed") if event.data["name"] == "write"]
-    assert done.data["commit"] == trial.events("workspace.committed")[0].data["commit"]
+    assert list(done.data["commits"].values()) == [trial.events("workspace.committed")[0].data["commit"]]
 
 
 def test_a_manager_of_an_ended_task_does_not_work_in_it(sisters: dict[str, Path], tmp_path: Path) -> None:
