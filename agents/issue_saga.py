@@ -7,7 +7,7 @@ the part before it, so that their changes need no joining; tested, reviewed and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -197,6 +197,12 @@ def _fix(
         # A part in which there was nothing to do has no commit: the one before it counts then.
         given["after"] = [{"$from": part_name(n), "key": "commit", "default": None} for n in reversed(range(before))]
     return Task(name=name or part_name(before), agent="issue_fixer", input=given, requires=["commit"], undo=undo)
+
+
+def part_tasks(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the fixer is asked for each part of an issue, of a plan's data; all but commits still to be made."""
+    fix = plan["steps"][0]
+    return [step["input"] for step in fix.get("steps", [fix])]
 
 
 def part_name(number: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.check import PAYLOAD_SIZE_MAX
+from .agent_settings import AgentSettings
 from .base import BaseAgent
 from .context import TaskContext
 from .engines.engine import AUTO
@@ -79,7 +80,7 @@ def _asked(job: JobTask) -> dict[str, Any]:
 
 def _decide(job: JobTask, context: TaskContext) -> dict[str, Any]:
     """Return the structured issue, the plan as data (None where there is to be none) and why, in a sentence."""
-    return decide(job, context.run, open_engines=open_engines(job.engine, context, job.command))
+    return decide(job, context.run, open_engines=open_engines(job.engine, context.settings, job.command))
 
 
 def decide(job: JobTask, run: str, *, open_engines: bool) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def told(kind: str, level: str, parts: int) -> str:
     return f"{kind}, {level}: {how}, then tested, reviewed and published once"
 
 
-def open_engines(engine: str, context: TaskContext, command: str | None = None) -> bool:
+def open_engines(engine: str, settings: AgentSettings, command: str | None = None) -> bool:
     """Tell whether there is an engine for work that an issue doesn't state edit by edit."""
     if engine == EXACT:
         return False
@@ -122,7 +123,6 @@ def open_engines(engine: str, context: TaskContext, command: str | None = None) 
         return True
     from .engines.engine import engine_names
 
-    settings = context.settings
     built_in = {EXACT, "model", "command"}
     others = any(name not in built_in for name in engine_names())
     return others or bool(command or settings.fixer_command or settings.model or settings.model_url)

@@ -1,7 +1,7 @@
 """Doing the built-in job from the outside: finding or starting what it runs on, submitting it, reporting it.
 
-Owns which agents the job needs. What it runs on is `ground`'s; what a job is, stands in `agents/job.py`; what the
-command line shows of it, in `cli/run.py`.
+Which agents it needs stands in `built_in`; what it runs on is `ground`'s; what a job is, stands in `agents/job.py`;
+what the command line shows of it, in `cli/run.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import msgspec
 from .agent_errors import AgentsGone
 from .agents.job import Request, job_plan
 from .agents.job_report import job_report
+from .built_in import JOB_QUEUES as JOB_QUEUES
+from .built_in import lines_for
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
 from .eventstore.event import Event
@@ -27,20 +29,10 @@ from .left_alone import Watchman
 from .orchestration import submit
 from .orchestration.errors import RunWaitTimedOut
 from .orchestration.plan import plan_from
-from .orchestration.procfile import ProcfileLine
 from .settings import Settings
 
-#: The agents of the job: name of the line, class, and how many work side by side.
-JOB_AGENTS = (
-    ("smart_issue", "twelvefold.agents.smart_issue:SmartIssueAgent", 1),
-    ("fixer", "twelvefold.agents.fixer:IssueFixerAgent", 2),
-    ("testing", "twelvefold.agents.testing:TestingAgent", max(2, os.cpu_count() or 1)),
-    ("review", "twelvefold.agents.pr_review:PRReviewAgent", 1),
-    ("publisher", "twelvefold.agents.publisher:PublisherAgent", 1),
-)
 #: How long a run may take to be cancelled that nobody works on.
 CANCEL_WITHIN_S = 30.0
-JOB_QUEUES = ("smart_issue", "issue_fixer", "testing", "pr_review", "publisher")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,21 +47,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     budget: Mapping[str, float] = {}
     path: str | None = None
+    command: str | None = None
 
 
-def job_agent_lines() -> tuple[ProcfileLine, ...]:
-    """Return the Procfile lines of the job's agents."""
-    return tuple(
-        ProcfileLine(name, f"twelvefold agent {place}", number) for number, (name, place, _) in enumerate(JOB_AGENTS, 1)
-    )
-
-
-def ground(settings: Settings, environ: Mapping[str, str]) -> bool:
+def ground(settings: Settings, environ: Mapping[str, str], queues: Sequence[str] = JOB_QUEUES) -> bool:
     """See to it that something runs which does the job's work; tell whether it belongs to nobody.
 
-    An `up` of the home is used as it is; without one, a supervisor that belongs to nobody is joined or started.
+    An `up` of the home is used as it is; without one, a supervisor that belongs to nobody is joined or started, with
+    the built-in agents that serve `queues`.
     """
-    return stand(settings, environ, job_agent_lines(), {name: count for name, _, count in JOB_AGENTS})
+    lines, counts = lines_for(queues)
+    return stand(settings, environ, lines, counts)
 
 
 def connect(settings: Settings, timeout_s: float | None = None) -> BusClient:
@@ -96,6 +84,7 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         test_command=job.test_command,
         allow_untested=job.allow_untested,
         path=job.path,
+        command=job.command,
     )
     return submit.submit(
         client,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from . import jobs
+from .built_in import QUEUES
 from .errors import DataUnreadable
 from .orchestration.errors import NotUp
 from .orchestration.home_lock import holder_of
@@ -48,8 +49,8 @@ def revive(settings: Settings, environ: Mapping[str, str], plan: PatternFields |
 
     What `run` starts by itself ends while a run rests, and whoever answers it need not know of that.
     """
-    if plan is not None and set(queues_of(plan)) <= set(jobs.JOB_QUEUES) and holder_of(settings.home) is None:
-        jobs.ground(settings, environ)
+    if plan is not None and set(queues_of(plan)) <= QUEUES and holder_of(settings.home) is None:
+        jobs.ground(settings, environ, queues_of(plan))
 
 
 def ground(settings: Settings, environ: Mapping[str, str], queues: tuple[str, ...]) -> bool:
@@ -57,6 +58,6 @@ def ground(settings: Settings, environ: Mapping[str, str], queues: tuple[str, ..
 
     Only the built-in agents are started for it: raises NotUp where nothing runs and the plan needs others.
     """
-    if holder_of(settings.home) is None and not set(queues) <= set(jobs.JOB_QUEUES):
+    if holder_of(settings.home) is None and not set(queues) <= QUEUES:
         raise NotUp(str(settings.home))
-    return jobs.ground(settings, environ)
+    return jobs.ground(settings, environ, queues)

@@ -34,7 +34,15 @@ _Plan = Annotated[
 _Input = Annotated[
     str | None, typer.Option("--input", metavar="JSON|@FILE", help="The plan's input, instead of TARGET.")
 ]
-_Engine = Annotated[str, typer.Option("--engine", metavar="patch", help="How the issue is worked on.")]
+_Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", metavar="auto|patch|model|command", help="How the issue is worked on; auto tries each in turn."
+    ),
+]
+_Agent = Annotated[
+    str | None, typer.Option("--agent", metavar="NAME", help="Give TARGET to this agent alone, by its queue's name.")
+]
 _TestCommand = Annotated[
     str | None, typer.Option("--test-command", metavar="CMD", help="Test with this instead of what is found.")
 ]
@@ -57,7 +65,8 @@ def run(
     base: _Base = None,
     plan: _Plan = None,
     input: _Input = None,
-    engine: _Engine = "patch",
+    agent: _Agent = None,
+    engine: _Engine = "auto",
     test_command: _TestCommand = None,
     allow_untested: _AllowUntested = False,
     detach: _Detach = False,
@@ -72,19 +81,32 @@ def run(
     Nothing of the repository changes but the published branch `twelvefold/<issue>-<run>`. Without an `up`, what the
     job needs is started, and ends by itself 10 s after the last run. Over its --budget a run is failed.
 
+    The issue is understood first, then fixed, tested, reviewed and published (docs/jobs.md). --engine says by what it
+    is fixed: `patch` makes the edits that it states, `model` asks a model, `command` starts TWELVEFOLD_FIXER_COMMAND;
+    `auto` takes the first of them that can. --dry-run shows the change that would be made, and asks no model.
+
     A plan (docs/plans.md) needs no repository, and its own agents must be up. Its input is the JSON of --input, or name
-    and text of TARGET. --dry-run checks and shows it.
+    and text of TARGET. --dry-run checks and shows it. --agent gives TARGET to one agent: smart_issue,
+    intelligent_issue, issue_fixer, testing, pr_review (TARGET is a range), research (a question), or one that is up.
 
     The document of --json has the keys run, outcome (succeeded, nothing_to_do, failed, needs_human, cancelled), reason,
     repo, base_commit, branch, commit, patch, files_changed, tests (status, command, before and after with passed and
     failed, newly_failing), review, notes, evidence (kind, ref), tasks (path, agent, outcome), cost (model_calls,
     tokens_in, tokens_out, usd), positions (first, last), elapsed_s; what there is not is null. With --detach it has
-    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff. That of a plan is the one of
-    `twelvefold status`; with --dry-run it has plan and queues.
+    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff, kind, level, parts. That of a
+    plan or an --agent is the one of `twelvefold status`; with --dry-run it has plan and queues.
     """
     from .run_plan import budget_of, input_of, run_plan
 
-    file = _plan_file(target, plan, input, given=bool(base or test_command or allow_untested or engine != "patch"))
+    _refuse_unknown(engine, test_command)
+    if agent is not None:
+        from .run_agent import AgentRun, run_agent
+
+        _refuse_mixed(plan, dry_run=dry_run)
+        asked = AgentRun(agent, target, input, repo, base, engine, test_command, allow_untested)
+        more = {"budget": budget_of(budget), "timeout_s": timeout, "detach": detach, "as_json": as_json}
+        return run_agent(asked, **more)  # type: ignore[arg-type]
+    file = _plan_file(target, plan, input, given=bool(base or test_command or allow_untested or engine != "auto"))
     if file is not None:
         data = input_of(input, target if plan is not None else None)
         return run_plan(
@@ -151,8 +173,8 @@ def _run_job(
     from ..agents.job_report import refusal_report
     from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
     from ..jobs import Job
+    from ..settings import load_settings
 
-    _refuse_unknown(engine, test_command)
     name, text = issue_of(target)
     try:
         request = resolve_request(repo, base)
@@ -172,20 +194,36 @@ def _run_job(
         timeout_s=timeout,
         budget=budget,
         path=os.environ.get("PATH"),
+        command=load_settings().fixer_command or None,
     )
     if dry_run:
         return _show_plan(job, as_json)
     return _do(job, detach=detach, as_json=as_json)
 
 
-def _refuse_unknown(engine: str, test_command: str | None) -> None:
-    """Raise UsageInvalid for an engine that there is not, or a test command that no shell could read."""
-    from ..agents.test_runner import given_command
+def _refuse_mixed(plan: Path | None, *, dry_run: bool) -> None:
+    """Raise UsageInvalid for what doesn't go with --agent."""
     from ..errors import UsageInvalid
 
-    if engine != "patch":
-        raise UsageInvalid(f"there is no engine {engine!r}, only `patch`", "twelvefold run")
+    if plan is not None:
+        raise UsageInvalid("--agent and --plan are two ways to say what is to be done, choose one", "twelvefold run")
+    if dry_run:
+        raise UsageInvalid("--dry-run shows what a job or a plan would do, and --agent is neither", "twelvefold run")
+
+
+def _refuse_unknown(engine: str, test_command: str | None) -> None:
+    """Raise UsageInvalid for an engine that there is not, or a test command that no shell could read."""
+    from ..errors import UsageInvalid
+
+    if engine != "auto":
+        from ..agents.engines.engine import engine_names
+
+        if engine not in (names := engine_names()):
+            problem = f"there is no engine {engine!r}, only auto, {', '.join(names)}"
+            raise UsageInvalid(problem, "twelvefold run")
     if test_command is not None:
+        from ..agents.test_runner import given_command
+
         try:
             given_command(test_command)
         except ValueError as error:
@@ -193,17 +231,20 @@ def _refuse_unknown(engine: str, test_command: str | None) -> None:
 
 
 def _show_plan(job: Job, as_json: bool) -> int:
-    """Show the edits that the engine would make, as a diff against the base commit."""
-    from ..agents.dry_run import preview
+    """Show the change that would be made, as a diff against the base commit."""
+    from ..agent_environment import agent_settings_of
+    from ..agents.dry_fix import as_job, rehearse
+    from ..settings import load_settings
 
-    found = preview(job.issue_name, job.issue_text, job.request)
+    asked = as_job((job.issue_name, job.issue_text), job.request, engine=job.engine, command=job.command)
+    found = rehearse(asked, job.request, agent_settings_of(load_settings(), os.environ))
     if as_json:
         write_json({"repo": job.request.repo, "base_commit": job.request.base, **found})
     else:
         if found["diff"]:
             write(found["diff"].rstrip("\n"))
-        note(f"dry run: {found['outcome']}: {found['message']}")
-    return _EXITS.get(found["outcome"], 1)
+        note(f"dry run: {found['outcome'] or 'open'}: {found['message']}")
+    return 0 if found["outcome"] is None else _EXITS.get(found["outcome"], 1)
 
 
 def _do(job: Job, *, detach: bool, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..built_in import QUEUES, needed_by
 from ..errors import DataInvalid
 from ..orchestration.budget import budget_from
 from ..orchestration.plan import PatternFields, pattern_of
@@ -65,26 +66,43 @@ def run_plan(
     as_json: bool,
 ) -> int:
     """Do a plan and return the exit status."""
+    plan = read_plan(file)
+    if dry_run:
+        return _show(plan, as_json)
+    labels = {"plan": file.name}
+    return follow_plan(
+        plan, labels=labels, input=input, budget=budget, timeout_s=timeout_s, detach=detach, as_json=as_json
+    )
+
+
+def follow_plan(
+    plan: PatternFields,
+    *,
+    labels: Mapping[str, str],
+    input: Any,
+    budget: Mapping[str, float],
+    timeout_s: float | None,
+    detach: bool,
+    as_json: bool,
+) -> int:
+    """Submit a plan, follow it to its end and return the exit status."""
     from .. import jobs
     from ..orchestration import submit
     from .run import end_of
 
-    plan = read_plan(file)
-    if dry_run:
-        return _show(plan, as_json)
     settings = load_settings()
     queues = queues_of(plan)
     owned = ground(settings, os.environ, queues)
     with jobs.connect(settings) as client:
-        built_in = set(queues) <= set(jobs.JOB_QUEUES)
-        jobs.require_agents(client, settings, owned=owned and built_in, queues=queues)
+        built_in = set(queues) <= QUEUES
+        jobs.require_agents(client, settings, owned=owned and built_in, queues=(*queues, *needed_by(queues)))
         run = submit.submit(
             client,
             plan,
             input=input,
             budget=budget,
             timeout_s=timeout_s,
-            labels={"plan": file.name},
+            labels=labels,
             caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
             trace=os.environ.get("TRACEPARENT", ""),
         )
