@@ -17,7 +17,7 @@ from ..orchestration.complexity import Assessment, Complexity
 from ..orchestration.complexity_facts import EditFact, RepositoryFacts
 from ..orchestration.decomposition import Decomposition, take_apart
 from ..orchestration.issue_units import Reading, understand
-from .edits import EVERY, Edit
+from .edit import EVERY, Edit
 from .issue import parse_issue
 from .issue_statement import Pair
 from .job import resolve_request

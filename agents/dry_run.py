@@ -9,7 +9,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from .edits import Applied, apply_edits
+from .edits import Applied, apply_edits, named_paths
 from .engines.engine import FixResult, IssueText
 from .engines.patch import incomplete, not_made, states_nothing, unsafe_edits
 from .fixer import read_issue_text
@@ -38,7 +38,7 @@ def preview(issue_name: str, issue_text: str, request: Request) -> dict[str, Any
         return _told(not_made(unsafe, modes))
     before: dict[str, bytes | None] = {
         path: git.run("cat-file", "blob", f"{request.base}:{path}", at=top).out
-        for path in dict.fromkeys(edit.path for edit in edits)
+        for path in named_paths(edits)
         if path in modes
     }
     made = apply_edits(edits, before)

@@ -8,63 +8,35 @@ as they were; whatever is not replaced comes out byte for byte.
 from __future__ import annotations
 
 import ast
-import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
+from .edit import EVERY as EVERY
+from .edit import Change as _Change
+from .edit import Edit as Edit
+from .edit import EditFailure as EditFailure
+from .edit import Present as _Present
+from .edit import failed as _failure
+from .edit import unsafe_path as unsafe_path
 from .edit_hints import nearest
+from .edit_inserts import insertions
+from .edit_moves import arrange
 from .edit_places import is_prose, occurrences
+from .edit_settings import settings_changes
 from .text_file import TextFile, decode
-
-Reason = Literal[
-    "unsafe_path",
-    "file_missing",
-    "file_exists",
-    "not_text",
-    "old_text_missing",
-    "old_text_ambiguous",
-    "edits_overlap",
-    "syntax_broken",
-]
-#: The `count` of an edit that replaces every occurrence, however many (at least one).
-EVERY = 0
-
-
-class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """One explicit edit: `old` becomes `new` in the file `path`, exactly `count` times.
-
-    `lines` says that the texts are whole lines (a code block) and not parts of one. An `old` of None makes the file,
-    a `new` of None deletes it. `line` is where the issue says so, `at_line` where a diff says that the text stands.
-    """
-
-    path: str
-    old: str | None
-    new: str | None
-    count: int = 1
-    lines: bool = False
-    line: int = 0
-    at_line: int = 0
-
-
-class EditFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """Why one edit cannot be made: which one (from 1), where the issue asks for it, and the lines that matter."""
-
-    reason: Reason
-    edit: int
-    path: str
-    line: int
-    message: str
-    places: list[int] = []
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """New contents by path (None: the file is to be removed), and the line at which each edit took hold."""
+    """New contents by path (None: the file is to be removed), and the line at which each edit took hold.
+
+    `moved` has the old path of each file that is at a new one, with whatever belongs to it beside its content.
+    """
 
     contents: dict[str, bytes | None]
     places: list[tuple[str, list[int]]]
+    moved: dict[str, str] = {}
 
 
 class AlreadyThere(msgspec.Struct, frozen=True):
@@ -73,36 +45,9 @@ class AlreadyThere(msgspec.Struct, frozen=True):
     places: list[str]
 
 
-class _Change(msgspec.Struct, frozen=True):
-    """One span of a file's text to be replaced."""
-
-    start: int
-    end: int
-    new: str
-    edit: int
-
-
-class _Present(msgspec.Struct, frozen=True):
-    """The edit had been made before, at this line."""
-
-    line: int
-
-
-def unsafe_path(path: str) -> str | None:
-    """Return why a path cannot be taken for a file inside a repository, or None."""
-    parts = path.split("/")
-    if not path or "\0" in path or "\\" in path or path != path.strip():
-        return "is not a path"
-    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
-        return "is not relative to the repository"
-    if ".." in parts:
-        return "leads out of its folder"
-    if "." in parts or "" in parts:
-        return "is not in its plain form"
-    # Names that some file systems take for .git.
-    if any(part.lower().rstrip(". ") in (".git", "git~1") for part in parts):
-        return "lies inside .git"
-    return None
+def named_paths(edits: Sequence[Edit]) -> list[str]:
+    """Return every path whose content edits need to know, or that it is free."""
+    return list(dict.fromkeys(path for edit in edits for path in (edit.path, edit.to) if path))
 
 
 def apply_edits(edits: Sequence[Edit], files: Mapping[str, bytes | None]) -> Applied | AlreadyThere | list[EditFailure]:
@@ -114,12 +59,14 @@ def apply_edits(edits: Sequence[Edit], files: Mapping[str, bytes | None]) -> App
     unique = list(dict.fromkeys(msgspec.structs.replace(edit, line=0) for edit in edits))
     first = {key: next(e for e in edits if msgspec.structs.replace(e, line=0) == key) for key in unique}
     numbered = list(enumerate(first.values(), 1))
+    arranged = arrange(numbered, files)
+    if isinstance(arranged, list):
+        return arranged
     contents: dict[str, bytes | None] = {}
     failures: list[EditFailure] = []
     made: list[tuple[str, list[int]]] = []
-    present: list[str] = []
-    for path in dict.fromkeys(edit.path for _, edit in numbered):
-        mine = [(number, edit) for number, edit in numbered if edit.path == path]
+    present: list[str] = list(arranged.present)
+    for path, mine in arranged.edits.items():
         result = _file_edits(path, mine, files.get(path))
         if isinstance(result, list):
             failures += result
@@ -129,12 +76,20 @@ def apply_edits(edits: Sequence[Edit], files: Mapping[str, bytes | None]) -> App
         present += [f"{path}:{line}" for line in there]
         if content != files.get(path):
             contents[path] = content
-    if not failures and present and made:
-        # Half of it is there: nobody can tell whether the rest still fits.
-        failures = [_half_made(numbered[0][1], present)]
     if failures:
         return failures
-    return AlreadyThere(present) if present else Applied(contents, made)
+    for path in arranged.deleted:
+        contents[path] = None
+        made.append((path, [1]))
+    moved = {new: old for old, new in arranged.moves.items()}
+    arrived = {new: contents.get(old, files.get(old)) for new, old in moved.items()}
+    contents |= dict.fromkeys(arranged.moves)
+    contents |= arrived
+    made += [(new, [1]) for new in moved]
+    if present and made:
+        # Half of it is there: nobody can tell whether the rest still fits.
+        return [_half_made(numbered[0][1], present)]
+    return AlreadyThere(present) if present else Applied(contents, made, moved)
 
 
 def _half_made(edit: Edit, present: list[str]) -> EditFailure:
@@ -150,7 +105,7 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     number, edit = edits[0]
     if problem := unsafe_path(path):
         return [_failure("unsafe_path", number, edit, f"{path!r} {problem}")]
-    if edit.old is None or edit.new is None:
+    if any(one.how == "replace" and None in (one.old, one.new) for _, one in edits):
         if len(edits) > 1:
             return [_failure("edits_overlap", number, edit, f"{path} is to be made or removed, and edited too")]
         return _whole_file(number, edit, content)
@@ -163,7 +118,7 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     failures: list[EditFailure] = []
     there: list[int] = []
     for number, edit in edits:
-        found = _match(number, edit, file)
+        found = _found(number, edit, file)
         if isinstance(found, EditFailure):
             failures.append(found)
         elif isinstance(found, _Present):
@@ -257,6 +212,12 @@ def _whole_file(number: int, edit: Edit, content: bytes | None) -> _Made | list[
     return None, [(edit.path, [1])], []
 
 
+def _found(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present | EditFailure:
+    if edit.how == "replace":
+        return _match(number, edit, file)
+    return settings_changes(number, edit, file) if edit.how == "set" else insertions(number, edit, file)
+
+
 def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present | EditFailure:
     """Find where one edit applies, or that it had been made before, or why it cannot be."""
     old, new = edit.old or "", edit.new or ""
@@ -321,7 +282,3 @@ def _syntax_error(source: bytes) -> str | None:
         except (ValueError, RecursionError, MemoryError) as error:
             return str(error) or type(error).__name__
     return None
-
-
-def _failure(reason: Reason, number: int, edit: Edit, message: str, places: list[int] | None = None) -> EditFailure:
-    return EditFailure(reason=reason, edit=number, path=edit.path, line=edit.line, message=message, places=places or [])

@@ -13,13 +13,15 @@ from collections.abc import Collection
 
 import msgspec
 
-from .edits import Edit
+from .edit import Edit
 from .issue_asides import without_asides
 from .issue_blocks import Block, read
 from .issue_diff import find_diffs, is_diff
+from .issue_edits import edits_of
 from .issue_files import find_files
+from .issue_orders import find_follow_ups
 from .issue_pairs import find_pairs
-from .issue_paths import Scope, choose, listed_files
+from .issue_paths import listed_files
 from .issue_statement import Pair, Problem
 
 #: What a status may say of an issue that is over; such an issue asks for nothing any more.
@@ -45,19 +47,11 @@ class Issue(msgspec.Struct, frozen=True):
         edits: list[Edit] = []
         problems = list(self.problems)
         for pair in self.pairs:
-            offered = pair.scopes
-            if len(self.listed) == 1:
-                offered = [*offered, Scope(self.listed, 0)]
-            path, why = choose(offered, files)
-            if not path:
-                problems.append(Problem(pair.line, f"has an old and a new text, but {why}"))
-            elif pair.old == pair.new:
-                problems.append(Problem(pair.line, "has the same text twice, as the old and as the new one"))
-            elif pair.old is not None and not pair.old.strip():
-                problems.append(Problem(pair.line, "has no old text, so nothing says where the new one goes"))
+            found = edits_of(pair, self.listed, files)
+            if isinstance(found, Problem):
+                problems.append(found)
             else:
-                values = {name: getattr(pair, name) for name in ("old", "new", "count", "lines", "line", "at_line")}
-                edits.append(Edit(path=path, **values))
+                edits += found
         return edits, sorted(problems, key=lambda problem: problem.line)
 
 
@@ -72,6 +66,9 @@ def parse_issue(text: str, name: str = "") -> Issue:
     taken |= {block.line for block in told if is_diff(block)}
     edited = {path for pair in [*diffs, *pairs] for scope in pair.scopes[:1] for path in scope.paths}
     files, wrong_files = find_files(told, taken, edited)
+    whole = [pair for pair in [*diffs, *pairs] if pair.how in ("move", "delete")]
+    if whole and len(whole) == len(diffs) + len(pairs) + len(files):
+        wrong_pairs = [*wrong_pairs, *find_follow_ups(words)]
     return Issue(
         title=document.fields.get("title") or _title(blocks) or _from_name(name) or "Untitled issue",
         over=_over(document.fields.get("status") or document.fields.get("state") or "", blocks),

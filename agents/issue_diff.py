@@ -9,11 +9,13 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from .issue_blocks import Block
 from .issue_comments import named_file
+from .issue_moves import git_moves
 from .issue_paths import Scope, looks_like_path, normal, of_info, scopes
 from .issue_statement import Pair, Problem, stated_count
 
@@ -37,7 +39,8 @@ def is_diff(block: Block) -> bool:
     language = re.split(r"[\s:{]", block.info.strip("{. "), maxsplit=1)[0].lower()
     headed = re.match(r"(?:diff --git .*\n(?:.*\n){0,4}?)?--- .*\n\+\+\+ ", block.text)
     inside = language in _LETTERS and re.search(r"^--- \S.*\n\+\+\+ \S.*\n@@ ", block.text, re.M) is not None
-    if language in _LANGUAGES or headed is not None or inside or _SEARCH.search(block.text):
+    moved = language in _LETTERS and re.search(r"^rename from .+\nrename to ", block.text, re.M) is not None
+    if language in _LANGUAGES or headed is not None or inside or moved or _SEARCH.search(block.text):
         return True
     if block.text.startswith("*** Begin Patch\n"):
         return True
@@ -68,6 +71,11 @@ def find_diffs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
     for at, block in enumerate(blocks):
         if not is_diff(block):
             continue
+        text, moves = git_moves(block.text, block.line)
+        pairs += moves
+        if moves and not re.search(r"^(?:@@|[-+])", text, re.M):
+            continue
+        block = msgspec.structs.replace(block, text=text)
         if _UNSUPPORTED.search(block.text):
             problems.append(Problem(block.line, "is a diff that renames, changes a mode or holds binary data"))
             continue
@@ -148,11 +156,16 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
     old: list[str] = []
     new: list[str] = []
     begun = block.line + 1
+    adding = False
     count = next((stated_count(b.text) for b in before if b.kind == "text"), None)
 
     def finish(next_line: int) -> None:
         nonlocal begun
-        if old != new:
+        nonlocal adding
+        if adding and new:
+            found.append(Pair(None, _text(new), True, begun, place))
+            adding = False
+        elif old != new:
             made = _hunk(_text(old), _text(new), begun, place)
             found.append(
                 Pair(made.old, made.new, True, made.line, place, count or 1) if isinstance(made, Pair) else made
@@ -175,8 +188,17 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
                 place = [Scope([_path(header[1])], number)]
         elif line.startswith("*** "):  # the headers of a patch that programs like to write
             finish(number + 1)
-            if line.startswith("*** Update File: "):
-                place = [Scope([normal(line[17:])], number)]
+            word, _, named = line[4:].partition(": ")
+            own = [Scope([normal(named)], number)]
+            if word == "Update File":
+                place = own
+            elif word == "Delete File":
+                found.append(Pair("", None, False, number, own, how="delete"))
+            elif word == "Move to":
+                found.append(Pair("", "", False, number, place, how="move", to=normal(named)))
+            elif word == "Add File":
+                place = own
+                adding = True
             elif not re.match(r"\*\*\* (?:Begin Patch|End Patch|End of File)", line):
                 return [Problem(number, "makes, removes or moves a whole file")]
         elif line.startswith("@@") or line.strip() in ("...", "…", "[...]"):

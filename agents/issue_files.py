@@ -1,7 +1,7 @@
 """Whole files that an issue gives: a file to be made, with a block that is all of it.
 
 Pure. Also finds what would be left out silently if only the pairs beside it were made: a block under the name of a file
-that no label explains, and a file to be removed or renamed in words.
+that no label explains.
 """
 
 from __future__ import annotations
@@ -29,10 +29,6 @@ _MAKE = re.compile(
 _NEW_HEADING = re.compile(
     r"\((?:a )?(?:new|create|to be created|new file|create file)\)|\bnew (?:file|module)\b|\W(?:new|create)\W*$"
     r"|^\W*(?:\d+[.)]\s*)?(?:create|add (?:a |the )?(?:new )?file)\b",
-    re.I,
-)
-_REMOVE = re.compile(
-    rf"{_ORDER}(?:delete|remove|drop) (?:the )?(?:\w+ )?(?:file|module) ({CODE})\W*$",
     re.I,
 )
 #: Fences of what a person types or a program prints.
@@ -91,13 +87,9 @@ def _made_below(inside: Sequence[Block]) -> bool:
 
 
 def _line(blocks: Sequence[Block], at: int, taken: Collection[int]) -> list[Pair | Problem]:
-    """Read `Create `a.py`:` with the block behind it, and orders about whole files that are no such thing."""
+    """Read `Create `a.py`:` with the block behind it, which is all of it."""
     block = blocks[at]
     lines = block.text.split("\n")
-    if found := _REMOVE.match(lines[-1]):
-        path = normal(block.codes[-1])
-        if looks_like_path(path) and found[1] == CODE:
-            return [Problem(block.line, f"asks to remove the file {path}, which only a diff can")]
     match = _MAKE.match(lines[-1])
     following = blocks[at + 1] if at + 1 < len(blocks) else None
     if match is None or following is None or following.kind != "code" or following.line in taken:

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .edits import EVERY
+from .edit import EVERY
 from .issue_blocks import CODE, Block
 from .issue_comments import halves, named_file
+from .issue_inserts import find_block_insert, read_insert
 from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
+from .issue_moves import find_listed, find_marked, read_moves
+from .issue_orders import MORE, find_orders
 from .issue_paths import Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
 from .issue_sentences import find_in_table, find_sentences, without
+from .issue_settings import read_settings_order
 from .issue_statement import EXCEPTED, Pair, Problem, stated_count
 
 _ORDER = r"\s*(?:\d+[.)]\s*)?(?:and |then |also |please |simply |just )*"
@@ -54,20 +58,9 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[
         block = blocks[at]
         step = 1
         if block.kind == "text":
-            labelled = _labelled(blocks, at) or _removal(blocks, at)
-            if isinstance(labelled, Problem):
-                problems.append(labelled)
-                step = 2
-            elif labelled is not None:
-                pair, step = labelled
-                pairs.append(pair)
-            elif _OTHER_ORDER.match(block.text.split("\n")[-1]) and _is_code(blocks, at + 1):
-                problems.append(Problem(block.line, "asks for something else than an old text and its new one"))
-                step = 2
-            else:
-                found, wrong = find_sentences(blocks, at)
-                pairs += found
-                problems += wrong
+            found, wrong, step = _read(blocks, at)
+            pairs += found
+            problems += wrong
             if step > 1:
                 taken |= {one.line for one in blocks[at : at + step]}
         elif block.kind == "code" and (both := halves(block)) is not None:
@@ -78,14 +71,43 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[
             found, wrong = find_in_table(blocks, at)
             pairs += found
             problems += wrong
+        elif block.kind == "heading" and block.level > 1:
+            pairs += find_marked(block) or find_orders(blocks, at, [read_moves])[0]
         at += step
     if not pairs and not problems:  # the title is all that some issues say
         for at, block in enumerate(blocks):
             if block.kind == "heading":
-                found, wrong = find_sentences(blocks, at)
+                found, wrong = _said(blocks, at)
                 pairs += found
                 problems += wrong
     return pairs, problems, taken
+
+
+def _read(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem], int]:
+    """Read what begins with a paragraph; the int is how many blocks that took."""
+    if inserted := find_block_insert(blocks, at):
+        made, step = inserted
+        return ([made], [], step) if isinstance(made, Pair) else ([], [made], step)
+    labelled = _labelled(blocks, at) or _removal(blocks, at)
+    if isinstance(labelled, Problem):
+        return [], [labelled], 2
+    if labelled is not None:
+        return [labelled[0]], [], labelled[1]
+    if _OTHER_ORDER.match(blocks[at].text.split("\n")[-1]) and _is_code(blocks, at + 1):
+        return [], [Problem(blocks[at].line, "asks for something else than an old text and its new one")], 2
+    listed, wrong, step = find_listed(blocks, at)
+    if step:
+        return listed, wrong, step
+    return *_said(blocks, at), 1
+
+
+def _said(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:
+    """Read the sentences of a paragraph or heading."""
+    pairs, problems, rest, _ = find_orders(blocks, at, [read_moves, read_insert, read_settings_order])
+    found, wrong = find_sentences([*blocks[:at], rest, *blocks[at + 1 :]], at)
+    if found:  # what follows an order may be a couple of texts
+        problems = [problem for problem in problems if problem.text != MORE]
+    return [*pairs, *found], [*problems, *wrong]
 
 
 def _removal(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | None:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .edits import EVERY
+from .edit import EVERY
 from .issue_blocks import CODE, Block
+from .issue_orders import sentence_starts
 from .issue_paths import Scope, looks_like_path, mentioned, normal, scopes, stated, with_paths_as_code
 from .issue_statement import EXCEPTED, Pair, Problem, stated_count
 
-_NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
 _DETERMINERS = (
     r"(?:(?:the|this|that|these|all|every|each|both|any|of|old|text|word|line|string|name|value|calls?|code|number"
     r"|version|constant|identifier|variable|function|method|class|key|option|setting|default|import|occurrences?"
@@ -58,7 +58,7 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
     problems: list[Problem] = []
     flat = block.text.replace("\n", " ")
     done = 0
-    for start in _sentence_starts(flat):
+    for start in sentence_starts(flat):
         if start < done:
             continue
         before = flat[:start].count(CODE)
@@ -108,17 +108,6 @@ def without(offered: Sequence[Scope], codes: Sequence[str]) -> list[Scope]:
     """A text to be replaced isn't the path of its own file."""
     kept = [Scope([path for path in scope.paths if path not in codes], scope.line) for scope in offered]
     return [scope for scope in kept if scope.paths]
-
-
-def _sentence_starts(text: str) -> list[int]:
-    """Return where a sentence or an order within one begins that nothing before it negates."""
-    starts = [0, *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text))]
-    kept = []
-    for start in starts:
-        sentence = max(text.rfind(mark, 0, start) for mark in ".;!?")
-        if not _NOT.search(text[sentence + 1 : start]):
-            kept.append(start)
-    return kept
 
 
 _OLD_HEAD = re.compile(

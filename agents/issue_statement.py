@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from .edits import EVERY
+from .edit import EVERY, How
 from .issue_paths import Scope
 
 _NUMBER = {"once": 1, "twice": 2, "both": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
@@ -36,7 +36,8 @@ EXCEPTED = re.compile(r"\b(?:except|excepting|but not|other than|apart from|excl
 class Pair(msgspec.Struct, frozen=True):
     """An old text, the new one, and what the issue says about their place and number.
 
-    None as old or new text stands for a file to be made or removed; `at_line` is a diff's line.
+    None as old or new text stands for a file to be made or removed; `at_line` is a diff's line. `how`, `key` and `to`
+    are those of an edit; a `to` that ends with a slash is the folder that a file goes to.
     """
 
     old: str | None
@@ -46,6 +47,9 @@ class Pair(msgspec.Struct, frozen=True):
     scopes: list[Scope]
     count: int = 1
     at_line: int = 0
+    how: How = "replace"
+    key: str = ""
+    to: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ Keeps: all edits or none; nothing outside of the workspace, inside `.git` or beh
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import msgspec
 
 from ..context import TaskContext
-from ..edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, unsafe_path
+from ..edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, named_paths, unsafe_path
 from ..issue import Issue
 from ..issue_statement import Problem
 from ..workspace import Workspace
@@ -107,34 +108,49 @@ def edit_files(
     if failures := unsafe_edits(edits, files):
         return failures
     contents: dict[str, bytes | None] = {
-        edit.path: (workspace.folder / edit.path).read_bytes() for edit in edits if edit.path in files
+        path: (workspace.folder / path).read_bytes() for path in named_paths(edits) if path in files
     }
     made = apply_edits(edits, contents)
-    for name, new in made.contents.items() if isinstance(made, Applied) else ():
-        target = workspace.folder / name
-        if new is None:
-            target.unlink()
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(new)
+    if isinstance(made, Applied):
+        _write(workspace.folder, made, files)
     return made
+
+
+def _write(top: Path, made: Applied, files: dict[str, str]) -> None:
+    for name, new in made.contents.items():
+        if new is None:
+            (top / name).unlink()
+    for name, new in made.contents.items():
+        if new is None:
+            continue
+        target = top / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(new)
+        if name in made.moved:
+            target.chmod(0o755 if files[made.moved[name]] == "100755" else 0o644)
 
 
 def unsafe_edits(edits: list[Edit], files: dict[str, str]) -> list[EditFailure]:
     """Return what of the edits would write where nothing may be written; `files` are the tree's, with their modes."""
     failures = []
     for number, edit in enumerate(edits, 1):
-        problem = unsafe_path(edit.path)
-        if not problem and files.get(edit.path) in ("120000", "160000"):
-            problem = f"is a {'symbolic link' if files[edit.path] == '120000' else 'submodule'}"
-        parts = edit.path.split("/")
-        if not problem and any("/".join(parts[:n]) in files for n in range(1, len(parts))):
-            problem = "lies below something that is not a folder"
-        if problem:
-            message = f"{edit.path!r} {problem}"
-            failure = EditFailure(reason="unsafe_path", edit=number, path=edit.path, line=edit.line, message=message)
-            failures.append(failure)
+        for path in filter(None, (edit.path, edit.to)):
+            if problem := _unsafe(path, files):
+                message = f"{path!r} {problem}"
+                failure = EditFailure(reason="unsafe_path", edit=number, path=path, line=edit.line, message=message)
+                failures.append(failure)
     return failures
+
+
+def _unsafe(path: str, files: dict[str, str]) -> str | None:
+    if problem := unsafe_path(path):
+        return problem
+    if files.get(path) in ("120000", "160000"):
+        return f"is a {'symbolic link' if files[path] == '120000' else 'submodule'}"
+    parts = path.split("/")
+    if any("/".join(parts[:n]) in files for n in range(1, len(parts))):
+        return "lies below something that is not a folder"
+    return "is a folder" if any(name.startswith(f"{path}/") for name in files) else None
 
 
 def _namesakes(failure: EditFailure, files: dict[str, str]) -> str:

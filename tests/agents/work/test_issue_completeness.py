@@ -56,7 +56,7 @@ def test_removed_text(text: str) -> None:
     [
         (f"### `src/b.py`\n\n{block('u', 'python')}", "does not say what it replaces"),
         ("### `new.py` (new file)\n\nWith the rest.", "no block"),
-        ("### More\n\nRemove the file `src/b.py`.", "only a diff can"),
+        ("### More\n\nRemove the folder `src`.", "file by file"),
     ],
 )
 def test_nothing_is_left_out_beside_a_pair(text: str, part: str) -> None:

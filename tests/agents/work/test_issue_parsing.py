@@ -233,7 +233,7 @@ def test_typed_diff_with_gaps() -> None:
         (f"### `a.py`\nCurrent:\n```\n\n```\nShould be:\n{block('x')}", 2, "no old text"),
         (f"### `a.py`\nCurrent:\n{block('x')}", 2, "no new one"),
         (f"### `a.py`\nFind:\n{block('x')}\nand see to it that it works\n{block('y')}", 2, "no new one"),
-        (f"### `a.py`\nAdd this after line 12:\n{block('x')}", 2, "something else"),
+        (f"### `a.py`\nAdd this after the loop:\n{block('x')}", 2, "something else"),
         (f"### `a.py`\nThen insert the block:\n\n{block('x')}", 2, "something else"),
         (f"### `a.py`\n{block('+x', 'diff')}", 3, "does not say where"),
         (f"### `a.py`\n{block('-x' + chr(10) + 'y', 'diff')}", 4, "starts with none"),

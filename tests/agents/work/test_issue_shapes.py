@@ -141,7 +141,7 @@ REFUSED = {
         "incomplete",
     ),
     "an insertion beside a pair": (
-        f"{PAIR}\nAfter the line\n{code('RETRIES = 3')}\nadd\n{code('DELAY = 1')}",
+        f"{PAIR}\nAfter the function\n{code('RETRIES = 3')}\nadd\n{code('DELAY = 1')}",
         "incomplete",
     ),
     "all but one": (

@@ -1,0 +1,216 @@
+"""Orders in the sentences of an issue that say more than an old text and a new one.
+
+Owns how sentences are cut and which readers look at them: moves and deletions (`issue_moves`), lines put beside others
+(`issue_inserts`), settings (`issue_settings`); couples of texts are `issue_sentences`'. Pure. Keeps: an order counts
+only as the whole of a sentence or of a part of it that begins like an order, not as a question, a condition, a step to
+reproduce something or what nobody shall do; and nothing of a sentence that was read is read twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from .issue_blocks import CODE, Block
+from .issue_paths import Scope, looks_like_path, normal, of_heading, scopes, stated
+from .issue_statement import Pair, Problem
+
+_NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
+#: What makes an order one that may or may not be meant.
+_MAYBE = re.compile(
+    r"\b(?:if|unless|when(?:ever)?|whether|maybe|perhaps|could|might|would|may|optional(?:ly)?|alternatively|either"
+    r"|otherwise|suppose|assume|imagine|consider|e\.g|for example|for instance|ideally|eventually|later|todo)\b",
+    re.I,
+)
+_REPRODUCED = re.compile(r"\b(?:reproduc\w*|repro|steps? to|workarounds?|i (?:tried|did|ran))\b", re.I)
+#: What may stand behind an order without changing it.
+END = r"(?=\s*(?:$|[.;!](?:\s|$)|,?\s(?:and|then)\s|,?\s(?:which|as|since|because|so that|it is|for)\b|,\s|\())"
+_MORE = re.compile(
+    r"[\s,]*(?:and|then|also|as well as|plus)\s+(?:also\s+|then\s+)?"
+    r"(?!(?:run|rerun|make sure|ensure|check|verify|commit|thanks?|it|that|this|everything|all tests)\b)",
+    re.I,
+)
+MORE = "asks for something more in the same sentence"
+#: An order that would be left out silently if the others were carried out.
+_UNREAD = re.compile(
+    rf"(?:please |also |then |and )*(?:(?:add|insert|append|prepend|put) {CODE} (?:\w+ ){{0,3}}?"
+    rf"(?:to|after|before|below|above|behind|at|into|in|under)\b"
+    rf"|(?:move|git mv) {CODE} |(?:rename|delete|git rm) (?:the )?(?:file |module |folder |directory ){CODE})",
+    re.I,
+)
+
+
+#: What has to follow when a file moves or goes; an issue may leave it to whoever does it.
+_FOLLOW_UP = re.compile(
+    r"(?:please |also |then |and )*(?:update|adjust|fix|correct|adapt|change|rewrite|replace) (?:(?:all|the|any|every"
+    r"|its|their|other|existing) )*(?:[\w\ue000]+ ){0,3}?(?:imports?|references?|usages?|uses|callers?|call sites?"
+    r"|links?|mentions?|importers?|docs|documentation|tests?|code)\b",
+    re.I,
+)
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a reader has found at a place of a text, which it takes up to `end`."""
+
+    end: int
+    pairs: list[Pair]
+    problems: list[Problem] = []
+
+
+class Said(msgspec.Struct, frozen=True):
+    """A paragraph in one line, with CODE for each of `codes`; `offered` is where it may speak of, nearest first.
+
+    `under` are the files under whose name it stands: those of its headings, and of lines that name a file only.
+    """
+
+    flat: str
+    codes: list[str]
+    line: int
+    offered: list[Scope]
+    under: list[Scope] = []
+
+    def code(self, match: re.Match[str], group: str | int) -> str:
+        """Return the inline code that a group of a match consists of or begins with; "" where it took no part."""
+        if match.start(group) < 0:
+            return ""
+        at = self.flat.find(CODE, match.start(group), match.end(group))
+        return self.codes[self.flat.count(CODE, 0, at)] if at >= 0 else ""
+
+    def text(self, match: re.Match[str], group: str | int) -> str:
+        """Return what a group says, inline code without its marks; "" where it took no part."""
+        if match.start(group) < 0:
+            return ""
+        return self.code(match, group) if CODE in match[group] else match[group].strip()
+
+
+Reader = Callable[[Said, int], Order | None]
+
+
+def sentence_starts(text: str) -> list[int]:
+    """Return where a sentence or an order within one begins that nothing before it negates."""
+    starts = [0, *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text))]
+    return [start for start in starts if not _NOT.search(text[_sentence(text, start) : start])]
+
+
+def _sentence(text: str, at: int) -> int:
+    """Return where the sentence begins that holds a position."""
+    return 1 + max(text.rfind(mark, 0, at) for mark in ".;!?")
+
+
+def find_orders(
+    blocks: Sequence[Block], at: int, readers: Sequence[Reader]
+) -> tuple[list[Pair], list[Problem], Block, list[tuple[int, int]]]:
+    """Return the orders of a paragraph or heading, what keeps them from being carried out, and the rest of the block.
+
+    The last part are the places that were read, in the text of a block whose paths are all inline code.
+    """
+    block = paths_as_code(blocks[at])
+    flat = block.text.replace("\n", " ")
+    said = Said(flat, block.codes, block.line, scopes(blocks, at + 1), _under(blocks, at))
+    pairs: list[Pair] = []
+    problems: list[Problem] = []
+    spans: list[tuple[int, int]] = []
+    for start in sentence_starts(said.flat):
+        if spans and start < spans[-1][1]:
+            continue
+        found = next((order for reader in readers if (order := reader(said, start)) is not None), None)
+        if found is None:
+            continue
+        doubt = _doubt(blocks, at, said.flat, start, found.end)
+        if doubt == "":
+            pairs += found.pairs
+            problems += found.problems
+        elif doubt is not None:
+            problems.append(Problem(block.line, doubt))
+        spans.append((start, found.end))
+    if not spans:
+        return [], _unread(blocks, at, said), blocks[at], []
+    rest = _cut(block, spans)
+    for _, end in spans:
+        more = _MORE.match(said.flat, end)
+        if more and not any(end <= start <= more.end() for start, _ in spans):
+            problems.append(Problem(block.line, MORE))
+    return pairs, problems, rest, spans
+
+
+def _under(blocks: Sequence[Block], at: int) -> list[Scope]:
+    found: list[Scope] = []
+    level = 7
+    for block in reversed(blocks[:at]):
+        if block.kind == "heading" and block.level < level:
+            level = block.level
+            found.append(Scope(of_heading(block), block.line))
+        elif block.kind == "text" and level == 7:
+            found.append(Scope(stated(block, told=False), block.line))
+    return [scope for scope in found if scope.paths]
+
+
+def find_follow_ups(blocks: Sequence[Block]) -> list[Problem]:
+    """Return a problem for each sentence that leaves open what else changes when files move or go."""
+    found = []
+    for block in blocks:
+        flat = block.text.replace("\n", " ") if block.kind == "text" else ""
+        if any(_FOLLOW_UP.match(flat, start) for start in sentence_starts(flat)):
+            found.append(Problem(block.line, "asks for changes where the file is used, and does not say which"))
+    return found
+
+
+def _doubt(blocks: Sequence[Block], at: int, flat: str, start: int, end: int) -> str | None:
+    """Return why an order may not be meant, "" where it is, None for a question, which is none."""
+    ends = re.compile(r"[.;!?](?:\s|$)").search(flat, end)
+    if ends and ends[0].startswith("?"):
+        return None
+    before = flat[_sentence(flat, start) : start]
+    if _MAYBE.search(before) or _MAYBE.match(flat[end : ends.start() if ends else None].strip(" ,(")):
+        return "says something that is to be done only under a condition"
+    told = [before]
+    for block in reversed(blocks[:at]):
+        if block.kind == "heading":
+            break
+        told += [block.text] if block.kind == "text" else []
+    if any(_REPRODUCED.search(text) for text in told):
+        return "stands among the steps by which something is shown or got around"
+    return ""
+
+
+def _unread(blocks: Sequence[Block], at: int, said: Said) -> list[Problem]:
+    """Return a problem for an order that nothing here can carry out."""
+    following = blocks[at + 1] if at + 1 < len(blocks) else None
+    if blocks[at].kind != "text" or (following is not None and following.kind == "code"):
+        return []
+    for start in sentence_starts(said.flat):
+        found = _UNREAD.match(said.flat, start)
+        if found and _doubt(blocks, at, said.flat, start, found.end()) == "":
+            return [Problem(said.line, "asks for something that says not exactly enough where or how")]
+    return []
+
+
+def paths_as_code(block: Block) -> Block:
+    """Return a block in which every path is inline code, though nobody marked it as such."""
+    text, codes = block.text, list(block.codes)
+    for found in reversed(list(re.finditer(r"(?<![\w/@:.])[\"'“]?((?:\w|\.\w)[\w.@+~/\-]*)[\"'”]?", text))):
+        word = found[1].rstrip(".,:;")
+        if looks_like_path(word) and "://" not in text[max(0, found.start() - 8) : found.end()]:
+            end = found.start(1) + len(word)
+            end += text[end : end + 1] in ('"', "'", "”") and end < len(text)
+            codes.insert(text.count(CODE, 0, found.start()), word)
+            text = text[: found.start()] + CODE + text[end:]
+    return msgspec.structs.replace(block, text=text, codes=codes)
+
+
+def _cut(block: Block, spans: Sequence[tuple[int, int]]) -> Block:
+    """Return a block without some parts of its text."""
+    text, codes = block.text, list(block.codes)
+    for start, end in reversed(spans):
+        first = text.count(CODE, 0, start)
+        del codes[first : first + text.count(CODE, start, end)]
+        text = text[:start] + text[end:]
+    return msgspec.structs.replace(block, text=text, codes=codes)
+
+
+def path_of(token: str) -> str:
+    """Return a token as a path, "" where it can hardly be one."""
+    bare = normal(token)
+    return bare if looks_like_path(bare) or "/" in bare.strip("/") else ""
