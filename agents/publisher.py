@@ -16,6 +16,7 @@ import msgspec
 from .base import BaseAgent
 from .context import TaskContext
 from .git import UPLOAD_PACK, Git, check_branch, check_commit
+from .repositories.allowed import require
 from .response import Evidence, ToolResponse
 from .store import Repository, RunStore, Stores, find_repository
 from .work_errors import CommitMissing, GitFailed, RefMoved, RefTaken
@@ -78,6 +79,7 @@ class PublisherAgent(BaseAgent):
             publish_ref(stores.git, repository, store, task.commit, task.ref)
             context.emit("workspace.published", {"repo": task.repo, "commit": task.commit, "ref": task.ref})
 
+        require(context, repository.top, "write")
         self.current_stage = "publish"
         context.effect("git", "publish", msgspec.to_builtins(task), publish, effect="idempotent")
         self.current_stage = "patch"

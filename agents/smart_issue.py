@@ -21,6 +21,8 @@ from .engines.engine import AUTO
 from .intelligent_issue import answer, with_answers
 from .issue_saga import EXACT, JobTask, open_work, parts_of, saga, with_scope
 from .job import branch_ref, resolve_request
+from .repositories.allowed import require_job
+from .repositories.several import SeveralTask, decide_several, several_task
 from .response import ToolResponse
 
 #: What a plan's event takes beside the plan.
@@ -35,7 +37,8 @@ class SmartIssueAgent(BaseAgent):
     def execute_task(self, task: dict[str, Any] | str, context: TaskContext) -> ToolResponse:
         """Answer with the saga fix, test, review, publish; or say why an issue gets none."""
         self.current_stage = "read"
-        job = msgspec.convert(_given(task, context), JobTask)
+        given = _given(task, context)
+        job = several_task(given, context) if given.get("repos") else msgspec.convert(given, JobTask)
         job = msgspec.structs.replace(job, issue=with_answers(job.issue, context))
         decided = context.effect("git", "decide", _asked(job), lambda: _decide(job, context), effect="read")
         self.current_stage = "decide"
@@ -72,14 +75,18 @@ def _is_full(base: Any) -> bool:
     return isinstance(base, str) and is_commit(base)
 
 
-def _asked(job: JobTask) -> dict[str, Any]:
+def _asked(job: JobTask | SeveralTask) -> dict[str, Any]:
     """Return what tells one decision from another."""
     text = hashlib.sha256(job.issue.text.encode("utf-8", "surrogatepass")).hexdigest()
     return {**msgspec.to_builtins(job), "issue": {"name": job.issue.name, "sha256": text}}
 
 
-def _decide(job: JobTask, context: TaskContext) -> dict[str, Any]:
+def _decide(job: JobTask | SeveralTask, context: TaskContext) -> dict[str, Any]:
     """Return the structured issue, the plan as data (None where there is to be none) and why, in a sentence."""
+    if isinstance(job, SeveralTask):
+        able = open_engines(job.engine, context.settings, job.command)
+        return decide_several(job, context, open_engines=able)
+    require_job(context, Path(job.repo), job.test_command, untested=job.allow_untested, publish=job.publish)
     return decide(job, context.run, open_engines=open_engines(job.engine, context.settings, job.command))
 
 

@@ -9,6 +9,7 @@ compare-and-swap; a repository in which there was nothing to do has no branch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from ...orchestration.steps import steps_of
 from ..assessment import Origin
 from ..context import TaskContext
 from ..engines.engine import AUTO, IssueText
-from ..git import Git
+from ..git import Git, is_commit
 from ..issue_saga import JobTask, Part, parts_of, saga, with_scope
-from ..job import branch_ref
+from ..job import branch_ref, resolve_request
+from ..repository_errors import RepositoryNameTaken
 from .allowed import require_job
 from .issue_split import split_issue
 
@@ -54,6 +56,30 @@ class SeveralTask(msgspec.Struct, frozen=True, kw_only=True):
         """Return the job in one of the repositories, with what the issue says to it."""
         shared = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("issue", "repos")}
         return JobTask(issue=IssueText(self.issue.name, text), repo=one.repo, base=one.base, **shared)
+
+
+def several_task(given: dict[str, Any], context: TaskContext) -> SeveralTask:
+    """Return a job in several repositories; each of `repos` is a folder, or has `repo` and if it likes name and base.
+
+    What isn't a full commit is looked up, and recorded. Raises what looking up raises, RepositoryNameTaken.
+    """
+    repos: list[dict[str, str]] = []
+    for one in given["repos"]:
+        asked = {"repo": one} if isinstance(one, str) else dict(one)
+        if not is_commit(asked.get("base")):
+            find = partial(_look_up, str(asked["repo"]), asked.get("base"))
+            wanted = {"repo": asked["repo"], "base": asked.get("base")}
+            asked |= context.effect("git", "find base", wanted, find, effect="idempotent")
+        asked.setdefault("name", Path(asked["repo"]).name)
+        if other := next((known["repo"] for known in repos if known["name"] == asked["name"]), None):
+            raise RepositoryNameTaken(asked["name"], (other, asked["repo"]))
+        repos.append(asked)
+    return msgspec.convert({**given, "repos": repos}, SeveralTask)
+
+
+def _look_up(repo: str, revision: str | None) -> dict[str, str]:
+    found = resolve_request(Path(repo), revision)
+    return {"repo": found.repo, "base": found.base}
 
 
 class RepositoryPart(msgspec.Struct, frozen=True, kw_only=True):
