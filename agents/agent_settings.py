@@ -36,6 +36,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     model_key: str = ""
     model_timeout_s: float = 300.0
+    model_context: int = 32_000
     price_in: float | None = None
     price_out: float | None = None
     fixer_command: str = ""
@@ -45,6 +46,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     repos_file: Path | None = None
     sandbox: str = "files"
     writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
     environ: Mapping[str, str] = {}
 
     def __repr__(self) -> str:
@@ -57,6 +59,14 @@ def seconds(text: str) -> float:
     """Read seconds greater than 0; raises ValueError."""
     value = float(text)
     if not 0 < value < 1e7:
+        raise ValueError(text)
+    return value
+
+
+def tokens(text: str) -> int:
+    """Read how many tokens a model takes at once; raises ValueError for fewer than any work needs."""
+    value = int(text)
+    if not 2000 <= value <= 100_000_000:
         raise ValueError(text)
     return value
 
@@ -110,6 +120,7 @@ _READERS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
     ("model", "TWELVEFOLD_MODEL", str, "the name of a model"),
     ("model_key", "TWELVEFOLD_MODEL_KEY", key_variable, "the name, in capitals, of the variable that holds the key"),
     ("model_timeout_s", "TWELVEFOLD_MODEL_TIMEOUT_S", seconds, "seconds greater than 0"),
+    ("model_context", "TWELVEFOLD_MODEL_CONTEXT", tokens, "a whole number of tokens from 2000"),
     ("price", "TWELVEFOLD_MODEL_PRICE", price, "two prices, such as 0.15,0.60"),
     ("fixer_command", "TWELVEFOLD_FIXER_COMMAND", str, "a command"),
     ("fixer_timeout_s", "TWELVEFOLD_FIXER_TIMEOUT_S", seconds, "seconds greater than 0"),
@@ -118,6 +129,7 @@ _READERS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
     ("repos_file", "TWELVEFOLD_REPOS_FILE", Path, "a file"),
     ("sandbox", "TWELVEFOLD_SANDBOX", sandbox, "files, off or required"),
     ("writable", "TWELVEFOLD_WRITABLE", folders, "folders"),
+    ("readable", "TWELVEFOLD_READABLE", folders, "files or folders"),
 )
 
 

@@ -66,6 +66,8 @@ class TaskContext:
         journal: Journal,
         places: AgentPlaces,
         settings: AgentSettings = NO_SETTINGS,
+        *,
+        contained: bool = False,
     ) -> None:
         self.agent = agent
         self.request = request
@@ -79,7 +81,7 @@ class TaskContext:
         self.requires = request.requires
         self.places = places
         self.settings = settings
-        self.contained = False
+        self.contained = contained
         self.values: dict[str, Any] = {}
         self.journal = journal
         self.ledger = EffectLedger(request, journal)

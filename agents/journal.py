@@ -71,6 +71,11 @@ class AgentPlaces(msgspec.Struct, frozen=True):
         return self.home / "patches"
 
     @property
+    def cache(self) -> Path:
+        """What can be worked out again: results of tests at a base commit, indexes of repositories."""
+        return self.home / "cache"
+
+    @property
     def blobs(self) -> Path:
         """Payloads too large for an event, named by their hash."""
         return self.home / "blobs"

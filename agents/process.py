@@ -5,6 +5,7 @@ Owns the process's entry, and what is done once before any agent is forked. What
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -15,12 +16,14 @@ from pathlib import Path
 from ..bus.client import BusClient
 from ..bus.endpoints import Endpoints, endpoints
 from ..eventstore.errors import TwelvefoldError
+from ..orchestration.private_folders import empty_private, remove_abandoned
 from .agent_settings import AgentSettings, agent_settings
 from .base import queue_name
 from .errors import AgentUsage, RehearsalFailed
 from .faults import whole
 from .journal import AgentPlaces
 from .loading import load_agent
+from .sandbox.agent import contain_agent, prepare
 from .working import BROKEN, AgentProcess
 
 log = logging.getLogger("twelvefold.agent")
@@ -45,14 +48,21 @@ def run_agent(
     `only`. `instance` is what its supervisor calls this
     process; without a supervisor it is empty. Only for a process of its own, on its main thread: it takes SIGTERM and
     SIGINT, and sets up logging to standard error. Raises AgentNotLoadable, InvalidTool, BusNotRunning within
-    `timeout_s`, and what the bus refuses the agent with.
+    `timeout_s`, NotContained, WritableMissing, and what the bus refuses the agent with.
+
+    From here on the process is bound to the file rules that `settings` ask for, and HOME and TMPDIR are its own.
     """
     _log_to_stderr()
+    settings = settings or AgentSettings()
+    where = _endpoints_of(str(home), None if runtime_dir is None else str(runtime_dir))
+    called = instance or _own_name(home, name or target)
+    # Before anybody's code is imported, a thread begun or a socket opened.
+    containment = contain_agent(target, home, called, settings)
     agent = load_agent(target, folder)
     own_queue = name or queue_name(type(agent))
     client = BusClient(
-        _endpoints_of(str(home), None if runtime_dir is None else str(runtime_dir)),
-        instance=instance or f"{own_queue}-{os.getpid()}-{os.urandom(4).hex()}",
+        where,
+        instance=called,
         role="agent",
         timeout_s=timeout_s,
         supervised=bool(instance),
@@ -60,7 +70,8 @@ def run_agent(
     )
     queues = (own_queue,) if only else tuple(dict.fromkeys((own_queue, *agent.capabilities)))
     process = AgentProcess(agent, client, queues, AgentPlaces(home), stop_timeout_s)
-    process.settings = settings or AgentSettings()
+    process.settings = settings
+    process.contained = containment.contained
     try:
         return process.run()
     finally:
@@ -70,6 +81,15 @@ def run_agent(
             sys.stderr.flush()
             os._exit(BROKEN)
         client.close()
+        if not instance:
+            empty_private(home, called)  # nobody else looks after it
+
+
+def _own_name(home: Path, word: str) -> str:
+    """Return a name for an instance that has no supervisor, by which `private_folders` knows it; make room for it."""
+    remove_abandoned(home)
+    kept = "".join(letter for letter in word.rpartition(":")[2].lower() if letter.isalnum() or letter == "_")
+    return f"{kept or 'agent'}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def _log_to_stderr() -> None:
@@ -150,6 +170,8 @@ def warm_up() -> None:
         rehearse(main)
     except (RehearsalFailed, OSError) as error:
         log.warning("agents will need more memory than usual, as they could not be rehearsed: %s", whole(error))
+    with contextlib.suppress(OSError):  # each agent will find out by itself why there are no rules
+        prepare()
     _endpoints_of.cache_clear()
     if home := os.environ.get("TWELVEFOLD_HOME"):
         _endpoints_of(home, os.environ.get("TWELVEFOLD_RUNTIME_DIR"))

@@ -99,7 +99,7 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
     elif context.asked is not None:
         # Whatever the handler made of the error that ended its turn.
         outcome = _question(context.asked)
-    return outcome
+    return msgspec.structs.replace(outcome, contained=context.contained)
 
 
 def _answer(agent: BaseAgent, context: TaskContext) -> ToolResponse:

@@ -64,7 +64,7 @@ class AgentProcess:
         self.queue = queues[0]
         self.queues = queues
         self.places = places
-        self.settings = NO_SETTINGS
+        self.settings, self.contained = NO_SETTINGS, False
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
@@ -318,7 +318,7 @@ class AgentProcess:
         )
         # Goes out with what the task writes first, its outcome if that comes at once: no wait, no message of its own.
         self.journal.append_soon(started)
-        context = TaskContext(self.agent, request, self.journal, self.places, self.settings)
+        context = TaskContext(self.agent, request, self.journal, self.places, self.settings, contained=self.contained)
         with self._lock:
             self._context = context
             if self._withdrawn:

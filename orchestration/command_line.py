@@ -7,7 +7,7 @@ reaches a child of ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: Nothing that a shell would touch: words of these letters mean themselves.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+:,./ \t=-]+")
@@ -90,3 +90,11 @@ def own_environment(key: str, instance: str, port: int | None) -> dict[str, str]
     """Return the variables that one child has for itself."""
     own = {"TWELVEFOLD_INSTANCE": instance, "TWELVEFOLD_PROCESS": key, "PS": key}
     return own if port is None else {**own, "PORT": str(port)}
+
+
+def sandbox_environment(sandbox: str | None, writable: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what the agents of one line are told of their sandbox, by variables, beyond what all are told."""
+    own = {} if sandbox is None else {"TWELVEFOLD_SANDBOX": sandbox}
+    if writable:
+        own["TWELVEFOLD_WRITABLE"] = ":".join(filter(None, (environ.get("TWELVEFOLD_WRITABLE", ""), *writable)))
+    return own

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import prctl
-from .command_line import agent_arguments, own_environment, shell_arguments
+from .command_line import agent_arguments, own_environment, sandbox_environment, shell_arguments
 from .limiter import Grant
 from .proc_files import children_of_self, parent_and_session
 from .process_output import OutputPipe
@@ -146,6 +146,7 @@ class Family:
     def begin(self, spec: ProcessSpec, instance: str, grant: Grant | None = None) -> int | None:
         """Start a place's process; return its pid, or None where the zygote will tell it (see `births`)."""
         own = own_environment(spec.key, instance, spec.port)
+        own |= sandbox_environment(spec.sandbox, spec.writable, self.environ)
         limits, cgroup = (grant.limits, grant.cgroup) if grant is not None else (None, "")
         pipe = self.open_output(spec.key)
         arguments = agent_arguments(spec.command) if self.is_forkable(spec) else None

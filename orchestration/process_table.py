@@ -39,6 +39,8 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     task: bool = False
     rank: int = RANK_LINE
     limits: Limits = Limits()
+    sandbox: str | None = None
+    writable: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

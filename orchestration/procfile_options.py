@@ -41,7 +41,8 @@ class ProcessOptions(msgspec.Struct, frozen=True):
     """The options of one process; None leaves the choice to the command line.
 
     kind "task" runs once to its end, and what comes `after` it waits for its success; a "service" is kept running, and
-    what comes after it waits until it is ready. `limits` are written as keys of the table itself.
+    what comes after it waits until it is ready. `limits` are written as keys of the table itself. `sandbox` and
+    `writable` are what agents of this line are told instead of, and beside, what all are told.
     """
 
     restart: Restart = Restart()
@@ -51,6 +52,8 @@ class ProcessOptions(msgspec.Struct, frozen=True):
     quantity: int | None = None
     kind: Literal["service", "task"] = "service"
     limits: Limits = Limits()
+    sandbox: Literal["files", "off", "required"] | None = None
+    writable: tuple[str, ...] = ()
 
 
 _KEYS = (*(name for name in ProcessOptions.__struct_fields__ if name != "limits"), *LIMIT_NAMES)
@@ -133,7 +136,25 @@ def _parse_table(values: Mapping[str, Any], names: Mapping[str, str], where: _Pl
         quantity=_quantity(values.get("quantity"), where),
         kind=kind,
         limits=_limits(values, where),
+        sandbox=_sandbox(values.get("sandbox"), where),
+        writable=_writable(values.get("writable", []), where),
     )
+
+
+def _sandbox(value: Any, where: _Place) -> Literal["files", "off", "required"] | None:
+    """Read `sandbox`."""
+    if value not in ("files", "off", "required", None):
+        raise where.invalid("sandbox", "sandbox must be 'files', 'off' or 'required'")
+    return value
+
+
+def _writable(value: Any, where: _Place) -> tuple[str, ...]:
+    """Read `writable`: files or folders."""
+    if not isinstance(value, list) or not all(isinstance(place, str) and place for place in value):
+        raise where.invalid("writable", 'writable must be a list of folders, such as ["out"]')
+    if broken := next((place for place in value if ":" in place), None):
+        raise where.invalid("writable", f"writable names {broken!r}: a path in it can't have a colon")
+    return tuple(value)
 
 
 def _limits(values: Mapping[str, Any], where: _Place) -> Limits:

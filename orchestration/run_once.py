@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from .command_line import own_environment, shared_environment, shell_arguments
+from .command_line import own_environment, sandbox_environment, shared_environment, shell_arguments
 from .limiting import available_cores
 from .limits import Limits
 from .spawning import bind_or_end
@@ -32,6 +32,7 @@ def run_line(plan: SupervisorPlan, name: str) -> int:
         scripts=str(Path(sys.executable).parent),
     )
     own = own_environment(spec.key, "", spec.port)
+    own |= sandbox_environment(spec.sandbox, spec.writable, environ)
     for mark in ("TWELVEFOLD_INSTANCE", "TWELVEFOLD_INCARNATION"):
         own.pop(mark, None)
         environ.pop(mark, None)

@@ -26,6 +26,7 @@ from .framework_files import FrameworkFiles
 from .idle_clock import IdleClock
 from .limiter import Limiter
 from .output_pump import OutputPump
+from .private_folders import remove_all_private, remove_private
 from .process_output import Console
 from .process_table import RANK_BUS, Entry, ProcessTable, Record, Signal, Spawn
 from .requests import Requests
@@ -75,6 +76,7 @@ class Supervisor:
         self._selector.register(self.requests.server.fileno(), selectors.EVENT_READ, lambda: None)
         for pid in kill_orphans(self.plan.home, self._incarnation):
             self.say(f"killed process {pid}, which an earlier `up` of this home had left behind")
+        remove_all_private(Path(self.plan.home))
         try:
             self._begin()
             while not (self.table.shutting_down and self.table.settled()):
@@ -250,6 +252,7 @@ class Supervisor:
         self.family.sweep(self._instances)
         for instance in self.family.gone():
             self._link.gone(instance)
+            remove_private(Path(self.plan.home), instance)
 
     def _on_inbox(self) -> None:
         """Take what the bus link has to tell."""
@@ -329,6 +332,7 @@ class Supervisor:
                 signal_group(pid, signal.SIGKILL)  # only after an error: otherwise all have ended
             self._reap()
             self._selector.select(0.02)
+        remove_all_private(Path(self.plan.home))
         self.pump.drain(1.0)
         self.requests.close()
         self._limiter.close()

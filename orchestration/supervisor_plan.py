@@ -90,6 +90,8 @@ def specs_of(
             task=options.kind == "task",
             rank=rank,
             limits=options.limits,
+            sandbox=options.sandbox,
+            writable=options.writable,
         )
         for number in range(1, count + 1)
     ]

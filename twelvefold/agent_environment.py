@@ -23,6 +23,7 @@ def agent_settings_of(settings: Settings, environ: Mapping[str, str]) -> AgentSe
         model=settings.model or "",
         model_key=settings.model_key or "",
         model_timeout_s=settings.model_timeout_s,
+        model_context=settings.model_context,
         price_in=price_in,
         price_out=price_out,
         fixer_command=settings.fixer_command or "",
@@ -32,6 +33,7 @@ def agent_settings_of(settings: Settings, environ: Mapping[str, str]) -> AgentSe
         repos_file=settings.repos_file,
         sandbox=settings.sandbox,
         writable=settings.writable,
+        readable=settings.readable,
         environ=environ,
     )
 
@@ -39,10 +41,12 @@ def agent_settings_of(settings: Settings, environ: Mapping[str, str]) -> AgentSe
 def located(settings: Settings) -> dict[str, str]:
     """Return the variables that hold paths, made absolute, for processes that start in other folders."""
     found = {
+        "TWELVEFOLD_MODEL": settings.model or "",
         "TWELVEFOLD_PROMPTS": os.pathsep.join(map(str, settings.prompts)),
         "TWELVEFOLD_REPOS": os.pathsep.join(settings.repos),
         "TWELVEFOLD_REPOS_FILE": str(settings.repos_file or ""),
         "TWELVEFOLD_WRITABLE": os.pathsep.join(map(str, settings.writable)),
+        "TWELVEFOLD_READABLE": os.pathsep.join(map(str, settings.readable)),
     }
     return {name: value for name, value in found.items() if value}
 

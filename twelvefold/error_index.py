@@ -37,6 +37,9 @@ def _import_all() -> None:
     """Import each of our modules whose source defines an error code, and no other: some are slow to import."""
     root = Path(__file__).parent
     for package in _PACKAGES:
-        for path in sorted((root / package).glob("*.py")):
+        folder = root / package
+        # Of this package itself only what isn't another one: the others are linked into it.
+        for path in sorted(folder.rglob("*.py") if package else folder.glob("*.py")):
             if _MARK in path.read_bytes():
-                import_module(".".join(filter(None, (__package__, package, path.stem))))
+                name = path.relative_to(folder).with_suffix("").parts
+                import_module(".".join(filter(None, (__package__, package, *name))))

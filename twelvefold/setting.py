@@ -62,6 +62,14 @@ AGENT_SETTINGS = (
         "how long one call of the model may take, retries included",
     ),
     Setting(
+        "model_context",
+        "TWELVEFOLD_MODEL_CONTEXT",
+        "32000",
+        "a whole number of tokens from 2000",
+        read.tokens,
+        "how many tokens the model takes at once, its reply included; what an agent shows it is kept below that",
+    ),
+    Setting(
         "model_price",
         "TWELVEFOLD_MODEL_PRICE",
         "",
@@ -124,5 +132,13 @@ AGENT_SETTINGS = (
         "folders with colons between them",
         read.folders,
         "more folders in which agents may write",
+    ),
+    Setting(
+        "readable",
+        "TWELVEFOLD_READABLE",
+        "",
+        "files or folders with colons between them",
+        read.folders,
+        "secrets of yours that agents may read all the same, such as `~/.config/gh`",
     ),
 )

@@ -21,6 +21,7 @@ from .agents.agent_settings import seconds
 from .agents.repositories.rules import find_rules
 from .errors import EnvFileInvalid, NotAccessible, SettingInvalid
 from .home import FOLDER_NAME, project_home, sisters_folder, state_home
+from .located_settings import locate, project_prompts
 from .setting import AGENT_SETTINGS, SECONDS, Setting
 
 OriginKind = Literal["default", "env file", "environment", "command line"]
@@ -60,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     model_key: str | None
     model_timeout_s: float
+    model_context: int
     model_price: tuple[float, float] | None
     fixer_command: str | None
     fixer_timeout_s: float
@@ -68,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     repos_file: Path | None
     sandbox: str
     writable: tuple[Path, ...]
+    readable: tuple[Path, ...]
     project: Path
     env_file: Path | None
     origins: dict[str, Origin]
@@ -185,7 +188,12 @@ def load_settings(
         values["runtime_dir"], origins["runtime_dir"] = _runtime_default(environ)
     else:
         values["runtime_dir"] = _anchored(values["runtime_dir"], origins["runtime_dir"], project, cwd)
-    _locate(values, origins, project, cwd)
+    locate(values, lambda field, path: _anchored(path, origins[field], project, cwd))
+    if not values["prompts"]:
+        values["prompts"], rule = project_prompts(project)
+        origins["prompts"] = Origin("default", rule)
+    if values["repos_file"] is None:
+        values["repos_file"] = find_rules((project, sisters_folder(cwd), values["home"]))
     return Settings(
         project=project,
         env_file=env_file if env_file.is_file() else None,
@@ -231,23 +239,6 @@ def _anchored(path: Path, origin: Origin, project: Path, cwd: Path) -> Path:
     """Make a path absolute: one in the `.env` file counts from that file's folder, any other from cwd."""
     base = project if origin.kind == "env file" else cwd
     return Path(os.path.normpath(base / path.expanduser()))
-
-
-def _locate(values: dict[str, Any], origins: dict[str, Origin], project: Path, cwd: Path) -> None:
-    """Make the paths of agents' settings absolute, and find the project's own prompts where no others are named."""
-    for field in ("prompts", "writable"):
-        given = values[field] or ()
-        values[field] = tuple(_anchored(path, origins[field], project, cwd) for path in given)
-    named = [place.rpartition("=") for place in values["repos"] or ()]
-    values["repos"] = tuple(
-        f"{name}{equals}{_anchored(Path(path), origins['repos'], project, cwd)}" for name, equals, path in named
-    )
-    file, places = values["repos_file"], (project, sisters_folder(cwd), values["home"])
-    values["repos_file"] = _anchored(file, origins["repos_file"], project, cwd) if file else find_rules(places)
-    if not values["prompts"]:
-        own = (project / FOLDER_NAME).is_dir() or (project / "Procfile").is_file()
-        values["prompts"] = (project / "prompts",) if own else ()
-        origins["prompts"] = Origin("default", "the project's folder `prompts`" if own else "")
 
 
 def runtime_folder(settings: Settings) -> Path:

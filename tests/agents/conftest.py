@@ -196,6 +196,7 @@ class Crew:
         instance = f"{kind.lower()}-{len(self.members) + 1}"
         environ = {**os.environ, "TWELVEFOLD_HOME": str(self.bus.home), "TWELVEFOLD_RUNTIME_DIR": str(self.bus.runtime)}
         environ |= {f"TWELVEFOLD_{name.upper()}": str(value) for name, value in settings.items()}
+        environ.setdefault("TWELVEFOLD_WRITABLE", str(self.folder))
         environ.pop("TWELVEFOLD_INSTANCE", None)
         if supervised:
             environ["TWELVEFOLD_INSTANCE"] = instance

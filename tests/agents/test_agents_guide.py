@@ -48,7 +48,7 @@ def test_every_code_block_has_a_name_by_which_it_is_run() -> None:
     assert len(re.findall(r"^```\w", GUIDE.read_text(), re.MULTILINE)) == len(blocks())
     assert set(blocks()) == {
         "my_agents.py", "test_my_agents.py", "Procfile", "ask.py", "run.sh", "side_by_side.py", "actions.py",
-        "Procfile.options", "background.py", "resources.py", "reviewers.py", "review.py",
+        ".env", "Procfile.options", "background.py", "resources.py", "reviewers.py", "review.py",
     }  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def test_the_first_agent_runs_as_the_guide_says(folder: Path, runtime_dir: Path)
             capture_output=True,
             check=False,
         )
-    assert (folder / "diary.txt").read_text() == "rain\n"
+    assert (folder / "diaries/diary.txt").read_text() == "rain\n"
     assert "succeeded 1" in printed
     for recorded in ("effect.intended", "effect.completed", "task.succeeded", "takes tasks of queue diary"):
         assert recorded in printed
@@ -100,7 +100,7 @@ def test_the_background_agents_run_as_the_guide_says(folder: Path, runtime_dir: 
             capture_output=True,
             check=False,
         )
-    assert (folder / "background.txt").read_text() == "snow\n"
+    assert (folder / "diaries/background.txt").read_text() == "snow\n"
 
 
 @pytest.mark.e2e

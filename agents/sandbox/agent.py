@@ -1,0 +1,89 @@
+"""The file rules of an agent's process: which places are its own, and the moment from which on it has no others.
+
+Owns what an agent may write, and which agents are trusted. Leaves the rules' enforcement to `confine`. Keeps: nobody's
+code has been imported before; what a trusted agent runs is all in this package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...orchestration.private_folders import make_private
+from ..agent_settings import AgentSettings
+from ..journal import AgentPlaces
+from .confine import Containment, Reads, confine, homes_of_user
+from .errors import NotContained, WritableMissing
+from .private import private_environment, toolchains
+from .reading import survey
+from .rules import FileRules, secret_places
+
+#: Agents that write in the user's repositories and run nobody's code.
+TRUSTED = frozenset({"twelvefold.agents.publisher:PublisherAgent"})
+#: Variables that lead to those who act for the user.
+_HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS")
+
+_prepared: list[Reads] = []
+
+
+def prepare() -> None:
+    """Make the rules about secrets once for all agents that are forked from this process; OSError where there are none.
+
+    Those are as the file system was then; an agent that finds it changed makes its own.
+    """
+    for one in _prepared:
+        if one.ruleset is not None:
+            one.ruleset.close()
+    _prepared[:] = [Reads(survey(_secrets(())))]
+
+
+def contain_agent(target: str, home: Path, instance: str, settings: AgentSettings) -> Containment:
+    """Give this process, which has one thread, a HOME and a TMPDIR of its own and bind it to its file rules.
+
+    Where the user wants no rules, or the agent is trusted, nothing is done. Raises WritableMissing, OSError, and
+    NotContained where rules are required that the kernel can't keep.
+    """
+    if settings.sandbox == "off":
+        return Containment(False, "the sandbox is switched off")
+    if target in TRUSTED:
+        return Containment(False, "this agent publishes into repositories")
+    write = _own_places(AgentPlaces(home), instance)
+    own, temporary = make_private(home, instance)
+    before = dict(os.environ)
+    secrets = _secrets(settings.readable)
+    os.environ.update(private_environment(own, temporary))
+    for user_home in homes_of_user(before)[:1]:
+        os.environ.update({**toolchains(user_home, before), "TWELVEFOLD_USER_HOME": str(user_home)})
+    for name in _HELPERS:
+        os.environ.pop(name, None)
+    places = [*write, own / "home", temporary, *_given(settings.writable)]
+    reads = _prepared[0] if _prepared and not settings.readable else None
+    done = confine(FileRules(tuple(places), secrets), reads)
+    if settings.sandbox == "required" and not done.contained:
+        raise NotContained(done.reason)
+    return done
+
+
+def _secrets(readable: Sequence[Path]) -> tuple[Path, ...]:
+    return secret_places(homes_of_user(os.environ), os.environ, [one.expanduser().absolute() for one in readable])
+
+
+def _own_places(places: AgentPlaces, instance: str) -> list[Path]:
+    """Make the folders under the home in which agents work, and return them."""
+    found = [places.workspaces, places.stores, places.patches, places.cache, places.blobs / "incoming" / instance]
+    for folder in found:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def _given(writable: Sequence[Path]) -> list[Path]:
+    """Return the user's own places, made where they aren't there: rules stand on what is."""
+    found = [place.expanduser() for place in writable]
+    for place in found:
+        try:
+            if not place.exists():
+                place.mkdir(parents=True)
+        except OSError as error:
+            raise WritableMissing(str(place), error.strerror or str(error)) from error
+    return found
