@@ -15,7 +15,7 @@ from ..eventstore.large_values import Load, is_reference
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
 from ..orchestration.steps import steps_of
-from .part_notes import decision_notes, part_notes
+from .part_notes import decision_notes, decision_of, part_notes
 
 _NO_COST = {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
 
@@ -32,28 +32,60 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
     run = fold_run(run_id, known, load).at_head
     steps = _steps(run)
     asked = {**_input(known, _first_fix(run, steps), load), **_input(known, "0", load)}
-    fixes = [_value(run, path) for path in _fix_paths(run, steps)]
-    test, review, publish = (_value(run, steps.get(name)) for name in ("test", "review", "publish"))
+    several = _repositories(run, steps, decision_of(known, load))
+    tested = [_value(run, one["steps"].get("test")) for one in several] or [_value(run, steps.get("test"))]
     report = run.end
-    return {
+    document = {
         "run": run_id,
         "outcome": run.outcome or None,
-        "reason": _reason(run, test),
+        "reason": _reason(run, tested),
         "repo": asked.get("repo"),
         "base_commit": asked.get("base"),
-        "branch": publish.get("branch") if _published(run) else None,
-        "commit": next((fix["commit"] for fix in reversed(fixes) if fix.get("commit")), None),
-        "patch": publish.get("patch") if _published(run) else None,
-        "files_changed": _files_changed(fixes),
-        "tests": _tests(test),
-        "review": {"findings": review["findings"]} if isinstance(review.get("findings"), list) else None,
-        "notes": [*_notes(run), *decision_notes(known, load), *part_notes(run, steps), *_remarks(test)],
+        **_change(run, steps),
+        "notes": [
+            *_notes(run),
+            *decision_notes(known, load),
+            *part_notes(run, steps),
+            *(remark for test in tested for remark in _remarks(test)),
+        ],
         "evidence": _evidence(run, report),
         "tasks": [_task(task, run) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
         "cost": _cost(known),
         "positions": {"first": run.first or None, "last": run.last or None},
         "elapsed_s": _elapsed(run),
     }
+    if several:
+        document["repos"] = [
+            {"name": one["name"], "repo": one["repo"], "base_commit": one["base"], **_change(run, one["steps"])}
+            for one in several
+        ]
+    return document
+
+
+def _change(run: Run, steps: Mapping[str, str]) -> dict[str, Any]:
+    """What has become of one repository, whose steps have these paths."""
+    fixes = [_value(run, path) for path in _fix_paths(run, steps)]
+    test, review, publish = (_value(run, steps.get(name)) for name in ("test", "review", "publish"))
+    published = _published(run, steps.get("publish", ""))
+    return {
+        "branch": publish.get("branch") if published else None,
+        "commit": next((fix["commit"] for fix in reversed(fixes) if fix.get("commit")), None),
+        "patch": publish.get("patch") if published else None,
+        "files_changed": _files_changed(fixes),
+        "tests": _tests(test),
+        "review": {"findings": review["findings"]} if isinstance(review.get("findings"), list) else None,
+    }
+
+
+def _repositories(run: Run, steps: Mapping[str, str], decision: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The repositories of a job over several, each with the paths of its own steps (see `repositories/several.py`)."""
+    found = []
+    for n, one in enumerate(decision.get("repos") or (), 1):
+        own = {"fix": steps.get(f"fix-{n}"), "publish": steps.get(f"publish-{n}")}
+        for name in ("test", "review"):
+            own[name] = f"{steps[name + 's']}.{n - 1}" if f"{name}s" in steps else None
+        found.append({**one, "steps": {name: path for name, path in own.items() if path}})
+    return found
 
 
 def refusal_report(error: TwelvefoldError, repo: str) -> dict[str, Any]:
@@ -124,19 +156,18 @@ def _value(run: Run, path: str | None) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _published(run: Run) -> bool:
-    """Tell whether the branch was made and has not been taken back."""
-    path = _steps(run).get("publish", "")
+def _published(run: Run, path: str) -> bool:
+    """Tell whether the branch was made by the task at a path, and has not been taken back."""
     task = run.tasks.get(path)
     done = task is not None and task.report is not None and task.report.outcome == "succeeded"
     return done and path not in run.undone
 
 
-def _reason(run: Run, test: Mapping[str, Any]) -> str | None:
+def _reason(run: Run, tested: Sequence[Mapping[str, Any]]) -> str | None:
     """Say why it ended so: in the words of the run's end, or what limits a success (nothing was tested)."""
     if run.outcome == "succeeded":
-        untested = test.get("status") in ("none", "unusable")
-        return str(test.get("reason") or "nothing was tested") if untested else None
+        untested = [test for test in tested if test.get("status") in ("none", "unusable")]
+        return str(untested[0].get("reason") or "nothing was tested") if untested else None
     if not run.outcome:
         return None
     if run.end.get("reason") == "timeout":
