@@ -84,7 +84,7 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
 
 def _show_run(client: BusClient, example: Example, issue: Path, document: dict[str, Any]) -> None:
     """Show one job: issue, outcome, tasks, patch and trace."""
-    from .run import show_document
+    from .run_end import show_document
 
     style = Style(sys.stdout)
     write("")

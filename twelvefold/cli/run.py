@@ -1,27 +1,15 @@
 """`twelvefold run`: an issue file and a repository in; a tested branch, or a truthful failure, out.
 
-Leaves finding or starting processes to `jobs`, and what is shown meanwhile to `run_progress`.
+Owns what the options mean together. Leaves an issue to `run_job`, a plan to `run_plan`, one agent to `run_agent`, and
+how a run is followed to `run_end`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
-
-from .issue_target import issue_of
-from .output import note, write, write_json
-
-if TYPE_CHECKING:
-    from ..bus.client import BusClient
-    from ..jobs import Job
-
-EXIT_SIGINT = 130
-_EXITS = {"succeeded": 0, "nothing_to_do": 0, "needs_human": 7}
-
 
 _Target = Annotated[
     str | None, typer.Argument(metavar="TARGET", help="An issue file, a sentence in quotes, or a plan file.")
@@ -96,42 +84,40 @@ def run(
     only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff, kind, level, parts. That of a
     plan or an --agent is the one of `twelvefold status`; with --dry-run it has plan and queues.
     """
-    from .run_plan import budget_of, input_of, run_plan
+    from .run_plan import budget_of
 
     _refuse_unknown(engine, test_command)
+    more: _More = {"budget": budget_of(budget), "detach": detach, "as_json": as_json}
     if agent is not None:
         from .run_agent import AgentRun, run_agent
 
         _refuse_mixed(plan, dry_run=dry_run)
         asked = AgentRun(agent, target, input, repo, base, engine, test_command, allow_untested)
-        more = {"budget": budget_of(budget), "timeout_s": timeout, "detach": detach, "as_json": as_json}
-        return run_agent(asked, **more)  # type: ignore[arg-type]
+        return run_agent(asked, timeout_s=timeout, **more)
     file = _plan_file(target, plan, input, given=bool(base or test_command or allow_untested or engine != "auto"))
     if file is not None:
-        data = input_of(input, target if plan is not None else None)
-        return run_plan(
-            file,
-            input=data,
-            budget=budget_of(budget),
-            timeout_s=timeout,
-            detach=detach,
-            dry_run=dry_run,
-            as_json=as_json,
-        )
+        return _run_plan_file(file, input, target if plan is not None else None, timeout, dry_run, more)
+    from .run_job import run_job
+
     assert target is not None  # _plan_file has looked
-    return _run_job(
-        target,
-        repo,
-        base,
-        engine,
-        test_command,
-        allow_untested,
-        budget_of(budget),
-        timeout,
-        detach=detach,
-        dry_run=dry_run,
-        as_json=as_json,
-    )
+    return run_job(target, repo, base, engine, test_command, allow_untested, timeout=timeout, dry_run=dry_run, **more)
+
+
+class _More(TypedDict):
+    """The options that mean the same for whatever is run."""
+
+    budget: dict[str, float]
+    detach: bool
+    as_json: bool
+
+
+def _run_plan_file(
+    file: Path, input: str | None, target: str | None, timeout_s: float | None, dry_run: bool, more: _More
+) -> int:
+    """Do the plan in a file."""
+    from .run_plan import input_of, run_plan
+
+    return run_plan(file, input=input_of(input, target), timeout_s=timeout_s, dry_run=dry_run, **more)
 
 
 def _plan_file(target: str | None, plan: Path | None, input: str | None, *, given: bool) -> Path | None:
@@ -152,53 +138,6 @@ def _plan_file(target: str | None, plan: Path | None, input: str | None, *, give
     if problem:
         raise UsageInvalid(problem, "twelvefold run")
     return file
-
-
-def _run_job(
-    target: str,
-    repo: Path,
-    base: str | None,
-    engine: str,
-    test_command: str | None,
-    allow_untested: bool,
-    budget: dict[str, float],
-    timeout: float | None,
-    *,
-    detach: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> int:
-    """Do the built-in job on an issue."""
-    from ..agents.job import resolve_request
-    from ..agents.job_report import refusal_report
-    from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
-    from ..jobs import Job
-    from ..settings import load_settings
-
-    name, text = issue_of(target)
-    try:
-        request = resolve_request(repo, base)
-    except (BareRepository, NoCommits, NotARepository, UnknownRevision) as error:
-        # The job has failed, truthfully: scripts get the same document as from a run that began.
-        if not as_json:
-            raise
-        write_json(refusal_report(error, str(repo.absolute())))
-        return 1
-    job = Job(
-        issue_name=name,
-        issue_text=text,
-        request=request,
-        engine=engine,
-        test_command=test_command,
-        allow_untested=allow_untested,
-        timeout_s=timeout,
-        budget=budget,
-        path=os.environ.get("PATH"),
-        command=load_settings().fixer_command or None,
-    )
-    if dry_run:
-        return _show_plan(job, as_json)
-    return _do(job, detach=detach, as_json=as_json)
 
 
 def _refuse_mixed(plan: Path | None, *, dry_run: bool) -> None:
@@ -228,142 +167,3 @@ def _refuse_unknown(engine: str, test_command: str | None) -> None:
             given_command(test_command)
         except ValueError as error:
             raise UsageInvalid(f"--test-command: {str(error).lower()}", "twelvefold run") from error
-
-
-def _show_plan(job: Job, as_json: bool) -> int:
-    """Show the change that would be made, as a diff against the base commit."""
-    from ..agent_environment import agent_settings_of
-    from ..agents.dry_fix import as_job, rehearse
-    from ..settings import load_settings
-
-    asked = as_job((job.issue_name, job.issue_text), job.request, engine=job.engine, command=job.command)
-    found = rehearse(asked, job.request, agent_settings_of(load_settings(), os.environ))
-    if as_json:
-        write_json({"repo": job.request.repo, "base_commit": job.request.base, **found})
-    else:
-        if found["diff"]:
-            write(found["diff"].rstrip("\n"))
-        note(f"dry run: {found['outcome'] or 'open'}: {found['message']}")
-    return 0 if found["outcome"] is None else _EXITS.get(found["outcome"], 1)
-
-
-def _do(job: Job, *, detach: bool, as_json: bool) -> int:
-    """Submit a job, follow it and show its end; return the exit status."""
-    from .. import jobs
-    from ..settings import load_settings
-
-    settings = load_settings()
-    owned = jobs.ground(settings, os.environ)
-    with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings, owned=owned)
-        run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
-        return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)
-
-
-def end_of(
-    client: BusClient,
-    run: str,
-    *,
-    owned: bool,
-    detach: bool,
-    as_json: bool,
-    report: Callable[[BusClient, str], dict[str, Any]],
-) -> int:
-    """Follow a run that was submitted to its end, show that, and return the exit status."""
-    from .. import jobs
-    from ..agent_errors import AgentsGone
-    from ..settings import load_settings
-    from .run_progress import progress
-
-    if detach:
-        write_json({"run": run}) if as_json else write(run)
-        note(f"follow it with: twelvefold tree {run} -f")
-        return 0
-    try:
-        with progress(run, quiet=as_json) as show:
-            for event in jobs.follow(client, run, load_settings(), owned=owned):
-                show(event)
-    except AgentsGone:
-        if as_json:
-            write_json(report(client, run))
-        raise
-    except KeyboardInterrupt:
-        return _interrupted(client, run, owned)
-    document = report(client, run)
-    if as_json:
-        write_json(document)
-    else:
-        show_document(document)
-        if document["branch"]:
-            note(f"see it with: git -C {document['repo']} diff {document['base_commit'][:12]} {document['branch']}")
-        if document["outcome"] == "needs_human":
-            note("answer what it asks: twelvefold inbox")
-    return exit_of(document)
-
-
-def _interrupted(client: BusClient, run: str, owned: bool) -> int:
-    """Cancel the run if nobody else keeps what it runs on alive, else let it go on."""
-    from ..orchestration import submit
-
-    if not owned:
-        note(f"the run goes on; follow it again with: twelvefold tree {run} -f")
-        return EXIT_SIGINT
-    note(f"cancelling run {run} …")
-    submit.cancel(client, run, "interrupted")
-    result = submit.wait(client, run)
-    note(
-        f"the run is {result.outcome}: nothing was published" if result.outcome == "cancelled" else str(result.outcome)
-    )
-    return EXIT_SIGINT
-
-
-def exit_of(document: dict[str, Any]) -> int:
-    """Return the exit status that a run's document means."""
-    if document["reason"] == "timeout":
-        return 124
-    return _EXITS.get(document["outcome"], 1)
-
-
-def show_document(document: dict[str, Any]) -> None:
-    """Write a run's document as people read it."""
-    import sys
-
-    from .output import Style
-    from .run_documents import in_short
-
-    style = Style(sys.stdout)
-    outcome = document["outcome"]
-    paint = {"succeeded": style.green, "nothing_to_do": style.yellow, "needs_human": style.yellow}.get(
-        outcome, style.red
-    )
-    write(
-        f"{paint(outcome)}  {document['run']}" + (f"  {document['elapsed_s']:.1f} s" if document["elapsed_s"] else "")
-    )
-    tests = document["tests"]
-    rows = [
-        ("reason", document["reason"]),
-        ("repo", document["repo"]),
-        ("branch", document["branch"]),
-        ("commit", document["commit"] and document["commit"][:12] if document["branch"] else None),
-        ("patch", document["patch"]),
-        ("files", ", ".join(document["files_changed"] or ()) if document["branch"] else None),
-        ("tests", _tests_line(tests) if tests else None),
-        ("failing", ", ".join(tests["newly_failing"][:20]) if tests and tests["newly_failing"] else None),
-        *(("note", text) for text in document["notes"]),
-        # Those of a plan: what it is about only its author knows.
-        ("error", document.get("error")),
-        ("value", document.get("value")),
-        *(("asks", f"{one['id']} {one['path']}: {one['question']}") for one in document.get("waiting", ())),
-    ]
-    for name, value in rows:
-        if value:
-            write(f"  {style.dim(name.ljust(8))} {in_short(value)}")
-
-
-def _tests_line(tests: dict[str, Any]) -> str:
-    """Return before and after in one line."""
-
-    def counts(side: dict[str, Any] | None) -> str:
-        return "not run" if side is None else f"{side['passed']} passed, {side['failed']} failed"
-
-    return f"{tests['status']}: {counts(tests['before'])} before; {counts(tests['after'])} after  ({tests['command']})"

@@ -88,7 +88,7 @@ def follow_plan(
     """Submit a plan, follow it to its end and return the exit status."""
     from .. import jobs
     from ..orchestration import submit
-    from .run import end_of
+    from .run_end import end_of
 
     settings = load_settings()
     queues = queues_of(plan)
