@@ -143,9 +143,13 @@ def _parse_table(values: Mapping[str, Any], names: Mapping[str, str], where: _Pl
 
 def _sandbox(value: Any, where: _Place) -> Literal["files", "off", "required"] | None:
     """Read `sandbox`."""
-    if value not in ("files", "off", "required", None):
-        raise where.invalid("sandbox", "sandbox must be 'files', 'off' or 'required'")
-    return value
+    try:
+        mode: Literal["files", "off", "required"] | None = msgspec.convert(
+            value, Literal["files", "off", "required"] | None
+        )
+    except msgspec.ValidationError:
+        raise where.invalid("sandbox", "sandbox must be 'files', 'off' or 'required'") from None
+    return mode
 
 
 def _writable(value: Any, where: _Place) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ class Project:
             "TWELVEFOLD_RUNTIME_DIR": str(runtime),
             "PATH": f"{SCRIPTS}:{os.environ['PATH']}",
             "PYTHONWARNINGS": "ignore",
+            # Agents of these tests leave marks where the tests see them.
+            "TWELVEFOLD_WRITABLE": str(self.folder),
         }
         self._running: list[subprocess.Popen[bytes]] = []
 
