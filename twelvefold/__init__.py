@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from .agents.assessment import analyze_complexity as analyze_complexity
     from .agents.assessment import decompose as decompose
     from .agents.fixer import IssueFixerAgent as IssueFixerAgent
+    from .agents.intelligent_issue import IntelligentIssueAgent as IntelligentIssueAgent
     from .agents.primary import PrimaryAgent as PrimaryAgent
     from .agents.publisher import PublisherAgent as PublisherAgent
     from .agents.repositories.cross_repo import CrossRepoContextManager as CrossRepoContextManager
     from .agents.secondary import SecondaryAgent as SecondaryAgent
+    from .agents.smart_issue import SmartIssueAgent as SmartIssueAgent
     from .agents.testing import TestingAgent as TestingAgent
     from .agents.tool import tool as tool
     from .async_connection import Connection as Connection
@@ -97,6 +99,7 @@ _PLACES = {
     "ForkJoin": "orchestration.fork_join",
     "Graph": "orchestration.graph",
     "HierarchicalOrchestrator": "hierarchy",
+    "IntelligentIssueAgent": "agents.intelligent_issue",
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
     "MapReduce": "orchestration.map_reduce",
@@ -123,6 +126,7 @@ _PLACES = {
     "SecondaryAgent": "agents.secondary",
     "Settings": "settings",
     "SliceResult": "orchestration.pattern_result",
+    "SmartIssueAgent": "agents.smart_issue",
     "StageExit": "orchestration.stage_calls",
     "StageResult": "orchestration.multi_stage",
     "Subtask": "orchestration.decomposition",
@@ -166,6 +170,7 @@ __all__ = [
     "ForkJoin",
     "Graph",
     "HierarchicalOrchestrator",
+    "IntelligentIssueAgent",
     "IssueFixerAgent",
     "LocalEventSystem",
     "MapReduce",
@@ -192,6 +197,7 @@ __all__ = [
     "SecondaryAgent",
     "Settings",
     "SliceResult",
+    "SmartIssueAgent",
     "StageExit",
     "StageResult",
     "Subtask",

@@ -20,10 +20,15 @@ PROCFILE = """\
 # Each line is a process: `name: command`. `twelvefold up` starts all of them, and the bus and the orchestrator too.
 echo: twelvefold agent my_agents:Echo
 
-# The agents that `twelvefold run ISSUE.md` needs.
+# The agents that `twelvefold run ISSUE.md` needs: one plans the work, the others fix, test, review and publish.
+smart_issue: twelvefold agent twelvefold.agents.smart_issue:SmartIssueAgent
 fixer: twelvefold agent twelvefold.agents.fixer:IssueFixerAgent
 testing: twelvefold agent twelvefold.agents.testing:TestingAgent
+review: twelvefold agent twelvefold.agents.pr_review:PRReviewAgent
 publisher: twelvefold agent twelvefold.agents.publisher:PublisherAgent
+# Two more that come with it: `twelvefold run --agent intelligent_issue ISSUE.md`, `twelvefold research QUESTION`.
+# intelligent_issue: twelvefold agent twelvefold.agents.intelligent_issue:IntelligentIssueAgent
+# research: twelvefold agent twelvefold.agents.research_agent:ResearchAgent
 """
 
 PROCFILE_OPTIONS = """\
