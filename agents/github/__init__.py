@@ -1,0 +1,1 @@
+"""GitHub: issues read, a branch pushed, a draft pull request opened. Nothing else of it is touched."""
