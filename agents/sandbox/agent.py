@@ -7,6 +7,7 @@ code has been imported before; what a trusted agent runs is all in this package.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def contain_agent(target: str, home: Path, instance: str, settings: AgentSetting
     before = dict(os.environ)
     secrets = _secrets(settings.readable)
     os.environ.update(private_environment(own, temporary))
+    tempfile.tempdir = None  # found before, by the user's TMPDIR
     for user_home in homes_of_user(before)[:1]:
         os.environ.update({**toolchains(user_home, before), "TWELVEFOLD_USER_HOME": str(user_home)})
     for name in _HELPERS:
