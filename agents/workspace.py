@@ -93,7 +93,7 @@ class Workspace:
     def reset(self, commit: str) -> None:
         """Lay all files out anew as they are in a commit of the run's store."""
         self.stores.require(self.store, commit)
-        _clear(self.folder)
+        clear_folder(self.folder)
         _lay_out(self.git, self.store, self.path, self.folder, commit)
         self.commit = commit
 
@@ -177,7 +177,7 @@ class Workspaces:
         stores = self.stores.run_stores(run)
         found = sorted(top.iterdir()) if run.isalnum() and top.is_dir() else []
         for folder in found:
-            _clear(folder)
+            clear_folder(folder)
             for store in stores:
                 _discard(store, folder.name, folder)
             self._emit("workspace.removed", {"folder": str(folder)})
@@ -210,13 +210,13 @@ def _discard(store: RunStore, key: str, folder: Path) -> None:
 def discard_folder(folder: Path) -> bool:
     """Remove a workspace's folder, and its run's where it was the last one; tell whether it was there."""
     existed = os.path.lexists(folder)
-    _clear(folder)
+    clear_folder(folder)
     if folder.parent.is_dir() and not any(folder.parent.iterdir()):
         folder.parent.rmdir()
     return existed
 
 
-def _clear(folder: Path) -> None:
+def clear_folder(folder: Path) -> None:
     """Remove a folder whatever foreign code made of it: a link isn't followed, read-only folders are opened first."""
     if folder.is_symlink() or folder.is_file():
         folder.unlink()

@@ -33,16 +33,18 @@ def workspace_tools(
     workspaces of one task apart, as in `context.workspace`. Call the tools through `context.call`, which records each.
     """
     from .bench import Bench
+    from .commands import RunCommand
+    from .committing import GitCommit
+    from .diffs import ApplyDiff
     from .editing import DeleteFile, EditFile, MoveFile, WriteFile
+    from .history import GitBlame, GitDiff, GitLog, GitShow
     from .reading import ListFiles, ReadFile
+    from .search import SearchFiles
+    from .testing import RunTests
 
     bench = Bench(workspace, context, repo)
     context.attach_workspace(bench.snapshot, name)
-    return [
-        ReadFile(bench),
-        ListFiles(bench),
-        EditFile(bench),
-        WriteFile(bench),
-        MoveFile(bench),
-        DeleteFile(bench),
-    ]
+    reading = [ReadFile(bench), ListFiles(bench), SearchFiles(bench)]
+    editing = [EditFile(bench), WriteFile(bench), ApplyDiff(bench), MoveFile(bench), DeleteFile(bench)]
+    history = [GitLog(bench), GitBlame(bench), GitDiff(bench), GitShow(bench), GitCommit(bench)]
+    return [*reading, *editing, *history, RunCommand(bench, commands or CommandRules()), RunTests(bench, test_command)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Bench:
         self._tree: FileTree | None = None
         self._submodules: frozenset[str] | None = None
         self._written: set[str] = set()
+        self._told = ""
         self._doing = "Snapshot"
 
     @property
@@ -63,6 +64,7 @@ class Bench:
         """Be the only call at work in the files."""
         with self.tree.alone():
             self._doing = doing
+            self._told = self._told or self.workspace.commit
             yield
 
     def edits(self) -> Edits:
@@ -83,19 +85,39 @@ class Bench:
         return self.workspace.visible(LEAVINGS) | self._written
 
     def snapshot(self) -> str | None:
-        """Commit the files where they differ from the last commit; return the commit, or None.
+        """Commit the files where they differ from the last commit; return the last commit where it is a new one.
 
         Raises WorkspaceBusy while a call is at work that was given up.
         """
         if not getattr(self.workspace, "laid_out", True):
             return None
         with self.tree.alone():
-            return self.workspace.record(
-                f"{self._doing}\n\n{SNAPSHOT} {self.context.run} {self.context.path}",
-                int(time.time()),
-                also=sorted(self._written),
-                leave=LEAVINGS,
-            )
+            before = self._told or self.workspace.commit
+            self.record()
+            self._told = self.workspace.commit
+            return self._told if self._told != before else None
+
+    def record(self) -> None:
+        """Commit the files where they differ from the last commit."""
+        message = f"{self._doing}\n\n{SNAPSHOT} {self.context.run} {self.context.path}"
+        self.workspace.record(message, int(time.time()), also=self._still_there(), leave=LEAVINGS)
+
+    def _still_there(self) -> list[str]:
+        """Return what tools wrote and no command has put a link or a folder in the place of."""
+        found = []
+        for path in sorted(self._written):
+            with suppress(PathRefused):
+                there = self.tree.look(path)
+                found += [path] if there is not None and there.kind == "file" else []
+        return found
+
+
+class Refusal(Exception):
+    """What a tool answers with in place of doing it: a word and a sentence."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
 
 
 class WorkspaceTool(Tool):
@@ -119,12 +141,14 @@ class WorkspaceTool(Tool):
         try:
             with self.bench.at_work(self.doing(given)):
                 return self.perform(given)
+        except Refusal as error:
+            return refused(error.reason, str(error))
         except EditsRefused as error:
             return refused(error.reason, error.message(), {"failures": error.failures})
         except PathRefused as error:
             return refused("path_refused", error.message())
         except CommandRefused as error:
-            return refused("command_refused", f"{error.message()}; {error.help()}")
+            return refused("command_refused", error.message())
         except WorkspaceBusy as error:
             return refused("workspace_busy", error.message())
         except FileNotFoundError as error:
