@@ -20,11 +20,25 @@ if TYPE_CHECKING:
     from .agents import ToolResponse as ToolResponse
     from .agents import Trial as Trial
     from .agents import run_task as run_task
+    from .agents.agent_settings import AgentSettings as AgentSettings
     from .agents.assessment import analyze_complexity as analyze_complexity
     from .agents.assessment import decompose as decompose
     from .agents.fixer import IssueFixerAgent as IssueFixerAgent
     from .agents.intelligent_issue import IntelligentIssueAgent as IntelligentIssueAgent
+    from .agents.model_loop import ModelLoop as ModelLoop
+    from .agents.models.calls import Answer as Answer
+    from .agents.models.calls import ask as ask_model
+    from .agents.models.choose import model_from as model_from
+    from .agents.models.model import Message as Message
+    from .agents.models.model import Model as Model
+    from .agents.models.model import Reply as Reply
+    from .agents.models.model import ToolCall as ToolCall
+    from .agents.models.model import ToolSpec as ToolSpec
+    from .agents.models.model import Usage as Usage
+    from .agents.models.scripted import ScriptedModel as ScriptedModel
     from .agents.primary import PrimaryAgent as PrimaryAgent
+    from .agents.prompt import Prompt as Prompt
+    from .agents.prompt import load_prompt as load_prompt
     from .agents.publisher import PublisherAgent as PublisherAgent
     from .agents.repositories.cross_repo import CrossRepoContextManager as CrossRepoContextManager
     from .agents.secondary import SecondaryAgent as SecondaryAgent
@@ -82,7 +96,9 @@ if TYPE_CHECKING:
     from .settings import load_settings as load_settings
 
 _PLACES = {
+    "AgentSettings": "agents.agent_settings",
     "AgentTelemetry": "agents.telemetry",
+    "Answer": "agents.models.calls",
     "Assessment": "orchestration.complexity",
     "BackgroundExecutor": "background",
     "BaseAgent": "agents.base",
@@ -103,6 +119,9 @@ _PLACES = {
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
     "MapReduce": "orchestration.map_reduce",
+    "Message": "agents.models.model",
+    "Model": "agents.models.model",
+    "ModelLoop": "agents.model_loop",
     "MultiStagePipeline": "orchestration.multi_stage",
     "NewEvent": "eventstore.event:new_event",
     "OrchestrationPattern": "orchestration.orchestration_pattern",
@@ -114,15 +133,18 @@ _PLACES = {
     "PipelineStage": "orchestration.multi_stage",
     "PipelineTelemetry": "orchestration.pipeline_telemetry",
     "PrimaryAgent": "agents.primary",
+    "Prompt": "agents.prompt",
     "PublisherAgent": "agents.publisher",
     "Race": "orchestration.race",
     "Recommendation": "orchestration.recommendation",
+    "Reply": "agents.models.model",
     "ResourceContext": "orchestration.resource_context",
     "ResourceManager": "orchestration.resources",
     "Retry": "orchestration.plan",
     "RunResult": "orchestration.result",
     "Saga": "orchestration.saga",
     "ScatterGather": "orchestration.scatter_gather",
+    "ScriptedModel": "agents.models.scripted",
     "SecondaryAgent": "agents.secondary",
     "Settings": "settings",
     "SliceResult": "orchestration.pattern_result",
@@ -138,22 +160,30 @@ _PLACES = {
     "TaskSlice": "orchestration.task_slices",
     "TestingAgent": "agents.testing",
     "Tool": "agents.tool",
+    "ToolCall": "agents.models.model",
     "ToolResponse": "agents.response",
+    "ToolSpec": "agents.models.model",
     "Trial": "agents.trial",
     "TwelvefoldError": "eventstore.errors",
+    "Usage": "agents.models.model",
     "VersionConflict": "eventstore.errors",
     "analyze_complexity": "agents.assessment",
+    "ask_model": "agents.models.calls:ask",
     "connect": "connection",
     "connect_sync": "connection",
     "decompose": "agents.assessment",
+    "load_prompt": "agents.prompt",
     "load_settings": "settings",
+    "model_from": "agents.models.choose",
     "register_orchestration_pattern": "orchestration.orchestration_pattern",
     "run_task": "agents.trial",
     "tool": "agents.tool",
 }
 
 __all__ = [
+    "AgentSettings",
     "AgentTelemetry",
+    "Answer",
     "Assessment",
     "BackgroundExecutor",
     "BaseAgent",
@@ -174,6 +204,9 @@ __all__ = [
     "IssueFixerAgent",
     "LocalEventSystem",
     "MapReduce",
+    "Message",
+    "Model",
+    "ModelLoop",
     "MultiStagePipeline",
     "NewEvent",
     "OrchestrationPattern",
@@ -185,15 +218,18 @@ __all__ = [
     "PipelineStage",
     "PipelineTelemetry",
     "PrimaryAgent",
+    "Prompt",
     "PublisherAgent",
     "Race",
     "Recommendation",
+    "Reply",
     "ResourceContext",
     "ResourceManager",
     "Retry",
     "RunResult",
     "Saga",
     "ScatterGather",
+    "ScriptedModel",
     "SecondaryAgent",
     "Settings",
     "SliceResult",
@@ -209,16 +245,22 @@ __all__ = [
     "TaskSlice",
     "TestingAgent",
     "Tool",
+    "ToolCall",
     "ToolResponse",
+    "ToolSpec",
     "Trial",
     "TwelvefoldError",
+    "Usage",
     "VersionConflict",
     "__version__",
     "analyze_complexity",
+    "ask_model",
     "connect",
     "connect_sync",
     "decompose",
+    "load_prompt",
     "load_settings",
+    "model_from",
     "register_orchestration_pattern",
     "run_task",
     "tool",
