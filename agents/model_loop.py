@@ -86,7 +86,7 @@ class ModelLoop:
         tools: Sequence[Tool],
         opening: Sequence[Message],
         *,
-        prompt: Prompt | None = None,
+        prompt: Prompt | Sequence[Prompt] | None = None,
         tokens_max: int | None = None,
     ) -> None:
         self.context = context

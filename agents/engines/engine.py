@@ -96,7 +96,7 @@ class Engine(Protocol):
         """
 
 
-_BUILT_IN = {"patch": "patch:PatchEngine"}
+_BUILT_IN = {"patch": "patch:PatchEngine", "model": "model:ModelEngine"}
 _registered: dict[str, Callable[[], Engine]] = {}
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import TaskWithdrawn
+from ..prompt import Prompt, load_prompt
 from .call_place import PLACE, CallPlace
 from .errors import ModelAnswerInvalid
 from .json_text import json_in
@@ -21,7 +22,6 @@ from .model import Message, Model, Reply, ToolSpec
 
 if TYPE_CHECKING:
     from ..context import TaskContext
-    from ..prompt import Prompt
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 #: How much of an answer that doesn't fit stands in the error.
@@ -53,7 +53,7 @@ def ask(
     tools: Sequence[ToolSpec] = (),
     schema: dict[str, Any] | None = None,
     result: Any = Any,
-    prompt: Prompt | None = None,
+    prompt: Prompt | Sequence[Prompt] | None = None,
     repairs_max: int = 2,
     since: int = 0,
 ) -> Answer:
@@ -61,16 +61,18 @@ def ask(
 
     With `result` (a type that msgspec can check) or a JSON `schema` the answer is read as JSON and checked; one that
     doesn't fit goes back to the model with what is wrong, at most `repairs_max` times, then ModelAnswerInvalid is
-    raised. A reply that calls tools instead is returned as it is, value None. `prompt` is the one that the messages
-    were rendered from. The first `since` messages stand in the record of an earlier call of this task, so that this
-    one's records only the rest. Raises the errors of `models.errors`, TaskWithdrawn.
+    raised. A reply that calls tools instead is returned as it is, value None. `prompt` is the one, or those, that the
+    messages were rendered from. The first `since` messages stand in the record of an earlier call of this task, so that
+    this one's records only the rest. Raises the errors of `models.errors`, TaskWithdrawn.
     """
     wanted = schema_of(result) if schema is None and result is not Any else schema
     conversation = list(messages)
     recorded_from, repairs = since, 0
+    prompts = [] if prompt is None else [prompt] if isinstance(prompt, Prompt) else list(prompt)
     repair: Prompt | None = None
     while True:
-        reply = _call(context, model, conversation, tools, wanted, prompt, repair, recorded_from)
+        used = prompts if repair is None else [*prompts, repair]
+        reply = _call(context, model, conversation, tools, wanted, used, recorded_from)
         if wanted is None:
             return Answer(reply.text, reply, repairs + 1)
         if reply.tool_calls and tools:
@@ -82,8 +84,6 @@ def ask(
             raise ModelAnswerInvalid(model.name, problem, reply.text[:_ANSWER_LENGTH_MAX], repairs)
         repairs += 1
         if repair is None:
-            from ..prompt import load_prompt
-
             repair = load_prompt("repair", context.settings.prompts)
         recorded_from = len(conversation)
         told = repair.render(problem=problem[:_PROBLEM_LENGTH_MAX])
@@ -96,14 +96,13 @@ def _call(
     messages: list[Message],
     tools: Sequence[ToolSpec],
     schema: dict[str, Any] | None,
-    prompt: Prompt | None,
-    repair: Prompt | None,
+    prompts: Sequence[Prompt],
     since: int,
 ) -> Reply:
     digest = request_hash(messages, tools, schema)
     parameters = {
         "model": model.name,
-        "prompt": None if prompt is None else {"name": prompt.name, "hash": prompt.hash},
+        "prompts": [{"name": prompt.name, "hash": prompt.hash} for prompt in prompts],
         "request": digest,
         "since": since,
         "messages": msgspec.to_builtins(messages[since:]),
@@ -111,8 +110,6 @@ def _call(
     }
     if schema is not None:
         parameters["schema"] = schema
-    if repair is not None:
-        parameters["repair"] = {"name": repair.name, "hash": repair.hash}
     place = _place(context, digest)
 
     def complete() -> Reply:
