@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from ..bus.client import BusClient
 from ..bus.ticket import Ticket
 from ..bus.wire import Delivery
 from ..eventstore.blob_files import BlobFiles
 from ..eventstore.event import Event, NewEvent
+from .errors import NotATask
+from .journal import TaskRequest, request_of
 
 #: Queued events go out with the next append, or after so long, or when they are so many bytes.
 QUEUED_S = 0.1
@@ -43,6 +47,16 @@ class BusJournal:
         self._queued: list[NewEvent] = []
         self._queued_bytes = 0
         self._sent: Ticket | None = None
+
+    def request(self, delivery: Delivery) -> TaskRequest:
+        """Read the task that was delivered; raises NotATask for an event that is none."""
+        event = delivery.event
+        if event.type != "task.requested" or not event.run:
+            raise NotATask(event.type, event.position, "it is not a task.requested of a run")
+        try:
+            return request_of(event, self, delivery.attempt, fresh=delivery.fresh)
+        except msgspec.ValidationError as error:
+            raise NotATask(event.type, event.position, str(error)) from error
 
     def append(self, events: Sequence[NewEvent], expected_version: Mapping[str, int] | None = None) -> Sequence[Event]:
         """Append atomically; durable on return. Raises what the bus refuses with, queued events' refusals too."""

@@ -5,7 +5,7 @@ the log: a task that ends at once costs no hand-over between threads. The main t
 and is the bus loop once a handler takes longer than SHORT_HANDLER_S: it signs life, hears of withdrawals, sends what
 is queued. What a task means is `turn`'s. Keeps: a task is settled exactly once, by the process that holds it; a process
 that is asked to stop finishes what it has begun; a handler that doesn't return after its task was withdrawn ends with
-its process.
+its process, and so does a tool that doesn't when its time is up.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from collections import deque
 from functools import partial
 from types import FrameType
 
-import msgspec
-
 from ..bus.client import BusClient
 from ..bus.errors import StaleDelivery
 from ..bus.ticket import Ticket
@@ -33,9 +31,8 @@ from ..orchestration.pausing import mark_of
 from .base import BaseAgent
 from .bus_journal import BusJournal
 from .context import NO_SETTINGS, TaskContext
-from .errors import NotATask
 from .faults import whole
-from .journal import AgentPlaces, TaskRequest, request_of
+from .journal import AgentPlaces, TaskRequest
 from .look_ahead import AHEAD_MIN, SHORT_HANDLER_S, LookAhead
 from .membership import Membership
 from .telemetry import SAMPLE_INTERVAL_S
@@ -239,7 +236,7 @@ class AgentProcess:
         begun = time.monotonic()
         self._begin(delivery)
         try:
-            settlement = self._done(delivery, self._request(delivery))
+            settlement = self._done(delivery, self.journal.request(delivery))
             self._returned(delivery)
             self._settling += 1
             try:
@@ -281,15 +278,6 @@ class AgentProcess:
         if ahead == AHEAD_MIN:
             self.client.give_back(keep=AHEAD_MIN)
 
-    def _request(self, delivery: Delivery) -> TaskRequest:
-        event = delivery.event
-        if event.type != "task.requested" or not event.run:
-            raise NotATask(event.type, event.position, "it is not a task.requested of a run")
-        try:
-            return request_of(event, self.journal, delivery.attempt, fresh=delivery.fresh)
-        except msgspec.ValidationError as error:
-            raise NotATask(event.type, event.position, str(error)) from error
-
     def _refuse_all(self) -> None:
         """Deal with the settles that were refused."""
         while self._refused:
@@ -323,7 +311,11 @@ class AgentProcess:
             self._context = context
             if self._withdrawn:
                 context.ledger.withdrawn.set()
-        return perform(self.agent, context).event(request, self.journal)
+        settlement = perform(self.agent, context).event(request, self.journal)
+        if any(thread.is_alive() for thread in context.strays):
+            log.error("a tool is still at work when its time is up: the process ends once its task is settled")
+            self.stopping, self._status = True, BROKEN
+        return settlement
 
     def _returned(self, delivery: Delivery) -> None:
         """Note that the handler of a delivery has returned; the next one may be here already."""
