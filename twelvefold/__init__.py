@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .agents.smart_issue import SmartIssueAgent as SmartIssueAgent
     from .agents.testing import TestingAgent as TestingAgent
     from .agents.tool import tool as tool
+    from .agents.tools import workspace_tools as workspace_tools
+    from .agents.tools.rules import CommandRules as CommandRules
     from .async_connection import Connection as Connection
     from .background import BackgroundExecutor as BackgroundExecutor
     from .bus.wire import Delivery as Delivery
@@ -102,6 +104,7 @@ _PLACES = {
     "Assessment": "orchestration.complexity",
     "BackgroundExecutor": "background",
     "BaseAgent": "agents.base",
+    "CommandRules": "agents.tools.rules",
     "Complexity": "orchestration.complexity",
     "ConfigManager": "settings",
     "Connection": "async_connection",
@@ -178,6 +181,7 @@ _PLACES = {
     "register_orchestration_pattern": "orchestration.orchestration_pattern",
     "run_task": "agents.trial",
     "tool": "agents.tool",
+    "workspace_tools": "agents.tools",
 }
 
 __all__ = [
@@ -187,6 +191,7 @@ __all__ = [
     "Assessment",
     "BackgroundExecutor",
     "BaseAgent",
+    "CommandRules",
     "Complexity",
     "ConfigManager",
     "Connection",
@@ -264,6 +269,7 @@ __all__ = [
     "register_orchestration_pattern",
     "run_task",
     "tool",
+    "workspace_tools",
 ]
 
 

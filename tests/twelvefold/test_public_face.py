@@ -20,6 +20,7 @@ PUBLIC = [
     "Assessment",
     "BackgroundExecutor",
     "BaseAgent",
+    "CommandRules",
     "Complexity",
     "ConfigManager",
     "Connection",
@@ -97,6 +98,7 @@ PUBLIC = [
     "register_orchestration_pattern",
     "run_task",
     "tool",
+    "workspace_tools",
 ]
 SOURCE = Path(tf.__file__)
 
