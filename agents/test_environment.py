@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from .sandbox.private import name_for_git, private_environment, toolchains
 from .test_runner import TestCommand
 
 #: Variables of the caller that would change what is tested or how, by their beginnings.
@@ -66,7 +67,8 @@ def build(
 ) -> TestEnvironment:
     """Put the surroundings of one run together; `scratch` is a folder of this run's own, with the recorder in it.
 
-    `temporary` becomes TMPDIR: a short path, as tests put sockets there, whose paths end at 107 bytes.
+    `temporary` becomes TMPDIR: a short path, as tests put sockets there, whose paths end at 107 bytes. HOME is empty,
+    and toolchains are found in the user's.
     The recorder comes first on PYTHONPATH, so that it is there before anything is imported, then the workspace's source
     roots, before any environment's packages. A PYTHONPATH that the command sets itself is taken after those.
     """
@@ -75,12 +77,17 @@ def build(
     recorder = scratch / "recorder"
     given = [entry for entry in command.env.get("PYTHONPATH", "").split(":") if entry]
     python_path = [str(recorder), *(str(workspace / root) for root in roots), *given]
+    kept = clean_variables(caller)
+    home = Path(caller.get("TWELVEFOLD_USER_HOME") or caller.get("HOME") or "/nonexistent")
+    private = private_environment(scratch, temporary)
     env = {
-        **clean_variables(caller),
+        **kept,
+        **toolchains(home, kept),
+        **private,
+        **name_for_git(private, "Tester", "tester@localhost"),
         **{name: value for name, value in command.env.items() if name != "PYTHONPATH"},
         "PATH": ":".join(path),
         "PWD": str(workspace),
-        "TMPDIR": str(temporary),
         "PYTHONPATH": ":".join(dict.fromkeys(python_path)),
         "PYTHONDONTWRITEBYTECODE": "1",
         "CARGO_TARGET_DIR": str(scratch / "cargo-target"),

@@ -99,8 +99,12 @@ def run_side(
     limits: Limits,
     cancelled: Callable[[], bool] = lambda: False,
     held: Sequence[int] = (),
+    writable: Sequence[Path] | None = (),
 ) -> SideReport:
-    """Run the first command that can be run in a workspace, and clear the run's own folder away."""
+    """Run the first command that can be run in a workspace, and clear the run's own folder away.
+
+    It may write in the workspace, in the run's own folders and in `writable`; anywhere where that is None.
+    """
     scratch = workspace.folder.with_name(workspace.folder.name + ".scratch")
     _clear(scratch)
     scratch.mkdir(mode=0o700)
@@ -108,7 +112,8 @@ def run_side(
     try:
         places = {"workspace": workspace.folder.resolve(), "repo": repo.resolve(), "scratch": scratch.resolve()}
         surround = {**places, "temporary": temporary, "caller": caller}
-        guarded = {"limits": limits, "cancelled": cancelled, "leave": [temporary], "held": held}
+        own = None if writable is None else [places["workspace"], places["scratch"], temporary, *writable]
+        guarded = {"limits": limits, "cancelled": cancelled, "leave": [temporary], "held": held, "writable": own}
         return _run(workspace.commit, surround, tree, changed, commands, guarded)
     finally:
         _clear(scratch)

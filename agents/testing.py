@@ -129,6 +129,7 @@ class TestingAgent(BaseAgent):
                     workspace, repo=Path(task.repo), tree=bench.trees[commit], changed=bench.changed,
                     commands=bench.commands, caller=caller, limits=Limits(timeout_s=task.timeout_s),
                     cancelled=lambda: context.cancelled, held=[held],
+                    writable=None if context.settings.sandbox == "off" else context.settings.writable,
                 )  # fmt: skip
             if report.execution.stopped == "cancelled":
                 raise TaskWithdrawn(context.run, context.path)
@@ -168,7 +169,7 @@ class TestingAgent(BaseAgent):
             "before": None,
             "after": None,
         }
-        value |= {"newly_failing": [], "newly_passing": [], "contained": False}
+        value |= {"newly_failing": [], "newly_passing": [], "contained": context.contained}
         return ToolResponse.succeeded(value, _evidence(bench, "none"), reason)
 
 
@@ -210,7 +211,8 @@ def with_answers(task: TestingTask, answers: Sequence[HumanAnswer]) -> TestingTa
 def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comparison) -> ToolResponse:
     facts: dict[str, Any] = msgspec.to_builtins(compared)
     counts = {"before": _counts(before), "after": _counts(after)}
-    value = {**facts, "command": after.command, "kind": after.kind, **counts, "contained": False}
+    value = {**facts, "command": after.command, "kind": after.kind, **counts}
+    value["contained"] = before.execution.contained and after.execution.contained
     evidence = _evidence(bench, compared.status)
     if compared.status == "failed":
         names = _some(compared.newly_failing)

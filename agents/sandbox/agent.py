@@ -20,8 +20,10 @@ from .private import private_environment, toolchains
 from .reading import survey
 from .rules import FileRules, secret_places
 
-#: Agents that write in the user's repositories and run nobody's code.
-TRUSTED = frozenset({"twelvefold.agents.publisher:PublisherAgent"})
+#: Agents that write in the user's repositories or push for the user, and run nobody's code.
+TRUSTED = frozenset(
+    {"twelvefold.agents.publisher:PublisherAgent", "twelvefold.agents.github.pull_request:PullRequestAgent"}
+)
 #: Variables that lead to those who act for the user.
 _HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS")
 

@@ -19,6 +19,9 @@ _TOOLCHAINS = {
     "SDKMAN_DIR": ".sdkman",
     "VOLTA_HOME": ".volta",
     "ASDF_DATA_DIR": ".asdf",
+    "PYTHONUSERBASE": ".local",
+    "HF_HOME": ".cache/huggingface",
+    "LLM_USER_PATH": ".config/io.datasette.llm",
 }
 _XDG = {
     "XDG_CONFIG_HOME": ".config",
@@ -40,8 +43,14 @@ def private_environment(folder: Path, temporary: Path | None = None) -> dict[str
         "TMPDIR": str(temporary),
         **{name: str(home / place) for name, place in _XDG.items()},
         "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_NOSYSTEM": "1",
     }
+
+
+def name_for_git(environ: Mapping[str, str], name: str, email: str) -> dict[str, str]:
+    """Give git in a private home a name to commit with; return the variable by which it finds that."""
+    file = Path(environ["HOME"]) / ".gitconfig"
+    file.write_text(f"[user]\n\tname = {name}\n\temail = {email}\n")
+    return {"GIT_CONFIG_GLOBAL": str(file)}
 
 
 def toolchains(home: Path, environ: Mapping[str, str]) -> dict[str, str]:

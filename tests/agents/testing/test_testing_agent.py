@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from twelvefold.agents.agent_settings import AgentSettings
 from twelvefold.agents.testing import TestingAgent
 
 ADD = "def add(a, b):\n    return a + b\n"
@@ -334,6 +335,7 @@ def test_disappeared_is_named(project: Any) -> None:
 def test_flaky_before_is_not_held_against(project: Any, tmp_path: Path) -> None:
     """A test that fails at times without the change, too, is told apart by running again, and recorded as flaky."""
     counter = tmp_path / "count"
+    project.trial.settings = AgentSettings(writable=(tmp_path,))
     # Passes, fails, passes, then fails in the runs without the change.
     flaky = f"""
 from pathlib import Path
@@ -352,6 +354,7 @@ def test_flaky():
 def test_unsteady_only_after_counts(project: Any, tmp_path: Path) -> None:
     """A test that fails at times with the change, and was never seen to fail without it, counts as newly failing."""
     counter = tmp_path / "count"
+    project.trial.settings = AgentSettings(writable=(tmp_path,))
     unsteady = f"from pathlib import Path\nP = Path({str(counter)!r})\nOLD = True\n"
     body = """
 def test_unsteady():
