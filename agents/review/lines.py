@@ -182,6 +182,7 @@ def _prints(tree: ast.AST) -> Iterator[int]:
 
 
 def _remarks(file: ChangedFile) -> Iterator[Finding]:
+    silenced: list[tuple[int, str]] = []
     for number, line in file.added_lines:
         if len(line) > 2000 or is_test(file.path):
             continue
@@ -192,8 +193,12 @@ def _remarks(file: ChangedFile) -> Iterator[Finding]:
                 harm="something that was meant to stay with its author ships",
             )  # fmt: skip
         if found := _SILENCED.search(line):
-            yield Finding(
-                file=file.path, line=number, rule="silenced-check", severity="note", confidence="medium",
-                message=f"a check is silenced here (`{found[0].strip()}`)",
-                harm="what the check would have said of this line stays unsaid",
-            )  # fmt: skip
+            silenced.append((number, found[0].strip()))
+    if silenced:
+        number, how = silenced[0]
+        more = f", and on {len(silenced) - 1} more lines of the file" if len(silenced) > 1 else ""
+        yield Finding(
+            file=file.path, line=number, rule="silenced-check", severity="note", confidence="medium",
+            message=f"a check is silenced here (`{how}`){more}",
+            harm="what the check would have said of this line stays unsaid",
+        )  # fmt: skip
