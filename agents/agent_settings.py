@@ -41,6 +41,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     price_out: float | None = None
     fixer_command: str = ""
     fixer_timeout_s: float = 1800.0
+    fixer_env: tuple[str, ...] = ()
     prompts: tuple[Path, ...] = ()
     repos: tuple[str, ...] = ()
     repos_file: Path | None = None
@@ -102,6 +103,14 @@ def folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(part) for part in text.split(os.pathsep) if part)
 
 
+def variables(text: str) -> tuple[str, ...]:
+    """Read names of variables with commas between them; raises ValueError."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) for name in names):
+        raise ValueError(text)
+    return names
+
+
 def places(text: str) -> tuple[str, ...]:
     """Read repositories with colons between them, each a path or `name=path`."""
     return tuple(part for part in text.split(os.pathsep) if part)
@@ -124,6 +133,7 @@ _READERS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
     ("price", "TWELVEFOLD_MODEL_PRICE", price, "two prices, such as 0.15,0.60"),
     ("fixer_command", "TWELVEFOLD_FIXER_COMMAND", str, "a command"),
     ("fixer_timeout_s", "TWELVEFOLD_FIXER_TIMEOUT_S", seconds, "seconds greater than 0"),
+    ("fixer_env", "TWELVEFOLD_FIXER_ENV", variables, "names of variables, such as ANTHROPIC_API_KEY,HOME"),
     ("prompts", "TWELVEFOLD_PROMPTS", folders, "folders"),
     ("repos", "TWELVEFOLD_REPOS", places, "repositories"),
     ("repos_file", "TWELVEFOLD_REPOS_FILE", Path, "a file"),

@@ -28,6 +28,7 @@ def agent_settings_of(settings: Settings, environ: Mapping[str, str]) -> AgentSe
         price_out=price_out,
         fixer_command=settings.fixer_command or "",
         fixer_timeout_s=settings.fixer_timeout_s,
+        fixer_env=settings.fixer_env or (),
         prompts=settings.prompts,
         repos=settings.repos,
         repos_file=settings.repos_file,

@@ -94,6 +94,14 @@ AGENT_SETTINGS = (
         "how long that program may take",
     ),
     Setting(
+        "fixer_env",
+        "TWELVEFOLD_FIXER_ENV",
+        "",
+        "names of variables, such as ANTHROPIC_API_KEY,HOME",
+        read.variables,
+        "variables that are handed through to that program, beside those that hold no secret",
+    ),
+    Setting(
         "prompts",
         "TWELVEFOLD_PROMPTS",
         "",

@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_price: tuple[float, float] | None
     fixer_command: str | None
     fixer_timeout_s: float
+    fixer_env: tuple[str, ...]
     prompts: tuple[Path, ...]
     repos: tuple[str, ...]
     repos_file: Path | None

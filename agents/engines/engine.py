@@ -96,7 +96,7 @@ class Engine(Protocol):
         """
 
 
-_BUILT_IN = {"patch": "patch:PatchEngine", "model": "model:ModelEngine"}
+_BUILT_IN = {"patch": "patch:PatchEngine", "model": "model:ModelEngine", "command": "command:CommandEngine"}
 _registered: dict[str, Callable[[], Engine]] = {}
 
 

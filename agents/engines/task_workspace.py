@@ -13,7 +13,7 @@ from typing import Any
 from ..context import TaskContext
 from ..git import Git, check_commit
 from ..store import Stores, find_repository
-from ..workspace import Workspace, Workspaces, discard_folder
+from ..workspace import Workspace, Workspaces, clear_folder, discard_folder
 from .engine import FixTask
 
 
@@ -55,7 +55,9 @@ def task_workspace(task: FixTask, context: TaskContext) -> TaskWorkspace:
         repository = find_repository(stores.git, Path(task.repo))
         store = stores.open_run(repository, context.run, check_commit(task.base))
         workspaces = Workspaces(stores, context.places.workspaces, context.emit)
-        return workspaces.create(store, context.path, context.recorded_commit or check_commit(task.origin))
+        made = workspaces.create(store, context.path, context.recorded_commit or check_commit(task.origin))
+        made.start, made.repo = task.origin, repository.top
+        return made
 
     return TaskWorkspace(lay_out)
 
@@ -66,5 +68,6 @@ def remove_workspace(workspace: TaskWorkspace, context: TaskContext) -> None:
         workspace.remove()
         return
     folder = context.places.workspaces.absolute() / context.run / context.path
+    clear_folder(folder.with_name(f"{folder.name}~command"))
     if discard_folder(folder):
         context.emit("workspace.removed", {"folder": str(folder)})
