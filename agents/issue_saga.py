@@ -37,7 +37,8 @@ class JobTask(msgspec.Struct, frozen=True, kw_only=True):
     `path` is the caller's PATH, on which interpreters and tools are looked for; `ref` the branch to publish, which
     title and run decide otherwise; `command` a command line for the engine of that name, in place of the setting;
     `test_timeout_s` bounds one run of the tests. With `parts` False even a large issue is fixed as a whole; without
-    `publish` the change stays in the run's store.
+    `publish` the change stays in the run's store. `offer` is what a draft pull request needs to know beside the change
+    (repository, host, issue, title, branch; see `github/pull_request.py`): with it, one is opened at the end.
     """
 
     issue: IssueText
@@ -52,6 +53,7 @@ class JobTask(msgspec.Struct, frozen=True, kw_only=True):
     test_timeout_s: float = 900.0
     parts: bool = True
     publish: bool = True
+    offer: dict[str, Any] | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +183,21 @@ def saga(job: JobTask, parts: Sequence[Part], ref: str, scope: Sequence[str] = (
         fix = _fix(job, issue, parts[0], name="fix", undo=undo)
     else:
         fix = Pipeline(name="fix", steps=[_fix(job, issue, part, before=n) for n, part in enumerate(parts)], undo=undo)
-    return Saga(steps=[fix, test, review, *([publish] if job.publish else [])])
+    offered = [_offer(job.offer, given, ref)] if job.offer is not None else []
+    return Saga(steps=[fix, test, review, *([publish, *offered] if job.publish else [])])
+
+
+def _offer(offer: Mapping[str, Any], given: Mapping[str, Any], ref: str) -> Task:
+    """Return the step that opens a draft pull request for what was published; it tells what the tests have found."""
+    told = ("status", "reason", "command", "before", "after", "newly_failing")
+    tests = {name: {"$from": "test", "key": name, "default": None} for name in told}
+    return Task(
+        name="offer",
+        agent="pull_request",
+        input={**given, "ref": ref, "tests": tests, **offer},
+        requires=["commit"],
+        retry=Retry(attempts_max=3, unless=["not_found", "refused", "push_refused", "repository_invalid"]),
+    )
 
 
 def _fix(

@@ -7,6 +7,7 @@ recorded before it starts, whatever the user does to the repository meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,12 @@ def job_plan(
     path: str | None = None,
     test_timeout_s: float = 900.0,
     command: str | None = None,
+    offer: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the plan of one job as data: the task for `smart_issue`, which answers with the steps.
 
     `path` is the caller's PATH, on which the tests' interpreter is looked for; `test_timeout_s` bounds one run of them;
-    `command` is a command line for the engine of that name.
+    `command` is a command line for the engine of that name, `offer` asks for a draft pull request (see `JobTask`).
     """
     given: dict[str, Any] = {
         "issue": {"name": issue_name, "text": issue_text},
@@ -133,4 +135,5 @@ def job_plan(
         "test_timeout_s": test_timeout_s,
     }
     given |= {"command": command} if command is not None else {}
+    given |= {"offer": dict(offer)} if offer is not None else {}
     return plan_data(Task(agent=ENTRY, input=given))

@@ -54,6 +54,8 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
         "positions": {"first": run.first or None, "last": run.last or None},
         "elapsed_s": _elapsed(run),
     }
+    if "offer" in steps:
+        document["pull_request"] = _value(run, steps["offer"]).get("pull_request")
     if several:
         document["repos"] = [
             {"name": one["name"], "repo": one["repo"], "base_commit": one["base"], **_change(run, one["steps"])}
@@ -90,9 +92,13 @@ def _repositories(run: Run, steps: Mapping[str, str], decision: Mapping[str, Any
 
 def refusal_report(error: TwelvefoldError, repo: str) -> dict[str, Any]:
     """Return the same document for a job that could not even be started: failed, with the reason, and no run."""
-    report = job_report("", [])
-    reason = error.message()
-    return {**report, "run": None, "outcome": "failed", "reason": reason, "repo": repo, "cost": dict(_NO_COST)}
+    return unneeded_report("failed", error.message(), repo)
+
+
+def unneeded_report(outcome: str, reason: str, repo: str, base: str | None = None) -> dict[str, Any]:
+    """Return the same document for an issue that gets no run: with its outcome, the reason, and no run."""
+    report = {**job_report("", []), "run": None, "outcome": outcome, "reason": reason, "repo": repo}
+    return {**report, "base_commit": base, "cost": dict(_NO_COST)}
 
 
 def _notes(run: Run) -> list[str]:

@@ -31,6 +31,7 @@ BUILT_IN = (
     BuiltIn("pr_review", "review", f"{_HERE}.pr_review:PRReviewAgent", 1, job=True),
     BuiltIn("publisher", "publisher", f"{_HERE}.publisher:PublisherAgent", 1, job=True),
     BuiltIn("intelligent_issue", "intelligent_issue", f"{_HERE}.intelligent_issue:IntelligentIssueAgent", 1),
+    BuiltIn("pull_request", "pull_request", f"{_HERE}.github.pull_request:PullRequestAgent", 1),
     BuiltIn("research", "research", f"{_HERE}.research_agent:ResearchAgent", 1),
 )
 QUEUES = frozenset(one.queue for one in BUILT_IN)

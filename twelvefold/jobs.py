@@ -48,6 +48,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     budget: Mapping[str, float] = {}
     path: str | None = None
     command: str | None = None
+    #: What the run's id is derived from: the same key gives the same run.
+    key: str = ""
+    #: For what a draft pull request is asked (see `agents/issue_saga.JobTask`); None for none.
+    offer: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
+    #: What has set it off, where that is more than a person's command.
+    trigger: Mapping[str, Any] = {}
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues of the agents that it needs."""
+        return JOB_QUEUES if self.offer is None else (*JOB_QUEUES, "pull_request")
 
 
 def ground(settings: Settings, environ: Mapping[str, str], queues: Sequence[str] = JOB_QUEUES) -> bool:
@@ -74,7 +86,6 @@ def require_agents(client: BusClient, settings: Settings, *, owned: bool, queues
 
 def start(client: BusClient, job: Job, trace: str = "") -> str:
     """Submit a job and return the run's id, once that is durable."""
-    run = submit.new_run_id()
     plan = job_plan(
         issue_name=job.issue_name,
         issue_text=job.issue_text,
@@ -85,16 +96,17 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         allow_untested=job.allow_untested,
         path=job.path,
         command=job.command,
+        offer=job.offer,
     )
     return submit.submit(
         client,
         plan_from(plan),
-        run=run,
-        input={"notes": job.request.notes()},
+        key=job.key,
+        input={"notes": [*job.request.notes(), *job.notes]},
         labels={"job": "issue", "issue": job.issue_name, "repo": job.request.repo},
         timeout_s=job.timeout_s,
         budget=job.budget,
-        caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
+        caller={"program": Path(sys.argv[0]).name, "pid": os.getpid(), **job.trigger},
         trace=trace,
     )
 

@@ -17,6 +17,8 @@ from ..errors import AgentSettingInvalid
 PUBLIC_API = "https://api.github.com"
 #: How long rate limits are waited for in all, where nobody says otherwise.
 WAIT_S = 60.0
+_TOKENS = ("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
+_SERVERS = ("GITHUB_API_URL", "GITHUB_SERVER_URL", "GH_HOST")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?")
 
 
@@ -46,6 +48,17 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     def hidden(self, text: str) -> str:
         """Return a text without the token, whatever it came from."""
         return text.replace(self.token, "***") if self.token else text
+
+
+def environment_for(host: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment in which a host is asked: without any token, where it isn't the server that is set up.
+
+    A token is for one server; an address that somebody wrote down must not lead it to another one.
+    """
+    if not host or host.lower() == access_from(environ).host.lower():
+        return environ
+    kept = {name: value for name, value in environ.items() if name not in _TOKENS and name not in _SERVERS}
+    return {**kept, "GH_HOST": host}
 
 
 def access_from(environ: Mapping[str, str]) -> Access:

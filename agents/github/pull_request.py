@@ -8,6 +8,7 @@ makes nothing twice; the pull request says what was tested and what was not, and
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..git import Git, check_branch, check_commit
 from ..response import Evidence, ToolResponse
 from ..store import Stores
 from ..work_errors import CommitMissing
-from .access import Access, access_from
+from .access import Access, access_from, environment_for
 from .address import RepositoryName, repository_name
 from .client import GitHub
 from .errors import GitHubRefused, GitHubUnavailable, NotOnGitHub, PushRefused, RateLimited
@@ -32,7 +33,7 @@ _TITLE_MAX = 240
 class PullRequestTask(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be offered: `commit`, published as `ref` of the repository at `repo`, for an issue of `repository`.
 
-    `tests` and `files_changed` are what the steps before have found; `branch` is what the checkout was on.
+    `tests` is what the step before has found; `branch` is what the checkout was on, `base` what was worked from.
     """
 
     repo: str
@@ -44,7 +45,7 @@ class PullRequestTask(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     branch: str | None = None
     tests: dict[str, Any] | None = None
-    files_changed: list[str] = []
+    base: str | None = None
 
 
 class PullRequestAgent(BaseAgent):
@@ -58,8 +59,7 @@ class PullRequestAgent(BaseAgent):
             return ToolResponse.succeeded({"closed": False}, message="what was pushed stays; nothing was taken back")
         check_commit(task.commit)
         branch = check_branch(task.ref).removeprefix("refs/heads/")
-        environ = context.settings.environ
-        access = access_from(environ)
+        access = access_from(_environ(task, context))
         repository = repository_name(task.repository, task.host)
         if repository is None:
             return ToolResponse.failed("repository_invalid", f"{task.repository!r} is no owner/repo")
@@ -85,6 +85,10 @@ class PullRequestAgent(BaseAgent):
         return ToolResponse.succeeded(value, evidence, f"draft pull request: {made['pull_request']}")
 
 
+def _environ(task: PullRequestTask, context: TaskContext) -> Mapping[str, str]:
+    return environment_for(task.host, context.settings.environ)
+
+
 _REASONS = {
     NotOnGitHub: "not_found",
     GitHubRefused: "refused",
@@ -108,20 +112,20 @@ def _push(task: PullRequestTask, repository: RepositoryName, access: Access, con
     store = stores.find_run(context.run, task.commit)
     if store is None:
         raise CommitMissing(str(context.places.stores), task.commit)
-    return {"made": Pusher(url, access, context.settings.environ, task.repo).push(store.git_dir, task.commit, task.ref)}
+    return {"made": Pusher(url, access, _environ(task, context), task.repo).push(store.git_dir, task.commit, task.ref)}
 
 
 def _open(task: PullRequestTask, repository: RepositoryName, access: Access, context: TaskContext) -> dict[str, Any]:
     """Find the pull request of the branch, else open it."""
     branch = task.ref.removeprefix("refs/heads/")
-    with open_github(context.settings.environ, access) as github:
+    with open_github(_environ(task, context), access) as github:
         found = _existing(github, repository, branch)
         if found is None:
             data = {
                 "title": _title(task),
                 "head": branch,
                 "base": _base(github, repository, task.branch),
-                "body": _body(task, context.run),
+                "body": _body(task, _changed(task, context), context.run),
                 "draft": True,
             }
             what = f"a draft pull request in {repository}"
@@ -173,13 +177,24 @@ def _title(task: PullRequestTask) -> str:
     return title if len(title) <= _TITLE_MAX else f"{title[: _TITLE_MAX - 1]}…"
 
 
-def _body(task: PullRequestTask, run: str) -> str:
+def _changed(task: PullRequestTask, context: TaskContext) -> list[str]:
+    """Return the files that the commit changes."""
+    stores = Stores(Git(), context.places.stores)
+    store = stores.find_run(context.run, task.commit)
+    if store is None or task.base is None:
+        return []
+    names = ("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", check_commit(task.base), task.commit)
+    out = stores.git.run(*names, git_dir=store.git_dir).out
+    return [name.decode("utf-8", "replace") for name in out.split(b"\0") if name]
+
+
+def _body(task: PullRequestTask, changed: list[str], run: str) -> str:
     """Say what was done and what proves it, and nothing more than that."""
     lines = [f"For #{task.issue}.", ""] if task.issue else []
     lines += [f"Commit {task.commit}."]
-    if task.files_changed:
-        shown = ", ".join(f"`{name.replace('`', '')}`" for name in task.files_changed[:50])
-        more = len(task.files_changed) - 50
+    if changed:
+        shown = ", ".join(map(_code, changed[:50]))
+        more = len(changed) - 50
         lines += ["", f"Changed: {shown}" + (f" and {more} more." if more > 0 else ".")]
     lines += ["", _tests(task.tests)]
     lines += ["", f"Made by Twelvefold, run {run}, and reviewed by nobody yet."]
@@ -189,13 +204,18 @@ def _body(task: PullRequestTask, run: str) -> str:
 def _tests(tests: dict[str, Any] | None) -> str:
     if not tests or tests.get("status") in (None, "none", "unusable"):
         reason = str((tests or {}).get("reason") or "there is no test result")
-        return f"**Nothing was tested**: {reason}."
-    told = [f"Tests (`{str(tests.get('command') or '').replace('`', '')}`): {tests['status']}."]
+        return f"**Nothing was tested**: {_code(reason)}."
+    told = [f"Tests ({_code(tests.get('command') or 'no command')}): {tests['status']}."]
     for name in ("before", "after"):
         side = tests.get(name)
         if isinstance(side, dict):
             told.append(f"{name.capitalize()} the change: {side.get('passed')} passed, {side.get('failed')} failed.")
     newly = tests.get("newly_failing")
     if isinstance(newly, list) and newly:
-        told.append(f"Newly failing: {', '.join(map(str, newly[:20]))}.")
+        told.append(f"Newly failing: {', '.join(map(_code, newly[:20]))}.")
     return " ".join(told)
+
+
+def _code(text: Any) -> str:
+    """Return a text as code of a Markdown line: names of people and issues in it stay mere text."""
+    return f"`{' '.join(str(text).replace('`', '').split())[:300]}`"

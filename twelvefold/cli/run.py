@@ -12,7 +12,8 @@ from typing import Annotated, TypedDict
 import typer
 
 _Target = Annotated[
-    str | None, typer.Argument(metavar="TARGET", help="An issue file, a sentence in quotes, or a plan file.")
+    str | None,
+    typer.Argument(metavar="TARGET", help="An issue file, owner/repo#12, a sentence in quotes, or a plan file."),
 ]
 _Repo = Annotated[Path, typer.Option("--repo", metavar="DIR", help="The repository; the current folder.")]
 _Base = Annotated[str | None, typer.Option("--base", metavar="REV", help="Start from this revision; HEAD.")]
@@ -37,6 +38,10 @@ _TestCommand = Annotated[
 _AllowUntested = Annotated[bool, typer.Option("--allow-untested", help="Publish although no test result counts.")]
 _Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and start nothing.")]
+_Publish = Annotated[
+    bool, typer.Option("--publish", help="Push the branch of a GitHub issue and open a draft pull request.")
+]
+_Key = Annotated[str, typer.Option("--key", metavar="TEXT", help="The same key gives the same run: start it once.")]
 _Budget = Annotated[
     str | None,
     typer.Option("--budget", metavar="K=V,…", help="What it may spend: tasks, wall_s, tokens, usd."),
@@ -59,6 +64,8 @@ def run(
     allow_untested: _AllowUntested = False,
     detach: _Detach = False,
     dry_run: _DryRun = False,
+    publish: _Publish = False,
+    key: _Key = "",
     budget: _Budget = None,
     timeout: _Timeout = None,
     as_json: _AsJson = False,
@@ -72,6 +79,9 @@ def run(
     The issue is understood first, then fixed, tested, reviewed and published (docs/jobs.md). --engine says by what it
     is fixed: `patch` makes the edits that it states, `model` asks a model, `command` starts TWELVEFOLD_FIXER_COMMAND;
     `auto` takes the first of them that can. --dry-run shows the change that would be made, and asks no model.
+
+    owner/repo#12 is an issue on GitHub (docs/github.md). It is only read, unless --publish is given: then the branch
+    is pushed in the end, and a draft pull request opened.
 
     A plan (docs/plans.md) needs no repository, and its own agents must be up. Its input is the JSON of --input, or name
     and text of TARGET. --dry-run checks and shows it. --agent gives TARGET to one agent: smart_issue,
@@ -87,20 +97,22 @@ def run(
     from .run_plan import budget_of
 
     _refuse_unknown(engine, test_command)
-    more: _More = {"budget": budget_of(budget), "detach": detach, "as_json": as_json}
+    more: _More = {"budget": budget_of(budget), "detach": detach, "as_json": as_json, "key": key}
     if agent is not None:
         from .run_agent import AgentRun, run_agent
 
-        _refuse_mixed(plan, dry_run=dry_run)
+        _refuse_mixed(plan, dry_run=dry_run, publish=publish)
         asked = AgentRun(agent, target, input, repo, base, engine, test_command, allow_untested)
         return run_agent(asked, timeout_s=timeout, **more)
-    file = _plan_file(target, plan, input, given=bool(base or test_command or allow_untested or engine != "auto"))
+    given = bool(base or test_command or allow_untested or engine != "auto" or publish)
+    file = _plan_file(target, plan, input, given=given)
     if file is not None:
         return _run_plan_file(file, input, target if plan is not None else None, timeout, dry_run, more)
     from .run_job import run_job
 
     assert target is not None  # _plan_file has looked
-    return run_job(target, repo, base, engine, test_command, allow_untested, timeout=timeout, dry_run=dry_run, **more)
+    how = (repo, base, engine, test_command, allow_untested)
+    return run_job(target, *how, timeout=timeout, dry_run=dry_run, publish=publish, **more)
 
 
 class _More(TypedDict):
@@ -109,6 +121,7 @@ class _More(TypedDict):
     budget: dict[str, float]
     detach: bool
     as_json: bool
+    key: str
 
 
 def _run_plan_file(
@@ -132,7 +145,7 @@ def _plan_file(target: str | None, plan: Path | None, input: str | None, *, give
     elif file is None and input is not None:
         problem = "--input is a plan's, and there is no --plan"
     elif file is not None and given:
-        problem = "--base, --engine, --test-command and --allow-untested are for issues, not for plans"
+        problem = "--base, --engine, --test-command, --allow-untested and --publish are for issues, not for plans"
     elif plan is not None and target is not None and input is not None:
         problem = "--input and TARGET are two inputs, choose one"
     if problem:
@@ -140,12 +153,14 @@ def _plan_file(target: str | None, plan: Path | None, input: str | None, *, give
     return file
 
 
-def _refuse_mixed(plan: Path | None, *, dry_run: bool) -> None:
+def _refuse_mixed(plan: Path | None, *, dry_run: bool, publish: bool) -> None:
     """Raise UsageInvalid for what doesn't go with --agent."""
     from ..errors import UsageInvalid
 
     if plan is not None:
         raise UsageInvalid("--agent and --plan are two ways to say what is to be done, choose one", "twelvefold run")
+    if publish:
+        raise UsageInvalid("--publish is for jobs on issues of GitHub, and --agent is none", "twelvefold run")
     if dry_run:
         raise UsageInvalid("--dry-run shows what a job or a plan would do, and --agent is neither", "twelvefold run")
 

@@ -34,7 +34,7 @@ class AgentRun(NamedTuple):
 
 
 def run_agent(
-    asked: AgentRun, *, budget: Mapping[str, float], timeout_s: float | None, detach: bool, as_json: bool
+    asked: AgentRun, *, budget: Mapping[str, float], timeout_s: float | None, detach: bool, as_json: bool, key: str = ""
 ) -> int:
     """Give a task to one agent, follow it and return the exit status; raises UsageInvalid."""
     from ..orchestration.plan import Task
@@ -55,6 +55,7 @@ def run_agent(
         timeout_s=timeout_s,
         detach=detach,
         as_json=as_json,
+        key=key,
     )
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .issue_target import issue_of
+from .issue_target import external_issue, issue_of, show_refusal
 from .output import note, write, write_json
 from .run_end import end_of, exit_of_outcome
 
@@ -27,15 +27,18 @@ def run_job(
     detach: bool,
     dry_run: bool,
     as_json: bool,
+    publish: bool = False,
+    key: str = "",
 ) -> int:
-    """Do the built-in job on an issue."""
+    """Do the built-in job on an issue: one of a file, of a sentence, or of a repository on GitHub."""
     from ..agents.job import resolve_request
     from ..agents.job_report import refusal_report
     from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
     from ..jobs import Job
     from ..settings import load_settings
 
-    name, text = issue_of(target)
+    external = external_issue(target, publish=publish)
+    name, text = issue_of(target) if external is None else (external.name, external.text)
     try:
         request = resolve_request(repo, base)
     except (BareRepository, NoCommits, NotARepository, UnknownRevision) as error:
@@ -44,6 +47,8 @@ def run_job(
             raise
         write_json(refusal_report(error, str(repo.absolute())))
         return 1
+    if external is not None and external.refusal is not None:
+        return show_refusal(external.refusal, request, as_json=as_json)
     job = Job(
         issue_name=name,
         issue_text=text,
@@ -55,6 +60,9 @@ def run_job(
         budget=budget,
         path=os.environ.get("PATH"),
         command=load_settings().fixer_command or None,
+        key=key,
+        offer=None if external is None else external.offer(request),
+        notes=() if external is None else external.notes(request),
     )
     if dry_run:
         return _show_plan(job, as_json)
@@ -84,8 +92,8 @@ def _do(job: Job, *, detach: bool, as_json: bool) -> int:
     from ..settings import load_settings
 
     settings = load_settings()
-    owned = jobs.ground(settings, os.environ)
+    owned = jobs.ground(settings, os.environ, job.queues)
     with jobs.connect(settings) as client:
-        jobs.require_agents(client, settings, owned=owned)
+        jobs.require_agents(client, settings, owned=owned, queues=job.queues)
         run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)

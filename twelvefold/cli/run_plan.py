@@ -64,6 +64,7 @@ def run_plan(
     detach: bool,
     dry_run: bool,
     as_json: bool,
+    key: str = "",
 ) -> int:
     """Do a plan and return the exit status."""
     plan = read_plan(file)
@@ -71,7 +72,7 @@ def run_plan(
         return _show(plan, as_json)
     labels = {"plan": file.name}
     return follow_plan(
-        plan, labels=labels, input=input, budget=budget, timeout_s=timeout_s, detach=detach, as_json=as_json
+        plan, labels=labels, input=input, budget=budget, timeout_s=timeout_s, detach=detach, as_json=as_json, key=key
     )
 
 
@@ -84,6 +85,7 @@ def follow_plan(
     timeout_s: float | None,
     detach: bool,
     as_json: bool,
+    key: str = "",
 ) -> int:
     """Submit a plan, follow it to its end and return the exit status."""
     from .. import jobs
@@ -99,6 +101,7 @@ def follow_plan(
         run = submit.submit(
             client,
             plan,
+            key=key,
             input=input,
             budget=budget,
             timeout_s=timeout_s,
