@@ -18,6 +18,12 @@ TESTS = (
 )
 BASE: dict[str, str | bytes | None] = {"calc.py": CODE, "tests/test_calc.py": TESTS}
 FIXED = CODE.replace("a + b", "b + a")
+ONE_TEST = TESTS.split("\n\ndef test_double")[0] + "\n"
+
+
+def marked(mark: str) -> str:
+    """The tests, the first with a mark."""
+    return "import pytest\n" + TESTS.replace("def test_add", f"@pytest.mark.{mark}\ndef test_add")
 
 
 def token(kind: str, length: int, alphabet: str = string.ascii_letters + string.digits) -> str:
@@ -27,39 +33,80 @@ def token(kind: str, length: int, alphabet: str = string.ascii_letters + string.
 
 KEY_TEXT = "-----BEGIN RSA " + "PRIVATE KEY-----\n" + token("MIIE", 60) + "\n" + token("q", 64) + "\n"
 BAD: dict[str, tuple[Files, str, str, int]] = {
-    "an AWS key": ({"calc.py": f"KEY = '{token('AKIA', 16, string.ascii_uppercase + '234567')}'\n{CODE}"}, "secret", "calc.py", 1),
-    "a GitHub token": ({"deploy.sh": f"#!/bin/sh\ncurl -H 'Authorization: {token('ghp_', 36)}'\n"}, "secret", "deploy.sh", 2),
+    "an AWS key": (
+        {"calc.py": f"KEY = '{token('AKIA', 16, string.ascii_uppercase + '234567')}'\n{CODE}"},
+        "secret",
+        "calc.py",
+        1,
+    ),
+    "a GitHub token": (
+        {"deploy.sh": f"#!/bin/sh\ncurl -H 'Authorization: {token('ghp_', 36)}'\n"},
+        "secret",
+        "deploy.sh",
+        2,
+    ),
     "a Stripe key": ({"settings.yml": f"stripe: {token('sk_live_', 24)}\n"}, "secret", "settings.yml", 1),
     "a private key": ({"server.key": KEY_TEXT}, "private-key", "server.key", 1),
-    "a conflict": ({"calc.py": f"<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> other\n{CODE}"}, "conflict-marker", "calc.py", 1),
-    "a conflict in text": ({"app.js": "a()\n<<<<<<< ours\nb()\n=======\nc()\n>>>>>>> theirs\n"}, "conflict-marker", "app.js", 2),
-    "a breakpoint": ({"calc.py": CODE.replace("    return a + b", "    breakpoint()\n    return a + b")}, "debug-leftover", "calc.py", 2),
-    "pdb": ({"calc.py": CODE.replace("    return a", "    import pdb; pdb.set_trace()\n    return a", 1)}, "debug-leftover", "calc.py", 2),
+    "a conflict": (
+        {"calc.py": f"<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> other\n{CODE}"},
+        "conflict-marker",
+        "calc.py",
+        1,
+    ),
+    "a conflict in text": (
+        {"app.js": "a()\n<<<<<<< ours\nb()\n=======\nc()\n>>>>>>> theirs\n"},
+        "conflict-marker",
+        "app.js",
+        2,
+    ),
+    "a breakpoint": (
+        {"calc.py": CODE.replace("    return a + b", "    breakpoint()\n    return a + b")},
+        "debug-leftover",
+        "calc.py",
+        2,
+    ),
+    "pdb": (
+        {"calc.py": CODE.replace("    return a", "    import pdb; pdb.set_trace()\n    return a", 1)},
+        "debug-leftover",
+        "calc.py",
+        2,
+    ),
     "debugger": ({"app.ts": "function f() {\n  debugger;\n}\n"}, "debug-leftover", "app.ts", 2),
     "no syntax": ({"calc.py": CODE.replace("def double(a):", "def double(a:")}, "syntax-error", "calc.py", 5),
     "broken JSON": ({"package.json": '{"name": "x",}\n'}, "syntax-error", "package.json", 1),
     "a deleted test": (
-        {"calc.py": FIXED, "tests/test_calc.py": TESTS.split("def test_double")[0]}, "deleted-test", "tests/test_calc.py", 8,
+        {"calc.py": FIXED, "tests/test_calc.py": ONE_TEST},
+        "deleted-test",
+        "tests/test_calc.py",
+        7,
     ),
     "a deleted test file": ({"calc.py": FIXED, "tests/test_calc.py": None}, "deleted-test", "tests/test_calc.py", 4),
     "a skipped test": (
-        {"calc.py": FIXED, "tests/test_calc.py": "import pytest\n" + TESTS.replace("def test_add", "@pytest.mark.skip\ndef test_add")},
-        "skipped-test", "tests/test_calc.py", 5,
+        {"calc.py": FIXED, "tests/test_calc.py": marked("skip")},
+        "skipped-test",
+        "tests/test_calc.py",
+        5,
     ),
     "a test that may fail": (
-        {"calc.py": FIXED, "tests/test_calc.py": "import pytest\n" + TESTS.replace("def test_add", "@pytest.mark.xfail\ndef test_add")},
-        "skipped-test", "tests/test_calc.py", 5,
+        {"calc.py": FIXED, "tests/test_calc.py": marked("xfail")},
+        "skipped-test",
+        "tests/test_calc.py",
+        5,
     ),
     "an assertion of nothing": (
         {"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("assert double(4) == 8", "assert True")},
-        "weakened-assertion", "tests/test_calc.py", 10,
+        "weakened-assertion",
+        "tests/test_calc.py",
+        10,
     ),
     "no assertion left": (
         {"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("assert double(4) == 8", "double(4)")},
-        "weakened-assertion", "tests/test_calc.py", 10,
+        "weakened-assertion",
+        "tests/test_calc.py",
+        10,
     ),
     "hidden characters": ({"calc.py": CODE + "# \u202e reversed\n"}, "hidden-character", "calc.py", 7),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -88,7 +135,8 @@ REMARKED: dict[str, tuple[Files, str]] = {
     "a password": ({"calc.py": CODE + 'password = "gT7#kk2PqLx9Zr4v"\n'}, "possible-secret"),
     "a print": ({"calc.py": CODE.replace("    return 2", "    print(a)\n    return 2")}, "debug-leftover"),
     "no test for new code": (
-        {"calc.py": CODE + "\n\ndef half(a):\n    if a:\n        return a / 2\n    return 0\n"}, "missing-tests",
+        {"calc.py": CODE + "\n\ndef half(a):\n    if a:\n        return a / 2\n    return 0\n"},
+        "missing-tests",
     ),
     "a large file": ({"dump.txt": "line of text\n" * 100_000}, "large-file"),
     "a binary file": ({"model.dat": b"\0\1\2" * 500}, "binary-file"),
@@ -97,7 +145,7 @@ REMARKED: dict[str, tuple[Files, str]] = {
     "a lock file alone": ({"package-lock.json": '{"lockfileVersion": 3, "packages": {}}\n'}, "lock-file"),
     "a silenced check": ({"calc.py": CODE.replace("2 * a", "2 * a  # type: ignore")}, "silenced-check"),
     "DO NOT MERGE": ({"calc.py": CODE + "# DO NOT MERGE\n"}, "not-to-be-merged"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REMARKED)
@@ -110,42 +158,63 @@ def test_what_may_be_meant_is_told_and_refuses_nothing(reviewed: Reviewed, name:
 
 
 SOUND: dict[str, tuple[Files, Files]] = {
-    "a fix with its test": (BASE, {"calc.py": FIXED, "tests/test_calc.py": TESTS + "\n\ndef test_more():\n    assert add(2, 1) == 3\n"}),
-    "a test that got another name": (BASE, {"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("test_double", "test_twice")}),
+    "a fix with its test": (
+        BASE,
+        {"calc.py": FIXED, "tests/test_calc.py": TESTS + "\n\ndef test_more():\n    assert add(2, 1) == 3\n"},
+    ),
+    "a test that got another name": (
+        BASE,
+        {"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("test_double", "test_twice")},
+    ),
     "a test that moved": (
         BASE,
         {
             "calc.py": FIXED,
-            "tests/test_calc.py": TESTS.split("\n\ndef test_double")[0] + "\n",
+            "tests/test_calc.py": ONE_TEST,
             "tests/test_twice.py": "from calc import double\n\n\ndef test_double():\n    assert double(4) == 8\n",
         },
     ),
     "a test that goes with its code": (
         BASE,
-        {"calc.py": CODE.split("\n\ndef double")[0] + "\n", "tests/test_calc.py": TESTS.split("\n\ndef test_double")[0] + "\n"},
+        {"calc.py": CODE.split("\n\ndef double")[0] + "\n", "tests/test_calc.py": ONE_TEST},
     ),
-    "another expectation": (BASE, {"calc.py": CODE.replace("2 * a", "3 * a"), "tests/test_calc.py": TESTS.replace("== 8", "== 12")}),
-    "a published example of a key": ({"README.md": "# x\n"}, {"README.md": "# x\n\nexport AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE\n"}),
-    "placeholders": ({"a.py": "x = 1\n"}, {"a.py": 'x = 1\npassword = "your-password-here"\nAPI_KEY = os.environ["API_KEY"]\ntoken = "xxxxxxxxxxxxxxxx"\n'}),
+    "another expectation": (
+        BASE,
+        {"calc.py": CODE.replace("2 * a", "3 * a"), "tests/test_calc.py": TESTS.replace("== 8", "== 12")},
+    ),
+    "a published example of a key": (
+        {"README.md": "# x\n"},
+        {"README.md": "# x\n\nexport AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE\n"},
+    ),
+    "placeholders": (
+        {"a.py": "x = 1\n"},
+        {"a.py": 'x = 1\npassword = "your-password-here"\nAPI_KEY = environ["API_KEY"]\ntoken = "xxxxxxxx"\n'},
+    ),
     "a heading of a text": ({"doc.rst": "x\n"}, {"doc.rst": "Title\n=======\n\nSome text.\n"}),
-    "a marker in a string": ({"a.py": "x = 1\n"}, {"a.py": 'x = """\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n"""\n'}),
+    "a marker in a string": (
+        {"a.py": "x = 1\n"},
+        {"a.py": 'x = """\n<<<<<<< SEARCH\na\n=======\nb\n>>>>>>> REPLACE\n"""\n'},
+    ),
     "a moved secret line": (
         {"a.py": f"x = 1\nKEY = '{token('ghp_', 36)}'\n"},
         {"a.py": f"if True:\n    KEY = '{token('ghp_', 36)}'\n"},
     ),
     "a newer Python": ({"a.py": "x = 1\n"}, {"a.py": "type Pair[T] = tuple[T, T]\n"}),
-    "hashes": ({"a.json": "{}\n"}, {"a.json": '{"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}\n'}),
+    "hashes": (
+        {"a.json": "{}\n"},
+        {"a.json": '{"sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}\n'},
+    ),
     "a fixture that is broken on purpose": ({"a.py": "x = 1\n"}, {"tests/fixtures/broken.py": "def (:\n"}),
     "a condition on a skip": (
         BASE,
-        {"calc.py": FIXED, "tests/test_calc.py": "import sys\nimport pytest\n" + TESTS.replace("def test_add", "@pytest.mark.skipif(sys.platform == 'win32', reason='no')\ndef test_add")},
+        {"calc.py": FIXED, "tests/test_calc.py": marked("skipif(os.name == 'nt', reason='no')")},
     ),
     "assertions in a helper": (
         BASE,
         {"calc.py": FIXED, "tests/test_calc.py": TESTS.replace("    assert double(4) == 8", "    holds(double, 4, 8)")},
     ),
-    "nothing but tests": (BASE, {"tests/test_calc.py": TESTS.split("\n\ndef test_double")[0] + "\n"}),
-}  # fmt: skip
+    "nothing but tests": (BASE, {"tests/test_calc.py": ONE_TEST}),
+}
 
 
 @pytest.mark.parametrize("name", SOUND)
@@ -174,7 +243,7 @@ def test_files_outside_the_scope_are_told(reviewed: Reviewed, strict: bool, verd
 
 def test_what_the_issue_asks_for_is_not_held_against_it(reviewed: Reviewed) -> None:
     """An issue that names the test to delete has it deleted."""
-    after: dict[str, Any] = {"calc.py": FIXED, "tests/test_calc.py": TESTS.split("def test_double")[0]}
+    after: dict[str, Any] = {"calc.py": FIXED, "tests/test_calc.py": ONE_TEST}
     issue = {"name": "12.md", "text": "# Remove test_double\n\nIt tests nothing."}
     assert reviewed.review(BASE, after, issue=issue).value["verdict"] == "approved"
 
@@ -207,7 +276,7 @@ def test_a_lost_mode_is_told(reviewed: Reviewed) -> None:
 def test_unusual_names_are_reviewed_too(reviewed: Reviewed) -> None:
     """Names with spaces, quotes, newlines and bytes that aren't UTF-8 are told as they can be."""
     names = ["a b.py", 'q"uote.py', "new\nline.py", os.fsdecode(b"latin\xe9.py"), "-dash.py"]
-    outcome = reviewed.review({"x": "x\n"}, {name: "breakpoint()\n" for name in names})
+    outcome = reviewed.review({"x": "x\n"}, dict.fromkeys(names, "breakpoint()\n"))
     assert len([one for one in findings(outcome) if one["rule"] == "debug-leftover"]) == len(names)
 
 
