@@ -76,3 +76,11 @@ class Model(Protocol):
 
         Whether a reply fits the schema is its caller's to check (see `calls.ask`): services differ in that.
         """
+
+
+def priced(usage: Usage, price_in: float | None, price_out: float | None) -> Usage:
+    """Return usage with what it costs at prices in US dollars per million tokens; as it is where one isn't known."""
+    if price_in is None or price_out is None or usage.tokens_in is None or usage.tokens_out is None:
+        return usage
+    usd = (usage.tokens_in * price_in + usage.tokens_out * price_out) / 1e6
+    return msgspec.structs.replace(usage, usd=round(usd, 9))

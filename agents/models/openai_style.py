@@ -22,7 +22,7 @@ from .call_place import PLACE, CallPlace
 from .errors import ModelNotUsable, ModelRefused, ModelReplyUnreadable, ModelTimeout, ModelUnreachable
 from .http_exchange import Broken, Refused, Unreadable, exchange, until_withdrawn
 from .json_text import tool_calls_in
-from .model import Message, Reply, ToolCall, ToolSpec, Usage
+from .model import Message, Reply, ToolCall, ToolSpec, priced
 from .openai_wire import message_body, response_format, tool_body
 from .retrying import ATTEMPTS_MAX, WAIT_FIRST_S, retrying
 
@@ -98,7 +98,7 @@ class OpenAIStyleModel:
             reply,
             text=self._scrubbed(reply.text),
             tool_calls=tuple(self._scrubbed_call(call) for call in calls),
-            usage=self._priced(reply.usage),
+            usage=priced(reply.usage, self.price_in, self.price_out),
             finish="tool_calls" if calls and reply.finish == "stop" else reply.finish,
             model=self._scrubbed(reply.model) or self.name,
         )
@@ -218,13 +218,6 @@ class OpenAIStyleModel:
         whole = msgspec.json.encode(call).decode()
         scrubbed = self._scrubbed(whole)
         return call if scrubbed == whole else msgspec.json.decode(scrubbed, type=ToolCall)
-
-    def _priced(self, usage: Usage) -> Usage:
-        """Return usage with what it costs at the prices that were given, else as the service says."""
-        if self.price_in is None or self.price_out is None or usage.tokens_in is None or usage.tokens_out is None:
-            return usage
-        usd = (usage.tokens_in * self.price_in + usage.tokens_out * self.price_out) / 1e6
-        return msgspec.structs.replace(usage, usd=round(usd, 9))
 
 
 def _has(body: Mapping[str, Any], name: str) -> bool:
