@@ -38,8 +38,8 @@ def fix_with(task: FixTask, issue: Issue, context: TaskContext, workspace: Works
     assert last is not None  # there is always one engine
     if len(names) == 1:
         return msgspec.structs.replace(last, tried=[])
-    others = "; ".join(f"`{one['engine']}`: {one['message']}" for one in tried if one["engine"] != last.engine)
-    message = f"{last.message.rstrip('.')}. {others}" if others else last.message
+    said = [f"`{one['engine']}`: {one['message'].rstrip('.')}" for one in tried if one["engine"] != last.engine]
+    message = f"{last.message.rstrip('.')}. {'; '.join(said)}." if said else last.message
     return msgspec.structs.replace(last, message=message, tried=tried)
 
 

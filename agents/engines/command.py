@@ -37,10 +37,7 @@ MEMORY_BYTES_MAX = 8 << 30
 _DISK_INTERVAL_S = 2.0
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\n\t\x20-\x7e\u00a0-\U0010ffff]")
 _DENIED = re.compile(r"permission denied|read-only file system|operation not permitted|\bEACCES\b|\bEPERM\b", re.I)
-_HOW = (
-    "Set a coding program, such as TWELVEFOLD_FIXER_COMMAND='claude -p'; it is run in the workspace with the issue on"
-    " its standard input"
-)
+_HOW = "TWELVEFOLD_FIXER_COMMAND says which, such as 'claude -p'; it gets the issue on its standard input"
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +63,7 @@ class CommandEngine:
         """Have the program change the workspace's files, as one effect that can be repeated, and commit them."""
         command = (task.command or context.settings.fixer_command).strip()
         if not command:
-            message = f"no command is set for the engine `command`. {_HOW}"
+            message = f"no coding program is set ({_HOW})"
             return FixResult(outcome="needs_human", reason="no_command", message=message, mine=False)
         try:
             words = shlex.split(command)
