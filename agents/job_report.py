@@ -191,7 +191,8 @@ def _deciding(run: Run) -> TaskState | None:
     for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0])):
         if task.report is not None and task.report.outcome == run.outcome and not task.undo:
             return task
-    return None
+    # What failed beyond the point of no return waits for a human, and is why the run does.
+    return next((task for task in run.tasks.values() if task.phase == "parked"), None)
 
 
 def _words(task: TaskState) -> str:

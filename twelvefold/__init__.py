@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .eventstore.errors import VersionConflict as VersionConflict
     from .eventstore.event import Event as Event
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
+    from .external import ExternalIssueProcessor as ExternalIssueProcessor
     from .hierarchy import HierarchicalOrchestrator as HierarchicalOrchestrator
     from .hierarchy import OrchestrationResult as OrchestrationResult
     from .orchestration.complexity import Assessment as Assessment
@@ -115,6 +116,7 @@ _PLACES = {
     "DuplicateConflict": "eventstore.errors",
     "Event": "eventstore.event",
     "Evidence": "agents.response",
+    "ExternalIssueProcessor": "external",
     "ForkJoin": "orchestration.fork_join",
     "Graph": "orchestration.graph",
     "HierarchicalOrchestrator": "hierarchy",
@@ -202,6 +204,7 @@ __all__ = [
     "DuplicateConflict",
     "Event",
     "Evidence",
+    "ExternalIssueProcessor",
     "ForkJoin",
     "Graph",
     "HierarchicalOrchestrator",

@@ -31,6 +31,7 @@ PUBLIC = [
     "DuplicateConflict",
     "Event",
     "Evidence",
+    "ExternalIssueProcessor",
     "ForkJoin",
     "Graph",
     "HierarchicalOrchestrator",
