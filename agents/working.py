@@ -156,24 +156,19 @@ class AgentProcess:
         self._look_ahead(AHEAD_MIN)
         self._serving = True
         while self._current is delivery:
-            keep = 0 if self.stopping else AHEAD_MIN
-            if self.client.deliveries_count > keep:
-                # Nothing else is to wait behind a task that takes long.
-                self.client.give_back(keep)
+            # Nothing else is to wait behind a task that takes long.
+            self.client.give_back(0 if self.stopping else AHEAD_MIN)
             due = journal.due
             if due is not None and due <= time.monotonic():
                 journal.send_queued()
                 continue
-            self.client.run(
-                on_withdrawn=self._on_withdrawn,
-                until=lambda due=due: (  # type: ignore[misc]
-                    self._current is not delivery
-                    or journal.due != due
-                    or self.client.deliveries_count > (0 if self.stopping else AHEAD_MIN)
-                ),
-                deadline=due,
-            )
+            until = partial(self._is_to_look, delivery, due)
+            self.client.run(on_withdrawn=self._on_withdrawn, until=until, deadline=due)
         self._serving = False
+
+    def _is_to_look(self, delivery: Delivery, due: float | None) -> bool:
+        too_many = self.client.deliveries_count > (0 if self.stopping else AHEAD_MIN)
+        return too_many or self._current is not delivery or self.journal.due != due
 
     def _on_queued(self) -> None:
         """Have the main thread see when the first queued event is due, where it wouldn't look."""

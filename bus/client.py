@@ -59,14 +59,24 @@ class BusClient(Serving):
         options = {"expected": dict(expected_version or {}), "marks": dict(marks or {}), "withdraw": withdraw}
         return self._post(events, timeout_s, brief=brief, **options)
 
-    def begin(self, events: Sequence[NewEvent]) -> Ticket:
+    def begin(
+        self,
+        events: Sequence[NewEvent],
+        *,
+        expected_version: Mapping[str, int] | None = None,
+        marks: Mapping[str, str | None] | None = None,
+        withdraw: Sequence[bytes] = (),
+    ) -> Ticket:
         """Send an atomic append, after all that was sent before, and wait for nothing: `finish` does. As `emit_many`.
 
         Raises BatchTooLarge.
         """
         self._check_open()
+        expected = dict(expected_version or {})
         with self._state:
-            ticket = self._machine.post(events, brief=True)
+            ticket = self._machine.post(
+                events, brief=True, expected=expected, marks=dict(marks or {}), withdraw=withdraw
+            )
         self._driver.turn()
         return ticket
 

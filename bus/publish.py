@@ -16,8 +16,9 @@ import zmq
 from ..eventstore.event import Event
 from ..eventstore.log import EventLog
 from ..eventstore.names import prefixes
+from .hint import Hint
 from .topics import ALL_TOPIC, BEACON_TOPIC, SYNC_TOPIC, subscription, topic
-from .wire import Hint, encode
+from .wire import encode
 
 HINT_EVENTS_MAX = 512
 #: Payload bytes of one hint; with the socket's high-water mark this bounds the memory that a stopped watcher costs.

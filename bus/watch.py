@@ -11,7 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from ..eventstore.event import Event, NewEvent
-from .wire import Hint, Keep, Last, OpenWatch, Page, Read
+from .hint import Hint
+from .wire import Keep, Last, OpenWatch, Page, Read
 
 if TYPE_CHECKING:
     from .machine import Machine

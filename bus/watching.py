@@ -10,9 +10,10 @@ import msgspec
 
 from ..eventstore.errors import UpcastFailed
 from ..eventstore.names import prefixes
+from .hint import Hint, decode_hint
 from .topics import ALL_TOPIC, BEACON_TOPIC, SYNC_TOPIC, subscription
 from .watch import WatchState
-from .wire import Hint, WireError, decode_hint
+from .wire import WireError
 
 if TYPE_CHECKING:
     from .machine import Machine

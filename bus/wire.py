@@ -22,11 +22,11 @@ FRAME_BYTES_MAX = 16 * 1024 * 1024
 Fence: TypeAlias = tuple[int, int]
 
 
-class _Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One frame."""
+class Message(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One frame, or a part of one."""
 
 
-class Held(_Message, frozen=True):
+class Held(Message, frozen=True):
     """Names one delivery: the group's key (`queue_key` or `group_key`), the event's position, the fence."""
 
     key: str
@@ -34,7 +34,7 @@ class Held(_Message, frozen=True):
     fence: Fence
 
 
-class Delivery(_Message, frozen=True):
+class Delivery(Message, frozen=True):
     """One event handed to one member of a group (or queue), until it is settled; `attempt` counts from 1."""
 
     event: Event
@@ -69,7 +69,7 @@ def group_key(name: str) -> str:
 # --- client to bus ----------------------------------------------------------------------------------------------
 
 
-class Bind(_Message, frozen=True, tag=1):
+class Bind(Message, frozen=True, tag=1):
     """Become a member of the queue `name` (`pattern` is empty) or the group `name`; credit is how many at once.
 
     `ahead` is how many more may wait in the member's hands: only what was never handed out before, and it gives them
@@ -87,7 +87,7 @@ class Bind(_Message, frozen=True, tag=1):
     recall: bool = False
 
 
-class Hello(_Message, frozen=True, tag=2):
+class Hello(Message, frozen=True, tag=2):
     """The first message of a client to a bus incarnation: who it is, and all that the bus must know of it again."""
 
     major: int
@@ -102,7 +102,7 @@ class Hello(_Message, frozen=True, tag=2):
     binds: list[Bind] = []
 
 
-class Request(_Message, frozen=True):
+class Request(Message, frozen=True):
     """One atomic append within a Post; with `settle` it settles that delivery in the same transaction.
 
     `brief` asks for the last position only, not for the events. `withdraw` names events, by id, whose deliveries end.
@@ -117,13 +117,13 @@ class Request(_Message, frozen=True):
     settle: Held | None = None
 
 
-class Post(_Message, frozen=True, tag=3):
+class Post(Message, frozen=True, tag=3):
     """Appends, each judged and answered on its own, in this order."""
 
     requests: list[Request]
 
 
-class Fail(_Message, frozen=True, tag=4):
+class Fail(Message, frozen=True, tag=4):
     """The handler failed: deliver again after a while (`retry_in_s`, or the bus's backoff where None), or park."""
 
     seq: int
@@ -132,7 +132,7 @@ class Fail(_Message, frozen=True, tag=4):
     retry_in_s: float | None = None
 
 
-class Unbind(_Message, frozen=True, tag=5):
+class Unbind(Message, frozen=True, tag=5):
     """Leave a group; what is held stays held until it is settled, but `unused` was never begun and goes to others."""
 
     seq: int
@@ -140,13 +140,13 @@ class Unbind(_Message, frozen=True, tag=5):
     unused: list[Held] = []
 
 
-class Freed(_Message, frozen=True, tag=6):
+class Freed(Message, frozen=True, tag=6):
     """The handler of a withdrawn delivery has returned."""
 
     held: Held
 
 
-class Read(_Message, frozen=True, tag=7):
+class Read(Message, frozen=True, tag=7):
     """Ask for one page of the log; see EventLog.read."""
 
     seq: int
@@ -161,14 +161,14 @@ class Read(_Message, frozen=True, tag=7):
     reverse: bool = False
 
 
-class Last(_Message, frozen=True, tag=8):
+class Last(Message, frozen=True, tag=8):
     """Ask for the last position under a pattern (`*` for the head)."""
 
     seq: int
     pattern: str
 
 
-class OpenWatch(_Message, frozen=True, tag=9):
+class OpenWatch(Message, frozen=True, tag=9):
     """Ask where a watch begins: `name` is empty for an ephemeral one, `after` None for now or its stored position."""
 
     seq: int
@@ -177,7 +177,7 @@ class OpenWatch(_Message, frozen=True, tag=9):
     after: int | None
 
 
-class Keep(_Message, frozen=True, tag=10):
+class Keep(Message, frozen=True, tag=10):
     """Store a durable watch's position, together with events (of a parking) if there are any."""
 
     seq: int
@@ -187,21 +187,21 @@ class Keep(_Message, frozen=True, tag=10):
     events: list[NewEvent] = []
 
 
-class Stats(_Message, frozen=True, tag=11):
+class Stats(Message, frozen=True, tag=11):
     """Ask for the bus's counters."""
 
     seq: int
 
 
-class Ping(_Message, frozen=True, tag=12):
+class Ping(Message, frozen=True, tag=12):
     """A sign of life."""
 
 
-class Bye(_Message, frozen=True, tag=13):
+class Bye(Message, frozen=True, tag=13):
     """The client ends; what it holds goes to others at once."""
 
 
-class Gone(_Message, frozen=True, tag=14):
+class Gone(Message, frozen=True, tag=14):
     """Supervisor: this instance's process has ended and been waited for (`pid` 0: whichever it was)."""
 
     seq: int
@@ -209,14 +209,14 @@ class Gone(_Message, frozen=True, tag=14):
     pid: int = 0
 
 
-class Started(_Message, frozen=True, tag=15):
+class Started(Message, frozen=True, tag=15):
     """Supervisor: this instance is its child from now on, and is never taken for dead without its `Gone`."""
 
     seq: int
     instance: str
 
 
-class GiveBack(_Message, frozen=True, tag=16):
+class GiveBack(Message, frozen=True, tag=16):
     """These deliveries were never begun, and never will be here: they go to others, and no attempt is counted."""
 
     seq: int
@@ -226,13 +226,13 @@ class GiveBack(_Message, frozen=True, tag=16):
 # --- bus to client ----------------------------------------------------------------------------------------------
 
 
-class Who(_Message, frozen=True, tag=30):
+class Who(Message, frozen=True, tag=30):
     """The bus does not know the sender: say hello (again). `nonce` is new for each start of the bus."""
 
     nonce: bytes
 
 
-class Welcome(_Message, frozen=True, tag=31):
+class Welcome(Message, frozen=True, tag=31):
     """The hello was taken."""
 
     nonce: bytes
@@ -242,7 +242,7 @@ class Welcome(_Message, frozen=True, tag=31):
     minor: int
 
 
-class Refusal(_Message, frozen=True, tag=32):
+class Refusal(Message, frozen=True, tag=32):
     """A request (or, with seq 0, the hello) was refused, with the error's code and facts."""
 
     seq: int
@@ -250,7 +250,7 @@ class Refusal(_Message, frozen=True, tag=32):
     facts: dict[str, Any]
 
 
-class Ack(_Message, frozen=True):
+class Ack(Message, frozen=True):
     """One request is durable: its events (none where it was brief) and the last of their positions."""
 
     seq: int
@@ -258,14 +258,14 @@ class Ack(_Message, frozen=True):
     events: list[Event] = []
 
 
-class Acks(_Message, frozen=True, tag=33):
+class Acks(Message, frozen=True, tag=33):
     """Answers to requests, sent after the sync that covers them; deliveries that follow from them travel along."""
 
     acks: list[Ack]
     deliveries: list[Delivery] = []
 
 
-class Page(_Message, frozen=True, tag=34):
+class Page(Message, frozen=True, tag=34):
     """A page of the log; `more` tells that another may follow after its last event."""
 
     seq: int
@@ -273,38 +273,38 @@ class Page(_Message, frozen=True, tag=34):
     more: bool
 
 
-class Answer(_Message, frozen=True, tag=35):
+class Answer(Message, frozen=True, tag=35):
     """Any other answer."""
 
     seq: int
     value: Any = None
 
 
-class Deliver(_Message, frozen=True, tag=36):
+class Deliver(Message, frozen=True, tag=36):
     """Deliveries for this member."""
 
     deliveries: list[Delivery]
 
 
-class Withdrawn(_Message, frozen=True, tag=37):
+class Withdrawn(Message, frozen=True, tag=37):
     """This delivery is no longer the member's; `Freed` is due when its handler has returned."""
 
     held: Held
 
 
-class Recall(_Message, frozen=True, tag=41):
+class Recall(Message, frozen=True, tag=41):
     """Another member is idle: give this delivery back, unless its handler has begun."""
 
     held: Held
 
 
-class Pong(_Message, frozen=True, tag=38):
+class Pong(Message, frozen=True, tag=38):
     """Answer to a Ping, with the log's head."""
 
     head: int
 
 
-class Kill(_Message, frozen=True, tag=39):
+class Kill(Message, frozen=True, tag=39):
     """To the supervisor: kill this instance's process group, then say Gone."""
 
     instance: str
@@ -312,26 +312,10 @@ class Kill(_Message, frozen=True, tag=39):
     reason: str
 
 
-class Present(_Message, frozen=True, tag=40):
+class Present(Message, frozen=True, tag=40):
     """To the supervisor: these instances have said hello, their first sign of life."""
 
     instances: list[str]
-
-
-# --- published ----------------------------------------------------------------------------------------------------
-
-
-class Hint(_Message, frozen=True):
-    """Published after commit: a run of events of one type (of any, under ALL_TOPIC).
-
-    `previous` has the position before it under each prefix of the type, in the order of `names.prefixes` (under `*`
-    only, for ALL_TOPIC). Events too large to publish are left out and must be read.
-    """
-
-    previous: list[int]
-    first: int
-    last: int
-    events: list[Event]
 
 
 ClientMessage: TypeAlias = (
@@ -345,7 +329,6 @@ BusMessage: TypeAlias = (
 encode = msgspec.msgpack.Encoder().encode
 decode_client_message = msgspec.msgpack.Decoder(ClientMessage).decode
 decode_bus_message = msgspec.msgpack.Decoder(BusMessage).decode
-decode_hint = msgspec.msgpack.Decoder(Hint).decode
 #: What decoding raises for anything that isn't a message.
 WireError = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

@@ -45,6 +45,7 @@ PURE = {
     "eventstore/integrity.py",
     "eventstore/large_values.py",
     "eventstore/upcast.py",
+    "bus/hint.py",
     "bus/wire.py",
     "bus/machine.py",
     "bus/membership.py",

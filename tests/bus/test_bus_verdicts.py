@@ -13,6 +13,7 @@ import zmq
 
 from twelvefold.bus import publish, wire
 from twelvefold.bus.client import BusClient
+from twelvefold.bus.hint import decode_hint
 from twelvefold.bus.keys import key_path, read_key
 from twelvefold.bus.machine import Machine
 from twelvefold.bus.publish import Publisher
@@ -256,7 +257,7 @@ def test_more_types_than_are_remembered_leave_no_unnoticed_hole(monkeypatch: pyt
             publisher.learn({type})
             appended = log.append(Append(events=[with_id(type, len(previous))]))
             publisher.publish(appended.events)
-            previous.append(wire.decode_hint(sub.recv_multipart()[1]).previous)
+            previous.append(decode_hint(sub.recv_multipart()[1]).previous)
         assert previous[2] == [2, 2, 1]
     finally:
         context.destroy(linger=0)

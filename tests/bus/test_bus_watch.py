@@ -11,12 +11,12 @@ import pytest
 
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.errors import WatchConflict
+from twelvefold.bus.hint import Hint
 from twelvefold.bus.machine import Machine
 from twelvefold.bus.topics import BEACON_TOPIC, topic
 from twelvefold.bus.watch import READY_EVENTS_MAX
 from twelvefold.bus.wire import (
     Answer,
-    Hint,
     Last,
     Page,
     Read,

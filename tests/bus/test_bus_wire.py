@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from twelvefold.bus import topics, wire
 from twelvefold.bus.errors import RemoteError, StaleDelivery, rebuild
+from twelvefold.bus.hint import decode_hint
 from twelvefold.eventstore.errors import VersionConflict
 from twelvefold.eventstore.event import Event, NewEvent
 
@@ -70,7 +71,7 @@ def test_bus_messages_survive_the_wire(message: wire.BusMessage) -> None:
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_by_a_known_error(frame: bytes) -> None:
     """Any bytes either decode to a message or raise one of WireError."""
-    for decode in (wire.decode_client_message, wire.decode_bus_message, wire.decode_hint):
+    for decode in (wire.decode_client_message, wire.decode_bus_message, decode_hint):
         try:
             assert isinstance(decode(frame), msgspec.Struct)
         except wire.WireError:

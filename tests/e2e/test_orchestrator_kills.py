@@ -20,7 +20,7 @@ from twelvefold.orchestration.submit import cancel, follow, submit, wait
 
 pytestmark = pytest.mark.e2e
 
-#: An orchestrator that kills itself right before or after its n-th append; n = 0 lives on.
+#: An orchestrator that kills itself right before, amid or after its n-th append; n = 0 lives on.
 ORCHESTRATOR = """
 import os, signal, sys
 from pathlib import Path
@@ -28,18 +28,22 @@ from twelvefold.bus.client import BusClient
 from twelvefold.bus.endpoints import endpoints
 from twelvefold.orchestration.process import main
 home, runtime, when, n = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-append, count = BusClient.emit_many, 0
-def emit_many(client, *events, **options):
+begin, finish, count = BusClient.begin, BusClient.finish, 0
+def begun(client, *events, **options):
     global count
     count += 1
     if (when, count) == ("before", n):
         os.kill(os.getpid(), signal.SIGKILL)
-    result = append(client, *events, **options)
+    ticket = begin(client, *events, **options)
+    if (when, count) == ("sent", n):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ticket
+def finished(client, ticket):
+    finish(client, ticket)
     if (when, count) == ("after", n):
         os.kill(os.getpid(), signal.SIGKILL)
-    return result
 if n:
-    BusClient.emit_many = emit_many
+    BusClient.begin, BusClient.finish = begun, finished
 sys.exit(main(endpoints(home, runtime), home, ready=lambda: print("ready", flush=True)))
 """
 
@@ -128,7 +132,7 @@ def redecided(client: Any, run: str) -> None:
 FAILING_DID = ["0.0 1", "0.1 1", "0.2 1", "0.1.undo 1", "0.0.undo 1", "0.0.undo 2", "0.0.undo 3"]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", "sent", "after"])
 def test_killed_at_every_append_of_a_failing_saga(scene: Scene, when: str) -> None:
     """Killed before or after each of its appends, compensation and its retries included, a saga ends the same."""
     client = scene.bus.client()
