@@ -7,8 +7,9 @@ only where a tool wrote them; one call at a time is at work in the files.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,11 @@ class Bench:
     def repo(self) -> Path:
         """The user's repository, whose interpreter and packages tests use; the workspace where nobody named it."""
         return self._repo or self.workspace.repo or self.workspace.folder
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables of the agent's process."""
+        return self.context.settings.environ or os.environ
 
     @contextmanager
     def at_work(self, doing: str) -> Iterator[None]:

@@ -162,7 +162,7 @@ class RunCommand(WorkspaceTool):
 
     def _environment(self, scratch: Path, temporary: Path) -> dict[str, str]:
         """Return all that a command sees: what the rules let through, and places of its own."""
-        outer = self.bench.context.settings.environ or os.environ
+        outer = self.bench.environ
         passed = {name: outer[name] for name in self.rules.variables if name in outer}
         repo, workspace = self.bench.repo, self.bench.workspace
         path = [str(folder / "bin") for folder in own_environments(repo)]

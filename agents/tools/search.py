@@ -81,7 +81,7 @@ class SearchFiles(WorkspaceTool):
                     files.pop()
                     passed_over += 1
         found: list[_Match] = []
-        program = shutil.which("rg", path=os.environ.get("PATH", os.defpath))
+        program = shutil.which("rg", path=self.bench.environ.get("PATH", os.defpath))
         with command_places(self.bench) as (scratch, _):
             for some in _portions(sorted(files)):
                 ended = self._run(_ripgrep(program, given, some) if program else _walk(scratch, given, some), scratch)

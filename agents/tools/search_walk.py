@@ -22,8 +22,11 @@ def _content(path: bytes) -> bytes:
         handle = os.open(path, _FLAGS)
     except OSError:
         return b""
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return b""
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-        content = file.read() if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+        content = file.read()
     return b"" if b"\0" in content else content
 
 

@@ -7,7 +7,6 @@ change; a run that isn't known to have tested these files never counts as passed
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -96,7 +95,7 @@ class RunTests(WorkspaceTool):
         ):
             report = run_side(
                 workspace, repo=self.bench.repo, tree=tree, changed=changed, commands=commands,
-                caller=dict(context.settings.environ or os.environ), limits=Limits(timeout_s=given.timeout_s),
+                caller=dict(self.bench.environ), limits=Limits(timeout_s=given.timeout_s),
                 cancelled=lambda: context.cancelled or stopping(), held=[held],
             )  # fmt: skip
         if report.execution.stopped == "cancelled" and context.cancelled:

@@ -63,6 +63,8 @@ class Edits:
         if len(content) > FILE_BYTES_MAX:
             return self._refuse("not_text", path, f"{path} would have more than {FILE_BYTES_MAX} bytes")
         earlier = self._changes.get(path)
+        if earlier is not None and executable is None:
+            executable = earlier.executable
         self._changes[path] = _Change(content, executable, unchecked, earlier.was if earlier else None)
         return None
 
@@ -195,9 +197,13 @@ class _Steps:
                 step()
 
     def finish(self) -> None:
-        """Remove what was parked, and the folders that are empty without it."""
+        """Remove what was parked, and the folders that are empty without it.
+
+        All is done by then: a parked file that can't be removed stays, and no snapshot takes it up.
+        """
         for parts, aside in self._parked:
-            self._unlink(parts, aside)
+            with suppress(OSError, PathRefused):
+                self._unlink(parts, aside)
             self._remove_folders(["/".join(parts[: n + 1]) for n in range(len(parts))])
 
     def _rename(self, parts: list[str], name: str, to: str) -> None:

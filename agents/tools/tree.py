@@ -129,10 +129,11 @@ def read_at(folder: int, name: str, path: str, size_max: int = FILE_BYTES_MAX) -
         if error.errno == errno.ENOENT:
             raise
         raise PathRefused(path, _refusal(_found(name, folder), error)) from error
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise PathRefused(path, _refusal(_facts(facts), None))
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise PathRefused(path, _refusal(_facts(facts), None))
         if facts.st_size > size_max:
             raise PathRefused(path, f"has {facts.st_size} bytes, more than the {size_max} that are read")
         return file.read(size_max)
