@@ -25,15 +25,18 @@ def private_folder(home: Path, instance: str) -> Path:
     return home / "private" / instance
 
 
-def make_private(home: Path, instance: str) -> tuple[Path, Path]:
-    """Make an instance's own folder; return that, and the folder for temporary files. Raises OSError."""
+def make_private(home: Path, instance: str, elsewhere: str) -> tuple[Path, Path]:
+    """Make an instance's own folder; return that, and the folder for temporary files, which may lie in `elsewhere`.
+
+    Raises OSError.
+    """
     own = private_folder(home, instance)
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = own / "tmp"
     if len(str(temporary)) <= TMPDIR_LENGTH_MAX:
         temporary.mkdir(mode=0o700, exist_ok=True)
     elif not temporary.is_symlink():
-        temporary.symlink_to(tempfile.mkdtemp(prefix=_ELSEWHERE))
+        temporary.symlink_to(tempfile.mkdtemp(prefix=_ELSEWHERE, dir=elsewhere))
     return own, Path(os.path.realpath(temporary))
 
 

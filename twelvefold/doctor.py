@@ -47,12 +47,13 @@ _NETWORK_FILE_SYSTEMS = {
     "glusterfs",
     "lustre",
 }
+_VARIABLE = "TWELVEFOLD_SANDBOX"
 _FLEETING_FILE_SYSTEMS = {"tmpfs", "ramfs"}
 _ANOTHER_HOME = "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
 #: What a home holds; a folder with anything else in it was somebody's before it became one.
 _HOME_CONTENT = {
     *("log.db", "log.db-wal", "log.db-shm", "log.head", "log.lock", "up.lock", ".gitignore"),
-    *("blobs", "keys", "logs", "patches", "stores", "workspaces"),
+    *("blobs", "cache", "keys", "logs", "patches", "private", "stores", "workspaces"),
 }
 
 
@@ -219,12 +220,18 @@ def _limits(settings: Settings) -> Iterator[Finding]:
 
 
 def _containment(settings: Settings) -> Iterator[Finding]:
-    abi = landlock_abi()
-    if abi > 0:
-        yield Finding("landlock", "info", f"the kernel can contain agents' writes (ABI {abi})")
+    from .agents.sandbox.confine import available, landlock_version
+
+    possible = available()
+    if not possible.contained:
+        message = f"contained: false; {possible.reason}; agents can write wherever you can, and each result says so"
+        yield Finding("landlock", "info", message, "boot a kernel of 6.2 or later with `lsm=landlock`")
+    elif settings.sandbox == "off":
+        message = "contained: false; the sandbox is switched off, so agents can write wherever you can"
+        yield Finding("landlock", "info", message, f"unset {_VARIABLE}, and take it out of .env and Procfile.options")
     else:
-        message = "the kernel cannot contain agents' writes, so agents can write wherever you can"
-        yield Finding("landlock", "info", message, "boot a kernel of 5.13 or later with `lsm=landlock`")
+        message = f"contained: true; the kernel keeps agents to their own places (Landlock {landlock_version()})"
+        yield Finding("landlock", "ok", message)
     scope = Path("/proc/sys/kernel/yama/ptrace_scope")
     value = scope.read_text().strip() if scope.exists() else None
     meaning = {None: "any process of yours can trace another", "0": "any process of yours can trace another"}
@@ -298,12 +305,3 @@ def _running(settings: Settings) -> Iterator[Finding]:
     for path in sorted(set(stale)):
         message = f"{path} was left by a git that was killed, and blocks its store"
         yield Finding("locks", "problem", message, f"rm {quote(path)}")
-
-
-def landlock_abi() -> int:
-    """Return the version of Landlock that the kernel offers, 0 where it has none."""
-    import ctypes
-
-    create_ruleset, version_flag = 444, 1  # the same number on every architecture (landlock_create_ruleset(2))
-    library = ctypes.CDLL(None, use_errno=True)
-    return max(0, int(library.syscall(create_ruleset, None, 0, version_flag)))

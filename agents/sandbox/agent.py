@@ -27,7 +27,8 @@ TRUSTED = frozenset(
 #: Variables that lead to those who act for the user.
 _HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS")
 
-_prepared: list[Reads] = []
+#: The rules about secrets that forks share, and the places that they are about.
+_prepared: list[tuple[Reads, tuple[Path, ...]]] = []
 
 
 def prepare() -> None:
@@ -35,10 +36,12 @@ def prepare() -> None:
 
     Those are as the file system was then; an agent that finds it changed makes its own.
     """
-    for one in _prepared:
-        if one.ruleset is not None:
-            one.ruleset.close()
-    _prepared[:] = [Reads(survey(_secrets(())))]
+    while _prepared:
+        before, _ = _prepared.pop()
+        if before.ruleset is not None:
+            before.ruleset.close()
+    secrets = _secrets(())
+    _prepared.append((Reads(survey(secrets)), secrets))
 
 
 def contain_agent(target: str, home: Path, instance: str, settings: AgentSettings) -> Containment:
@@ -52,9 +55,9 @@ def contain_agent(target: str, home: Path, instance: str, settings: AgentSetting
     if target in TRUSTED:
         return Containment(False, "this agent publishes into repositories")
     write = _own_places(AgentPlaces(home), instance)
-    own, temporary = make_private(home, instance)
     before = dict(os.environ)
-    secrets = _secrets(settings.readable)
+    own, temporary = make_private(home, instance, before.get("TMPDIR") or "/tmp")
+    reads, secrets = _prepared[0] if _prepared and not settings.readable else (None, _secrets(settings.readable))
     os.environ.update(private_environment(own, temporary))
     tempfile.tempdir = None  # found before, by the user's TMPDIR
     for user_home in homes_of_user(before)[:1]:
@@ -62,7 +65,6 @@ def contain_agent(target: str, home: Path, instance: str, settings: AgentSetting
     for name in _HELPERS:
         os.environ.pop(name, None)
     places = [*write, own / "home", temporary, *_given(settings.writable)]
-    reads = _prepared[0] if _prepared and not settings.readable else None
     done = confine(FileRules(tuple(places), secrets), reads)
     if settings.sandbox == "required" and not done.contained:
         raise NotContained(done.reason)

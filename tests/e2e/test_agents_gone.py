@@ -42,6 +42,7 @@ OPTIONS = '[mortal]\nrestart = {policy = "always", attempts_max = 3, delay_s = 0
 def project(own_home: JobHome, tmp_path: Path) -> Iterator[Path]:
     """A running `up` with that agent."""
     folder = tmp_path / "project"
+    own_home.environment["TWELVEFOLD_WRITABLE"] = str(folder)  # for what the agents tell the test
     folder.mkdir()
     (folder / "mortal.py").write_text(MORTAL)
     (folder / "healthy").touch()

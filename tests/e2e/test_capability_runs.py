@@ -42,6 +42,7 @@ PROCFILE = "style: twelvefold agent reviewers:Style\nsecurity: twelvefold agent 
 def project(own_home: JobHome, tmp_path: Path) -> Iterator[Path]:
     """A running `up` with both types."""
     folder = tmp_path / "project"
+    own_home.environment["TWELVEFOLD_WRITABLE"] = str(folder)  # for what the agents tell the test
     folder.mkdir()
     (folder / "reviewers.py").write_text(AGENTS)
     (folder / "Procfile").write_text(PROCFILE)

@@ -77,6 +77,7 @@ class Project:
         self.home = home
         self.folder = folder
         folder.mkdir()
+        home.environment["TWELVEFOLD_WRITABLE"] = str(folder)  # for what the agents tell the test
         (folder / "my_agents.py").write_text(AGENTS)
         lines = [f"{name.lower()}: twelvefold agent my_agents:{name}" for name in NAMES]
         (folder / "Procfile").write_text("\n".join(lines) + "\n")

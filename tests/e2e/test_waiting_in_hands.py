@@ -40,6 +40,7 @@ class Patient(tf.BaseAgent):
 def project(own_home: JobHome, tmp_path: Path) -> Iterator[Path]:
     """A running `up` with two of them."""
     folder = tmp_path / "project"
+    own_home.environment["TWELVEFOLD_WRITABLE"] = str(folder)  # for what the agents tell the test
     folder.mkdir()
     (folder / "patient.py").write_text(AGENT)
     (folder / "Procfile").write_text("patient: twelvefold agent patient:Patient\n")
