@@ -32,7 +32,16 @@ HOSTILE = (
     *("../outside/secret.txt", "/etc/passwd", "~/.ssh/id_rsa", "a/../../outside/secret.txt", "./../x", "..", ".", ""),
     *(".git/config", ".git/hooks/pre-commit", ".GIT/config", "src/.git/config", ".git./config", "git~1/config", ".git"),
     *("C:\\windows", "a\\..\\b", "a//b", "a/./b", "a/", " a", "a\n", "a\0b", "x" * 5000, "y" * 300, "a/" * 3000 + "b"),
-    *("--output=/tmp/tf-hostile-output", "-rf", "$(touch x)", "`id`", "a;b", "\x1b[31mred", "file:///etc/passwd", "\udcff\udcfe"),
+    *(
+        "--output=/tmp/tf-hostile-output",
+        "-rf",
+        "$(touch x)",
+        "`id`",
+        "a;b",
+        "\x1b[31mred",
+        "file:///etc/passwd",
+        "\udcff\udcfe",
+    ),
 )
 
 
