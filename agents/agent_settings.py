@@ -11,11 +11,14 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .errors import AgentSettingInvalid
+
+if TYPE_CHECKING:
+    from .journal import Journal
 
 #: The name of a variable that may hold a key. Keys themselves have small letters or signs, and are so told apart.
 _KEY_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -160,3 +163,51 @@ def agent_settings(environ: Mapping[str, str]) -> AgentSettings:
     if (prices := given.pop("price", None)) is not None:
         given["price_in"], given["price_out"] = prices
     return AgentSettings(**given)
+
+
+#: Those of an agent that was told nothing.
+NO_SETTINGS = AgentSettings()
+
+
+class Pins(msgspec.Struct, frozen=True):
+    """What a run's request says of settings, so that whoever joins agents which run already gets what they set.
+
+    None: it says nothing of this one.
+    """
+
+    model_url: str | None = None
+    model: str | None = None
+    model_key: str | None = None
+    model_timeout_s: float | None = None
+    model_context: int | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    fixer_command: str | None = None
+    fixer_timeout_s: float | None = None
+    prompts: tuple[str, ...] | None = None
+
+
+def pins(settings: AgentSettings) -> dict[str, Any]:
+    """Return what of these settings a run's request records; a URL with a password in it is left out."""
+    given = {name: getattr(settings, name) for name in Pins.__struct_fields__}
+    given["prompts"] = [str(folder) for folder in settings.prompts]
+    if "@" in settings.model_url:
+        del given["model_url"]
+    return given
+
+
+def settings_of_run(settings: AgentSettings, journal: Journal, run: str) -> AgentSettings:
+    """Return a process's settings with those in their place that the run was requested with, if any."""
+    first = journal.first(f"run.{run}")
+    caller = first.data.get("caller") if first is not None and first.type == "run.requested" else None
+    said = caller.get("settings") if isinstance(caller, dict) else None
+    if not isinstance(said, dict):
+        return settings
+    try:
+        pinned = msgspec.convert(said, Pins)
+    except msgspec.ValidationError as error:
+        raise AgentSettingInvalid("run.requested", f"settings of the right types: {error}") from error
+    changed = {name: value for name in Pins.__struct_fields__ if (value := getattr(pinned, name)) is not None}
+    if "prompts" in changed:
+        changed["prompts"] = tuple(Path(folder) for folder in changed["prompts"])
+    return msgspec.structs.replace(settings, **changed)

@@ -138,6 +138,10 @@ class BusJournal:
         """Read a stream's end through the bus."""
         return list(self.client.read(stream=stream, reverse=True, limit=limit))
 
+    def first(self, stream: str) -> Event | None:
+        """Read the first event of a stream through the bus."""
+        return next(iter(self.client.read(stream=stream, limit=1)), None)
+
     def put_blob(self, data: bytes) -> str:
         """Offer bytes to the bus, which syncs them before it appends the event that names them."""
         return self.blobs.put(data)

@@ -13,13 +13,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
-from .agent_settings import AgentSettings
+from .agent_settings import NO_SETTINGS, AgentSettings, settings_of_run
 from .effects import Call, EffectLedger
 from .errors import EffectFailed, HumanNeeded
 from .journal import AgentPlaces, HumanAnswer, Journal, TaskRequest, as_json, pack
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from .shared_state import TaskState
     from .workspace import Workspace
 
-#: Those of an agent that was told nothing.
-NO_SETTINGS = AgentSettings()
 #: Progress that changes nothing but the fraction is reported at most this often.
 PROGRESS_INTERVAL_S = 0.2
 
@@ -55,7 +53,7 @@ class TaskContext:
 
     `run`, `path`, `attempt`, `undo`, `requires`: as requested. `asked_as`: the queue that it came from, the agent's own
     or one of its capabilities. `input`: JSON-like, what `execute_task` is given too.
-    `values`: what `record` has noted so far. `places`: folders under the home. `settings`: what the process was told.
+    `values`: what `record` has noted so far. `places`: folders under the home.
     `contained`: whether the kernel keeps this process, and all that it starts, to its own places.
     """
 
@@ -71,16 +69,14 @@ class TaskContext:
     ) -> None:
         self.agent = agent
         self.request = request
-        self.run = request.run
-        self.path = request.path
+        self.run, self.path = request.run, request.path
         self.asked_as = request.agent
         self.stream = request.stream
         self.input = request.input
-        self.attempt = request.attempt
-        self.undo = request.undo
+        self.attempt, self.undo = request.attempt, request.undo
         self.requires = request.requires
         self.places = places
-        self.settings = settings
+        self._told = settings
         self.contained = contained
         self.values: dict[str, Any] = {}
         self.journal = journal
@@ -93,6 +89,11 @@ class TaskContext:
         self.over = False
         self._endings: list[Callable[[], object]] = []
         self._progressed: tuple[float, str | None] = (float("-inf"), None)
+
+    @cached_property
+    def settings(self) -> AgentSettings:
+        """What the process was told, or the one who asked for the run, which comes first."""
+        return settings_of_run(self._told, self.journal, self.run)
 
     @property
     def log(self) -> logging.Logger:

@@ -43,6 +43,9 @@ class Journal(Protocol):
     def newest(self, stream: str, limit: int) -> Sequence[Event]:
         """Return the last events of a stream, the newest first."""
 
+    def first(self, stream: str) -> Event | None:
+        """Return the first event of a stream, None where it has none."""
+
     def put_blob(self, data: bytes) -> str:
         """Hold bytes until an event names them; return their SHA-256 in hex."""
 
@@ -238,6 +241,10 @@ class LogJournal:
     def newest(self, stream: str, limit: int) -> Sequence[Event]:
         """Read the stream from its end."""
         return self.log.read(stream=stream, limit=limit, reverse=True)
+
+    def first(self, stream: str) -> Event | None:
+        """Read the first event of a stream."""
+        return next(iter(self.log.read(stream=stream, limit=1)), None)
 
     def put_blob(self, data: bytes) -> str:
         """Hold bytes in memory."""

@@ -215,6 +215,10 @@ def _response(fact: Fact) -> dict[str, Any]:
     if fact.error is not None:
         return {"success": False, "reason": fact.error.get("class", "error"), "error": fact.error.get("message", "")}
     given = fact.result if isinstance(fact.result, dict) else {"success": True, "data": fact.result}
+    data = given.get("data")
+    if isinstance(data, dict) and "elapsed_s" in data:
+        # Says nothing to a model, and would make each run's questions new ones.
+        given = {**given, "data": {name: value for name, value in data.items() if name != "elapsed_s"}}
     return {
         name: given[name] for name in ("success", "data", "message", "reason", "error") if given.get(name) is not None
     }

@@ -28,9 +28,10 @@ from ..bus.wire import Delivery
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent, new_event
 from ..orchestration.pausing import mark_of
+from .agent_settings import NO_SETTINGS
 from .base import BaseAgent
 from .bus_journal import BusJournal
-from .context import NO_SETTINGS, TaskContext
+from .context import TaskContext
 from .faults import whole
 from .journal import AgentPlaces, TaskRequest
 from .look_ahead import AHEAD_MIN, SHORT_HANDLER_S, LookAhead

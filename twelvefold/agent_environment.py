@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .agents.agent_settings import AgentSettings
+from .agents.agent_settings import AgentSettings, pins
+from .orchestration.home_lock import holder_of
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -53,11 +54,24 @@ def located(settings: Settings) -> dict[str, str]:
 
 
 def agent_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of agents that are started for this project: all of its `.env`, then `environ`.
-
-    Raises EnvFileInvalid and NotAccessible.
+    """Return the environment of agents that are started for this project: its project file's settings, its `.env`, then
+    `environ`; the later ones count. Raises EnvFileInvalid, ProjectFileInvalid and NotAccessible.
     """
+    from .project_file import FILE_NAME, project_settings
     from .settings import read_env_file
 
     from_file = {} if settings.env_file is None else read_env_file(settings.env_file)
-    return {**from_file, **environ, **located(settings)}
+    return {**project_settings(settings.project / FILE_NAME), **from_file, **environ, **located(settings)}
+
+
+def pinned(settings: Settings) -> dict[str, Any]:
+    """Return what a run's request says of settings, as agents that run already may have been told others.
+
+    Under an `up`, which has settings of its own, that is what was set here; else it is all.
+    """
+    found = pins(agent_settings_of(settings, {}))
+    holder = holder_of(settings.home)
+    if holder is None or holder.ephemeral:
+        return found
+    names = {"price_in": "model_price", "price_out": "model_price"}
+    return {name: value for name, value in found.items() if settings.origins[names.get(name, name)].kind != "default"}

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from .agent_environment import pinned
 from .agent_errors import AgentsGone
 from .agents.job import Request, job_plan
 from .agents.job_report import job_report
@@ -29,7 +30,7 @@ from .left_alone import Watchman
 from .orchestration import submit
 from .orchestration.errors import RunWaitTimedOut
 from .orchestration.plan import plan_from
-from .settings import Settings
+from .settings import Settings, load_settings
 
 #: How long a run may take to be cancelled that nobody works on.
 CANCEL_WITHIN_S = 30.0
@@ -84,6 +85,11 @@ def require_agents(client: BusClient, settings: Settings, *, owned: bool, queues
     wait_for_agents(client, settings.home, owned=owned, queues=queues, look=watchman.look_for)
 
 
+def caller_of(settings: Settings) -> dict[str, Any]:
+    """Return what a run's request says of the one who asks: which program, and by which settings of agents."""
+    return {"program": Path(sys.argv[0]).name, "pid": os.getpid(), "settings": pinned(settings)}
+
+
 def start(client: BusClient, job: Job, trace: str = "") -> str:
     """Submit a job and return the run's id, once that is durable."""
     plan = job_plan(
@@ -106,7 +112,7 @@ def start(client: BusClient, job: Job, trace: str = "") -> str:
         labels={"job": "issue", "issue": job.issue_name, "repo": job.request.repo},
         timeout_s=job.timeout_s,
         budget=job.budget,
-        caller={"program": Path(sys.argv[0]).name, "pid": os.getpid(), **job.trigger},
+        caller=caller_of(load_settings()) | dict(job.trigger),
         trace=trace,
     )
 

@@ -6,11 +6,8 @@ go on, if what it runs on was started for it.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from . import jobs
@@ -44,7 +41,7 @@ def do_task(
             Task(agent=queue, input=dict(input)),
             labels=dict(labels),
             timeout_s=timeout_s,
-            caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
+            caller=jobs.caller_of(settings),
             trace=environ.get("TRACEPARENT", ""),
         )
         try:

@@ -19,7 +19,7 @@ import msgspec
 from ..agent_settings import AgentSettings
 from .call_place import PLACE
 from .errors import ModelNotUsable, ModelRefused, NoSuchReply
-from .model import Finish, Message, Reply, ToolCall, ToolSpec, Usage
+from .model import Finish, Message, Reply, ToolCall, ToolSpec, Usage, priced
 
 
 class ScriptedCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,8 +55,16 @@ class ScriptedModel:
     before; outside of a task, which this object has answered. A script that is at its end raises NoSuchReply.
     """
 
-    def __init__(self, lines: Sequence[str | dict[str, Any] | ScriptLine], name: str = "scripted") -> None:
+    def __init__(
+        self,
+        lines: Sequence[str | dict[str, Any] | ScriptLine],
+        name: str = "scripted",
+        *,
+        price_in: float | None = None,
+        price_out: float | None = None,
+    ) -> None:
         self.name = name
+        self.prices = price_in, price_out
         self.lines = [_line(one) for one in lines]
         self._answered = 0
 
@@ -79,7 +87,8 @@ class ScriptedModel:
             ToolCall(call.id or f"call_{number}_{nth}", call.name, call.arguments)
             for nth, call in enumerate(line.tool_calls)
         )
-        return Reply(line.text, calls, line.usage, line.finish or ("tool_calls" if calls else "stop"), self.name)
+        usage = priced(line.usage, *self.prices)
+        return Reply(line.text, calls, usage, line.finish or ("tool_calls" if calls else "stop"), self.name)
 
 
 def _line(given: str | dict[str, Any] | ScriptLine) -> ScriptLine:
@@ -99,7 +108,7 @@ def backend(settings: AgentSettings, rest: str) -> ScriptedModel:
             lines = msgspec.json.decode(raw, type=list[str | dict[str, Any]])
         except msgspec.DecodeError:
             lines = [msgspec.json.decode(line, type=str | dict[str, Any]) for line in raw.splitlines() if line.strip()]
-        return ScriptedModel(lines, f"scripted:{path.name}")
+        return ScriptedModel(lines, f"scripted:{path.name}", price_in=settings.price_in, price_out=settings.price_out)
     except OSError as error:
         raise ModelNotUsable(f"scripted:{rest}", error.strerror or str(error), "name a file with a script") from error
     except (msgspec.DecodeError, re.error, TypeError) as error:

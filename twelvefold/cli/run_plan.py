@@ -106,7 +106,7 @@ def follow_plan(
             budget=budget,
             timeout_s=timeout_s,
             labels=labels,
-            caller={"program": Path(sys.argv[0]).name, "pid": os.getpid()},
+            caller=jobs.caller_of(settings),
             trace=os.environ.get("TRACEPARENT", ""),
         )
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=report)
