@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .async_connection import Connection as Connection
     from .background import BackgroundExecutor as BackgroundExecutor
     from .bus.wire import Delivery as Delivery
+    from .config_manager import ConfigManager as ConfigManager
     from .connection import SyncConnection as SyncConnection
     from .connection import connect as connect
     from .connection import connect_sync as connect_sync
@@ -94,7 +95,6 @@ if TYPE_CHECKING:
     from .orchestration.stage_calls import StageExit as StageExit
     from .orchestration.task_slices import TaskSlice as TaskSlice
     from .pattern_executor import PatternExecutor as PatternExecutor
-    from .settings import ConfigManager as ConfigManager
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
 
@@ -107,7 +107,7 @@ _PLACES = {
     "BaseAgent": "agents.base",
     "CommandRules": "agents.tools.rules",
     "Complexity": "orchestration.complexity",
-    "ConfigManager": "settings",
+    "ConfigManager": "config_manager",
     "Connection": "async_connection",
     "Critique": "orchestration.critique",
     "CrossRepoContextManager": "agents.repositories.cross_repo",

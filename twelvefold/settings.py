@@ -1,7 +1,8 @@
-"""Every setting of Twelvefold, where its value came from, and the object that programs use for their own.
+"""Every setting of Twelvefold, and where its value came from.
 
-Owns the list of settings and their order of precedence: command line, environment, `.env` file, default. It is the only
-place that reads the environment; everything below gets plain values. Where the home lies is `home`'s rule.
+Owns the list of settings and their order of precedence: command line, environment, `.env` file, project file, default.
+It is the only place that reads the environment; everything below gets plain values. Where the home lies is `home`'s
+rule.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from .agents.repositories.rules import find_rules
 from .errors import EnvFileInvalid, NotAccessible, SettingInvalid
 from .home import FOLDER_NAME, project_home, sisters_folder, state_home
 from .located_settings import locate, project_prompts
+from .project_file import FILE_NAME, project_settings
 from .setting import AGENT_SETTINGS, SECONDS, Setting
 
-OriginKind = Literal["default", "env file", "environment", "command line"]
+OriginKind = Literal["default", "project file", "env file", "environment", "command line"]
 Durability = Literal["full", "relaxed"]
 _SECRET_WORDS = ("secret", "token", "passw", "passphrase", "api_key", "apikey", "credential", "bearer", "cookie")
 _SECRET_ENDS = ("_key", "pass", "pwd", "_pat", "auth", "authorization", "access_key_id", "dsn")
@@ -166,7 +168,8 @@ def load_settings(
 ) -> Settings:
     """Work out the effective settings and where each came from; reads files, writes none.
 
-    `command_line` maps a field to (option, value). Raises SettingInvalid, EnvFileInvalid and NotAccessible.
+    `command_line` maps a field to (option, value). Raises SettingInvalid, EnvFileInvalid, ProjectFileInvalid and
+    NotAccessible.
     """
     environ = os.environ if environ is None else environ
     cwd = (Path.cwd() if cwd is None else cwd).absolute()
@@ -174,10 +177,12 @@ def load_settings(
     project = found_home.parent if found_home else cwd
     env_file = project / ".env"
     in_file = read_env_file(env_file) if env_file.is_file() else {}
+    project_file = project / FILE_NAME
+    in_project = project_settings(project_file)
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = {}
     for setting in SETTINGS:
-        text, origin = _lookup(setting, command_line or {}, environ, env_file, in_file)
+        text, origin = _lookup(setting, command_line or {}, environ, (env_file, in_file), (project_file, in_project))
         values[setting.field], origins[setting.field] = _parsed(setting, text, origin), origin
     if values["home"] is None:
         values["home"] = found_home or state_home(cwd, environ)
@@ -207,8 +212,8 @@ def _lookup(
     setting: Setting,
     command_line: Mapping[str, tuple[str, str]],
     environ: Mapping[str, str],
-    env_file: Path,
-    in_file: Mapping[str, str],
+    env_file: tuple[Path, Mapping[str, str]],
+    project_file: tuple[Path, Mapping[str, str]],
 ) -> tuple[str, Origin]:
     """Find a setting's text by precedence; an empty variable counts as not set."""
     if setting.field in command_line:
@@ -216,8 +221,10 @@ def _lookup(
         return text, Origin("command line", option)
     if environ.get(setting.variable):
         return environ[setting.variable], Origin("environment", setting.variable)
-    if in_file.get(setting.variable):
-        return in_file[setting.variable], Origin("env file", f"{env_file}")
+    kinds: tuple[OriginKind, OriginKind] = ("env file", "project file")
+    for kind, (path, values) in zip(kinds, (env_file, project_file), strict=True):
+        if values.get(setting.variable):
+            return values[setting.variable], Origin(kind, f"{path}")
     return setting.default, Origin("default", "")
 
 
@@ -231,14 +238,15 @@ def _parsed(setting: Setting, text: str, origin: Origin) -> Any:
         remedy = {
             "environment": f"unset {setting.variable}",
             "env file": removal(setting.variable, origin.name),
+            "project file": f"${{EDITOR:-vi}} {quote(origin.name)}",
         }.get(origin.kind, f"give {origin.name} {setting.wanted}")
         shown = masked(setting.variable, text)
         raise SettingInvalid(setting.variable, shown, setting.wanted, str(origin), remedy) from None
 
 
 def _anchored(path: Path, origin: Origin, project: Path, cwd: Path) -> Path:
-    """Make a path absolute: one in the `.env` file counts from that file's folder, any other from cwd."""
-    base = project if origin.kind == "env file" else cwd
+    """Make a path absolute: one in a file counts from that file's folder, any other from cwd."""
+    base = project if origin.kind in ("env file", "project file") else cwd
     return Path(os.path.normpath(base / path.expanduser()))
 
 
@@ -298,44 +306,3 @@ def masked(name: str, value: str) -> str:
     if not value or not is_secret(name):
         return _URL_PASSWORD.sub(rf"\1:{MASK}@", value)
     return MASK
-
-
-class ConfigManager:
-    """A program's own settings: the environment first, then a `.env` file, then the caller's default.
-
-    Values are texts. What the file says is read at construction and at `reload`; the environment at each `get`.
-    """
-
-    def __init__(self, config_path: str | os.PathLike[str] = ".env", environ: Mapping[str, str] | None = None) -> None:
-        self.path = Path(config_path)
-        self._environ = os.environ if environ is None else environ
-        self._set: dict[str, str] = {}
-        self._in_file: dict[str, str] = {}
-        self.reload()
-
-    def get(self, key: str, default: str | None = None) -> str | None:
-        """Return the value of key: as last `set` here, from the environment, the file, or default."""
-        for values in (self._set, self._environ, self._in_file):
-            if key in values:
-                return values[key]
-        return default
-
-    def set(self, key: str, value: str) -> None:
-        """Set key for this object only, before all other places; it is neither written to the file nor exported."""
-        self._set[key] = str(value)
-
-    def reload(self) -> None:
-        """Read the file again and drop what was `set`; a missing file holds nothing.
-
-        Raises EnvFileInvalid and NotAccessible.
-        """
-        self._set.clear()
-        self._in_file = read_env_file(self.path) if self.path.is_file() else {}
-
-    def origin(self, key: str) -> Origin | None:
-        """Return where the value of key comes from, or None where nothing gives one."""
-        if key in self._set:
-            return Origin("command line", "set()")
-        if key in self._environ:
-            return Origin("environment", key)
-        return Origin("env file", str(self.path)) if key in self._in_file else None

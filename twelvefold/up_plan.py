@@ -19,7 +19,11 @@ from .orchestration.formation import parse_formation
 from .orchestration.procfile import ProcfileLine, parse_procfile
 from .orchestration.procfile_options import ProcessOptions, parse_options
 from .orchestration.supervisor_plan import SupervisorPlan, service_names, service_of
+from .project_file import ProjectFile, read_project_file
 from .settings import Settings, read_env_file
+
+#: The name of the line that serves what starts runs by itself.
+TRIGGERS = "triggers"
 
 
 class Procfile(msgspec.Struct, frozen=True):
@@ -57,7 +61,7 @@ def up_plan(
     exit_on_failure: bool = False,
     environ: Mapping[str, str] | None = None,
 ) -> SupervisorPlan:
-    """Return the plan of `up`; raises UnknownProcess, FormationInvalid and EnvFileInvalid.
+    """Return the plan of `up`; raises UnknownProcess, FormationInvalid, EnvFileInvalid and ProjectFileInvalid.
 
     Children inherit `environ` (this process's own where None) with what the files add; what is set in it already holds.
     """
@@ -68,6 +72,7 @@ def up_plan(
     folder = procfile.path.absolute().parent
     inherited = os.environ if environ is None else environ
     from_files = environment_files(folder, env_files)
+    project = read_project_file(folder)
     # What a file says counts from the folder in which it lies, and there the processes start.
     paths = {name: value for name, value in located(settings).items() if name in inherited or name not in from_files}
     text = from_files.get("PORT", "") or inherited.get("PORT", "")
@@ -76,8 +81,8 @@ def up_plan(
         home=str(settings.home),
         runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
         cwd=str(folder),
-        environ={**from_files, **inherited, **paths},
-        lines=procfile.lines,
+        environ={**project.settings, **from_files, **inherited, **paths},
+        lines=_with_triggers(procfile.lines, project),
         options=procfile.options,
         formation=parse_formation(formation, [line.name for line in procfile.lines if not service_of(line)]),
         only=tuple(known[name.lower()] for name in names),
@@ -85,6 +90,14 @@ def up_plan(
         stop_timeout_s=settings.stop_timeout_s if stop_timeout_s is None else stop_timeout_s,
         exit_on_failure=exit_on_failure,
     )
+
+
+def _with_triggers(lines: tuple[ProcfileLine, ...], project: ProjectFile) -> tuple[ProcfileLine, ...]:
+    """Add the line that serves the project file's schedules and folders, where there are such and no line does it."""
+    served = any(line.command.split()[:2] == ["twelvefold", "watch"] or line.name == TRIGGERS for line in lines)
+    if not project.has_triggers or served:
+        return lines
+    return (*lines, ProcfileLine(TRIGGERS, "twelvefold watch", len(lines) + 1))
 
 
 def environment_files(folder: Path, files: Sequence[Path] | None) -> dict[str, str]:

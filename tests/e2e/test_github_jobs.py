@@ -155,7 +155,7 @@ def test_a_failed_push_is_told_and_can_be_tried_again(home: JobHome, server: Git
     assert "leads to acme/calc" in done.json["notes"][0]
     assert done.json["branch"] and git(repo, "rev-parse", done.json["branch"])
     assert server.pulls == []
-    git(repo, "remote", "add", "elsewhere", f"{server.url}/acme/calc")
+    git(repo, "remote", "add", "elsewhere", f"{server.url}/acme/calc.git")
     (asked,) = [one for one in json.loads(home("inbox", "--json", cwd=repo).out) if one["run"] == done.json["run"]]
     assert home("answer", asked["id"], "retry", cwd=repo).status == 0
     eventually(lambda: len(server.pulls) == 1, 60)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from twelvefold.config_manager import ConfigManager
 from twelvefold.errors import EnvFileInvalid, HomeUnusable, SettingInvalid
 from twelvefold.home import make_home
-from twelvefold.settings import SETTINGS, ConfigManager, Settings, load_settings
+from twelvefold.settings import SETTINGS, Settings, load_settings
 
 
 def settings(cwd: Path, **environ: str) -> Settings:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..settings import SETTINGS, Settings, load_settings, masked, read_env_file, runtime_folder
+from ..config_manager import ConfigManager
+from ..settings import SETTINGS, Settings, load_settings, masked, runtime_folder
 from .output import write_json, write_jsonl, write_table
 
 
@@ -17,10 +18,11 @@ def config(
 ) -> None:
     """Show the effective settings and where each came from.
 
-    Settings come from the command line, then the environment, then the `.env` file, then a default. Other
-    variables of the `.env` file are listed too, as processes get them; secrets are masked, and so are passwords in
-    URLs. The keys with --json are name, value, origin (command line, environment, env file, default), source (the
-    exact option, variable, file or rule; null for a plain default) and help.
+    Settings come from the command line, then the environment, then the `.env` file, then [settings] of the project
+    file `twelvefold.toml`, then a default. Other variables of these files are listed too, as processes get them;
+    secrets are masked, and so are passwords in URLs. The keys with --json are name, value, origin (command line,
+    environment, env file, project file, default), source (the exact option, variable, file or rule; null for a plain
+    default) and help.
     """
     settings = load_settings()
     rows = [*_own(settings), *_others(settings)]
@@ -59,22 +61,14 @@ def _own(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _others(settings: Settings) -> list[dict[str, Any]]:
-    """List the other variables that the `.env` file gives to processes, overridden by the environment."""
-    if settings.env_file is None:
-        return []
+    """List the other variables that the files give to processes, overridden by the environment."""
     known = {setting.variable for setting in SETTINGS}
+    manager = ConfigManager(settings.project / ".env")
     rows = []
-    for name, in_file in read_env_file(settings.env_file).items():
-        if name in known:
+    for name in manager.names():
+        origin = manager.origin(name)
+        if name in known or origin is None:
             continue
-        value = os.environ.get(name, in_file)
-        rows.append(
-            {
-                "name": name,
-                "value": masked(name, value),
-                "origin": "environment" if name in os.environ else "env file",
-                "source": name if name in os.environ else str(settings.env_file),
-                "help": None,
-            }
-        )
+        value = masked(name, manager.get(name) or "")
+        rows.append({"name": name, "value": value, "origin": origin.kind, "source": origin.name, "help": None})
     return rows
