@@ -54,7 +54,9 @@ def _beside(number: int, edit: Edit, file: TextFile) -> list[Change] | Present |
         new = _indented(edit.new or "", indent).split("\n")
         if edit.how == "after":
             anchor = lines[behind - 1]
-            if not edit.lines and _OPENS.search(anchor):
+            # A block that comes with an indentation of its own, below a line that was shown as it stands, says it all.
+            exact_place = edit.lines or (not indent and (edit.new or "")[:1].isspace())
+            if not exact_place and _OPENS.search(anchor):
                 message = (
                     f"line {behind} of {edit.path} opens something, so nothing says how far the new one is indented"
                 )
@@ -88,7 +90,7 @@ def _anchors(edit: Edit, lines: list[str]) -> list[tuple[int, int, str]] | str:
     wanted = edit.old.removesuffix("\n").split("\n")
     size = len(wanted)
     found = [(n, n + size, "") for n in range(count - size + 1) if lines[n : n + size] == wanted]
-    if found or edit.lines or size > 1:
+    if found or (edit.lines and not edit.at_line) or size > 1:
         return found
     alike = [(n, lines[n]) for n in range(count) if lines[n].strip() == wanted[0].strip()]
     return [(n, n + 1, line[: len(line) - len(line.lstrip())]) for n, line in alike]

@@ -126,6 +126,7 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
         else:
             changes += found
     by_number = dict(edits)
+    failures += _at_one_place(changes, by_number, path, file)
     changes, conflicts = _settled(changes, file.text)
     for before, after in conflicts:
         both = f"edits {before.edit} and {after.edit} want the same text of {path}"
@@ -141,6 +142,20 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     if broken := _broken_syntax(path, content, new):
         return [_failure("syntax_broken", number, edit, broken)]
     return new, [(path, [file.line_at(change.start)]) for change in changes], there
+
+
+def _at_one_place(changes: list[_Change], by_number: dict[int, Edit], path: str, file: TextFile) -> list[EditFailure]:
+    """Refuse lines that are all to stand right behind the same one: nobody says in which order."""
+    placed: dict[int, int] = {}
+    failures = []
+    for change in changes:
+        if by_number[change.edit].how in ("after", "start"):
+            other = placed.setdefault(change.start, change.edit)
+            if other != change.edit:
+                said = f"edits {other} and {change.edit} want to be at the same place of {path}"
+                line = [file.line_at(change.start)]
+                failures.append(_failure("edits_overlap", change.edit, by_number[change.edit], said, line))
+    return failures
 
 
 def _settled(changes: list[_Change], text: str) -> tuple[list[_Change], list[tuple[_Change, _Change]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from .edit import Edit
-from .issue_paths import Scope, choose
+from .issue_paths import Scope, choose, looks_like_path
 from .issue_statement import Pair, Problem
 from .setting_files import has_settings
 
@@ -76,6 +76,8 @@ def _moves(pair: Pair, files: Collection[str]) -> list[Edit] | Problem:
         return Problem(pair.line, f"may mean the file {old} itself, or its name in {beside}")
     if new.endswith("/") or any(path.startswith(f"{new}/") for path in files):
         new = f"{new.rstrip('/')}/{old.rpartition('/')[2]}"
+    elif not looks_like_path(new) and "/" not in new and "." in old:
+        return Problem(pair.line, f"asks to move {old} to {new}, which is neither a folder that is there nor a file")
     return [_edit(pair, old, new)]
 
 

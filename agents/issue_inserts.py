@@ -79,7 +79,8 @@ _ANCHOR_LABEL = re.compile(
     re.I,
 )
 _NEW_LABEL = re.compile(
-    rf"\W*(?:\d+[.)]\s*)?(?:please |then )?(?P<verb>{_VERB}|(?:new )?(?:code|lines?|text) to (?:add|insert))?{_THIS}"
+    rf"\W*(?:\d+[.)]\s*)?(?:please |then )?(?:(?P<verb>{_VERB}|(?:new )?(?:code|lines?|text) to (?:add|insert))"
+    rf"|this|these|the following|following)?{_THIS}"
     rf"{_INTO}\s*:?\s*(?P<value>{CODE})?\W*$",
     re.I,
 )
@@ -93,7 +94,7 @@ def find_block_insert(blocks: Sequence[Block], at: int) -> tuple[Pair | Problem,
         return labelled
     if at + 1 >= len(blocks) or blocks[at + 1].kind != "code" or blocks[at + 1].info.startswith("diff"):
         return None
-    said = Said(flat, block.codes, block.line, scopes(blocks, at + 1))
+    said = Said(flat, block.codes, block.line, lambda: scopes(blocks, at + 1))
     for pattern in _BLOCK:
         match = pattern.match(flat)
         if match is None:
@@ -145,7 +146,7 @@ def _pair(said: Said, match: re.Match[str], new: str, near: list[Scope], *, line
     if anchor is not None:
         return Pair(anchor, new, False, said.line, given, how=how)
     shown = said.code(match, "shown") if groups.get("shown") else None
-    return Pair(shown, new, False, said.line, given, how=how, at_line=int(groups["number"]))
+    return Pair(shown, new, lines, said.line, given, how=how, at_line=int(groups["number"]))
 
 
 def _last_line(block: Block) -> Block:
@@ -200,13 +201,13 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair | Problem, int] | 
         return None  # "Before" and "After" alone are the two halves of a pair
     texts = {one.re: value, two.re: other}
     block = lines[first].block
-    said = Said(block.text, block.codes, block.line, scopes(blocks, at + 1))
+    said = Said(block.text, block.codes, block.line, lambda: scopes(blocks, at + 1))
     named = []
     for line, match in ((lines[first], one), (lines[after], two)):
         group = "where" if match.re is _ANCHOR_LABEL else "into"
         for name in ("lead", group):
             if name in match.groupdict() and match[name]:
-                named.append(Said(line.block.text, line.block.codes, 0, []).code(match, name))
+                named.append(Said(line.block.text, line.block.codes, 0).code(match, name))
     if any(not path_of(path) for path in named):
         return None
     shown = [Scope(of_info(line.block.info), line.block.line) for line in lines[first:end] if line.code]

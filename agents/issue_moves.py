@@ -13,7 +13,7 @@ from .issue_orders import END, Order, Said, path_of
 from .issue_paths import Scope, looks_like_path, normal
 from .issue_statement import Pair, Problem
 
-_LEAD = r"(?:please |also |simply |just |finally |first |next )*"
+_LEAD = r"(?:please |also |simply |just |finally |first |next |then |now |and )*"
 _FILE = r"(?:(?P<kind>file|module|script|page|test|test file|template|folder|directory|package) )?"
 _WORDS = r"(?:(?:the|this|existing|old|obsolete|unused|dead|whole|entire|empty|now|test|stale|legacy) )*"
 _MOVE = re.compile(
@@ -85,7 +85,8 @@ def _move(said: Said, match: re.Match[str]) -> Order | None:
         if not re.fullmatch(r"[\w.@+~\-]+(?:/[\w.@+~\-]+)*/?", old) or not re.fullmatch(r"[\w.@+~\-/]+", new):
             return None
         return Order(match.end(), [_moved(old.rstrip("/") + "/", new.rstrip("/") + "/", said, sure=True)])
-    if not path_of(old) or not (into or path_of(new)):
+    moves = not match["verb"].lower().startswith("renam") and re.fullmatch(r"[\w.@+~\-]+", new) is not None
+    if not path_of(old) or not (into or path_of(new) or moves):
         return None  # names of something else than files
     target = new if not into else new.rstrip("/") + "/"
     if match["verb"].lower().startswith("renam") and "/" not in target:
@@ -113,7 +114,7 @@ def find_listed(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Prob
     moves = match["verb"].lower() in ("rename", "move")
     while end < len(blocks) and blocks[end].kind == "text":
         block = blocks[end]
-        said = Said(block.text, block.codes, block.line, [])
+        said = Said(block.text, block.codes, block.line)
         arrow = _ARROW.match(block.text)
         if moves and arrow and all(map(path_of, block.codes)):
             pairs.append(_moved(normal(block.codes[0]), normal(block.codes[1]), said, sure=True))
@@ -134,7 +135,7 @@ def find_marked(block: Block) -> list[Pair]:
     match = _MARKED.match(block.text)
     if match is None or not path_of(block.codes[0]):
         return []
-    return [_deletion(normal(block.codes[0]), Said("", [], block.line, []), sure=True)]
+    return [_deletion(normal(block.codes[0]), Said("", [], block.line), sure=True)]
 
 
 def git_moves(text: str, line: int) -> tuple[str, list[Pair]]:

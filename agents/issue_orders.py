@@ -26,7 +26,7 @@ _MAYBE = re.compile(
 )
 _REPRODUCED = re.compile(r"\b(?:reproduc\w*|repro|steps? to|workarounds?|i (?:tried|did|ran))\b", re.I)
 #: What may stand behind an order without changing it.
-END = r"(?=\s*(?:$|[.;!](?:\s|$)|,?\s(?:and|then)\s|,?\s(?:which|as|since|because|so that|it is|for)\b|,\s|\())"
+END = r"(?=\s*(?:$|:\s*$|[.;!](?:\s|$)|,?\s(?:and|then)\s|,?\s(?:which|as|since|because|so that|it is|for)\b|,\s|\())"
 _MORE = re.compile(
     r"[\s,]*(?:and|then|also|as well as|plus)\s+(?:also\s+|then\s+)?"
     r"(?!(?:run|rerun|make sure|ensure|check|verify|commit|thanks?|it|that|this|everything|all tests)\b)",
@@ -37,7 +37,8 @@ MORE = "asks for something more in the same sentence"
 _UNREAD = re.compile(
     rf"(?:please |also |then |and )*(?:(?:add|insert|append|prepend|put) {CODE} (?:\w+ ){{0,3}}?"
     rf"(?:to|after|before|below|above|behind|at|into|in|under)\b"
-    rf"|(?:move|git mv) {CODE} |(?:rename|delete|git rm) (?:the )?(?:file |module |folder |directory ){CODE})",
+    rf"|(?:move|git mv) {CODE} |(?:rename|delete|git rm) (?:the )?(?:file |module |folder |directory ){CODE}"
+    rf"|(?:delete|remove|git rm) {CODE} (?:if|unless|when|once|after|as soon as)\b)",
     re.I,
 )
 
@@ -60,16 +61,27 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Said(msgspec.Struct, frozen=True):
-    """A paragraph in one line, with CODE for each of `codes`; `offered` is where it may speak of, nearest first.
+    """A paragraph in one line, with CODE for each of `codes`; `offer` finds where it may speak of, nearest first.
 
-    `under` are the files under whose name it stands: those of its headings, and of lines that name a file only.
+    `stands_under` finds the files under whose name it stands: those of its headings, and of lines that name a file
+    only. Both look through all of the issue, and are asked for few paragraphs of it.
     """
 
     flat: str
     codes: list[str]
     line: int
-    offered: list[Scope]
-    under: list[Scope] = []
+    offer: Callable[[], list[Scope]] = list
+    stands_under: Callable[[], list[Scope]] = list
+
+    @property
+    def offered(self) -> list[Scope]:
+        """Where it may speak of, nearest first."""
+        return self.offer()
+
+    @property
+    def under(self) -> list[Scope]:
+        """The files under whose name it stands."""
+        return self.stands_under()
 
     def code(self, match: re.Match[str], group: str | int) -> str:
         """Return the inline code that a group of a match consists of or begins with; "" where it took no part."""
@@ -108,7 +120,7 @@ def find_orders(
     """
     block = paths_as_code(blocks[at])
     flat = block.text.replace("\n", " ")
-    said = Said(flat, block.codes, block.line, scopes(blocks, at + 1), _under(blocks, at))
+    said = Said(flat, block.codes, block.line, lambda: scopes(blocks, at + 1), lambda: _under(blocks, at))
     pairs: list[Pair] = []
     problems: list[Problem] = []
     spans: list[tuple[int, int]] = []

@@ -33,7 +33,10 @@ _REMOVAL = re.compile(
 )
 #: What would be left out silently if the pairs beside it were made: "Add after line 12:".
 _OTHER_ORDER = re.compile(
-    rf"{_ORDER}(?:add|insert|append|prepend|remove|delete|drop)\b(?:[^.!?]*:|(?: [\w{CODE}]+){{0,6}})\s*$", re.I
+    rf"{_ORDER}(?:(?:add|insert|append|prepend|remove|delete|drop)\b(?:[^.!?]*:|(?: [\w{CODE}]+){{0,6}})"
+    rf"|(?:in {CODE},? )?(?:right |directly |just )?(?:after|before|below|above|behind|(?:at|to) the \w+ of)\b[^.!?]*"
+    r"\b(?:add|insert|append|put|place)\b[^.!?]*)\s*$",
+    re.I,
 )
 #: What a program did is told beside what it should do; that is no half of an edit.
 _TOLD = re.compile(r"\W*(?:expected|desired|wanted|actual)\b", re.I)

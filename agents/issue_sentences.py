@@ -74,6 +74,8 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             where += [codes.pop(1)] if CODE in (groups.get("mid") or "") else []
             if pattern in (_SHOULD_BE, _ARROW) and _likeness(codes[0], codes[1]) < _LIKENESS_MIN:
                 continue
+            if re.match(r"[^.;!?]*\?(?:\s|$)", flat[match.end() :]):
+                continue  # a question
             done = match.end()
             end = flat.find(". ", match.end())
             count = stated_count(flat[start : end if end >= 0 else None])
