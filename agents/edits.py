@@ -7,8 +7,6 @@ as they were; whatever is not replaced comes out byte for byte.
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -26,6 +24,7 @@ from .edit_moves import arrange
 from .edit_places import is_prose, occurrences
 from .edit_settings import settings_changes
 from .text_file import TextFile, decode
+from .tools.syntax import broken_by
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -139,7 +138,7 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     except UnicodeEncodeError:
         message = f"the new text cannot be written in the encoding of {path} ({file.encoding})"
         return [_failure("not_text", number, edit, message)]
-    if broken := _broken_syntax(path, content, new):
+    if broken := broken_by(path, content, new):
         return [_failure("syntax_broken", number, edit, broken)]
     return new, [(path, [file.line_at(change.start)]) for change in changes], there
 
@@ -277,23 +276,3 @@ def _change(number: int, edit: Edit, text: str, start: int, end: int) -> _Change
         elif start > 0:
             start -= 1
     return _Change(start, end, new, number)
-
-
-def _broken_syntax(path: str, before: bytes, after: bytes) -> str | None:
-    """Say where a Python file no longer parses that did before."""
-    if not path.endswith((".py", ".pyi")) or _syntax_error(before) is not None:
-        return None
-    error = _syntax_error(after)
-    return None if error is None else f"{path} would no longer be Python: {error}"
-
-
-def _syntax_error(source: bytes) -> str | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about escapes in somebody's string literals
-        try:
-            ast.parse(source)
-        except SyntaxError as error:
-            return f"{error.msg} in line {error.lineno}"
-        except (ValueError, RecursionError, MemoryError) as error:
-            return str(error) or type(error).__name__
-    return None

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .agents.agent_settings import AgentSettings as AgentSettings
     from .agents.assessment import analyze_complexity as analyze_complexity
     from .agents.assessment import decompose as decompose
+    from .agents.engines.engine import Engine as Engine
+    from .agents.engines.engine import FixResult as FixResult
+    from .agents.engines.engine import FixTask as FixTask
     from .agents.fixer import IssueFixerAgent as IssueFixerAgent
     from .agents.intelligent_issue import IntelligentIssueAgent as IntelligentIssueAgent
     from .agents.model_loop import ModelLoop as ModelLoop
@@ -114,9 +117,12 @@ _PLACES = {
     "Decomposition": "orchestration.decomposition",
     "Delivery": "bus.wire",
     "DuplicateConflict": "eventstore.errors",
+    "Engine": "agents.engines.engine",
     "Event": "eventstore.event",
     "Evidence": "agents.response",
     "ExternalIssueProcessor": "external",
+    "FixResult": "agents.engines.engine",
+    "FixTask": "agents.engines.engine",
     "ForkJoin": "orchestration.fork_join",
     "Graph": "orchestration.graph",
     "HierarchicalOrchestrator": "hierarchy",
@@ -202,9 +208,12 @@ __all__ = [
     "Decomposition",
     "Delivery",
     "DuplicateConflict",
+    "Engine",
     "Event",
     "Evidence",
     "ExternalIssueProcessor",
+    "FixResult",
+    "FixTask",
     "ForkJoin",
     "Graph",
     "HierarchicalOrchestrator",
