@@ -157,7 +157,7 @@ class PRReviewAgent(BaseAgent):
                         scratch=scratch.resolve(),
                         path=task.path or os.environ.get("PATH", os.defpath),
                         timeout_s=task.timeout_s,
-                        contained=available().contained,
+                        contained=context.settings.sandbox != "off" and available().contained,
                         cancelled=lambda: context.cancelled,
                         held=[held],
                     )

@@ -92,6 +92,18 @@ def compare(before: Tested, after: Tested, changed: Collection[str] = ()) -> Com
     return Comparison(status="passed", reason=_remark(before, after, gone), newly_passing=passing, disappeared=gone)
 
 
+def judge_alone(run: Tested) -> Comparison:
+    """Judge one run by itself: with nothing to compare it with, every failure counts, and none is called new."""
+    if run.doubt or (run.broke and not run.results.failures):
+        return Comparison(status="unusable", reason=run.doubt or run.broke)
+    if run.results.failed or run.results.broken:
+        count = max(len(run.results.failures), run.results.failed)
+        return Comparison(status="failed", reason=f"{count} {'fails' if count == 1 else 'fail'}")
+    if run.exit_code:
+        return Comparison(status="failed", reason=f"exit code {run.exit_code}")
+    return Comparison(status="passed", reason=None if run.results.ran else _remark(run, run, ()))
+
+
 def newly_failing(before: Tested, after: Tested) -> tuple[str, ...]:
     """Name what fails with the change and didn't without it; a number stands for tests whose names aren't known."""
     # The tests of a module that couldn't be loaded before failed before, all of them.

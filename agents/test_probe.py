@@ -33,6 +33,7 @@ _LOADED: dict[str, Set[Language]] = {
     "nox": {"python", "compiled", "rust"},
     "npm": {"node", "compiled"},
     "go": {"go", "compiled"},
+    "maven": {"other"},
     "cargo": {"rust", "compiled"},
 }
 _ENVIRONMENT_PARTS = {"node_modules", "site-packages", "dist-packages", ".tox", ".nox"}
@@ -129,7 +130,7 @@ def _file(kind: Kind, path: str, seen: Seen, same: Callable[[str, str], bool]) -
         return _python(path, seen, same)
     if tongue == "node":
         return _node(kind, path, seen)
-    if seen.builds is not None and {"go": "go", "cargo": "rust"}.get(kind) == tongue:
+    if seen.builds is not None and {"go": "go", "cargo": "rust", "maven": "other"}.get(kind) == tongue:
         return _built(seen.builds, path, seen)
     return ("read", None) if path in seen.read else ("unproved", None)
 

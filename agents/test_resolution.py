@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -76,6 +76,19 @@ def find_builds(command: TestCommand, environment: TestEnvironment) -> Builds | 
         answer = _ask(ask, environment.workspace, environment.env)
         return read_cargo_metadata(answer or _ask([*ask, "--no-deps"], environment.workspace, environment.env))
     return None
+
+
+def built_by_maven(folder: Path, tracked: Collection[str]) -> Builds:
+    """Return the modules of a workspace that Maven has just compiled: those whose `target` holds classes."""
+    found = []
+    for path in tracked:
+        if PurePosixPath(path).name != "pom.xml":
+            continue
+        module = (folder / path).parent
+        made = [module / "target" / name for name in ("classes", "test-classes")]
+        if any(any(place.rglob("*.class")) for place in made if place.is_dir() and not place.is_symlink()):
+            found.append(str(module))
+    return Builds(tuple(found)) if found else Builds(problem="maven has compiled nothing")
 
 
 def read_go_list(answer: str) -> Builds:

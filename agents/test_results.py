@@ -7,7 +7,7 @@ mocha, go), else the closing lines. Keeps: only what ran is counted; where names
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -48,16 +48,31 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_results(kind: Kind, record: Record, reports: Mapping[str, bytes], output: str) -> Results:
-    """Read a run's results. `reports` holds the report files that the run wrote: `node.xml`, `js.json`."""
+    """Read a run's results. `reports` holds the report files that the run wrote: `node.xml`, `js.json`, and
+    below `junit/` those that the runner writes by itself.
+    """
     if record.tests or record.broken:
         return _counted("recorder", record.tests, record.broken)
     for name, data in reports.items():
+        if name.startswith("junit/"):
+            continue
         found = read_junit(data) if name.endswith(".xml") else read_javascript(data)
         if found.source != "none":
             return found
+    if (found := joined(read_junit(data) for name, data in reports.items() if name.startswith("junit/"))).ran:
+        return found
     text = _ESCAPE.sub("", output)
     readers = {"cargo": [read_cargo], "go": [read_go]}.get(kind, [read_closing, read_cargo, read_go])
     return next((found for found in (reader(text) for reader in readers) if found.source != "none"), Results())
+
+
+def joined(parts: Iterable[Results]) -> Results:
+    """Join what several reports of one run say; nothing where none says anything."""
+    tests: dict[str, str] = {}
+    for part in parts:
+        for name, outcome in part.tests.items():
+            tests[name] = worse(tests.get(name), outcome)
+    return _counted("report", tests) if tests else Results()
 
 
 def _counted(source: Source, tests: Mapping[str, str], broken: Any = ()) -> Results:
@@ -88,11 +103,16 @@ def read_junit(data: bytes) -> Results:
             elif item.tag == "testcase":
                 found = {child.tag for child in item}
                 outcome = next((word for tag, word in _JUNIT.items() if tag in found), "passed")
-                name = " > ".join(filter(None, names))
+                # Where suites aren't classes (pytest's is one for all), only the class tells equal names apart.
+                owner = item.get("classname", "")
+                own = (
+                    [owner] if owner and owner != "test" and not any(owner in above_one for above_one in above) else []
+                )
+                name = " > ".join(filter(None, [*above, *own, names[-1]]))
                 tests[name] = worse(tests.get(name), outcome)
 
-    read(top, ())
-    return _counted("report", tests)
+    read(top, (top.get("name", ""),) if top.tag == "testsuite" else ())
+    return _counted("report", tests) if tests else Results()
 
 
 class _Assertion(msgspec.Struct, rename="camel"):

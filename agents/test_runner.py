@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-Kind = Literal["pytest", "unittest", "tox", "nox", "npm", "go", "cargo", "make", "command"]
+Kind = Literal["pytest", "unittest", "tox", "nox", "npm", "go", "cargo", "maven", "make", "command"]
 
 #: Files whose contents the decision looks at, beside test files.
 CONFIG_FILES = (
@@ -31,6 +31,7 @@ CONFIG_FILES = (
     "package.json",
     "go.mod",
     "Cargo.toml",
+    "pom.xml",
     "Makefile",
     "makefile",
     "GNUmakefile",
@@ -89,10 +90,12 @@ def find_test_commands(
         *_npm(contents),
         *([_go()] if "go.mod" in paths and any(path.endswith("_test.go") for path in paths) else []),
         *_cargo(paths, contents),
+        *_maven(paths),
         *_make(contents),
     ]
     suffixes = {PurePosixPath(path).suffix for path in changed}
     languages = {"npm": {".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx", ".vue"}, "go": {".go"}, "cargo": {".rs"}}
+    languages["maven"] = {".java", ".kt", ".scala", ".groovy"}
     python = {".py", ".pyi", ".pyx"}
     # Stable: only a change that has nothing to do with the first command's language moves another one ahead.
     return sorted(found, key=lambda command: not (suffixes & languages.get(command.kind, python)) if suffixes else 0)
@@ -130,6 +133,8 @@ def _kind(words: Sequence[str]) -> Kind:
         return program  # type: ignore[return-value]
     if program == "npm" and (rest[:1] in (["test"], ["t"]) or rest[:2] == ["run", "test"]):
         return "npm"
+    if program in ("mvn", "mvnw", "mvnd") and {"test", "verify", "package", "install"} & set(rest):
+        return "maven"
     if program in ("go", "cargo") and rest[:1] in (["test"], ["t"]):
         return program  # type: ignore[return-value]
     return "command"
@@ -259,6 +264,17 @@ def _cargo(paths: Sequence[str], contents: Mapping[str, str]) -> list[TestComman
             reason="Cargo.toml, and tests in .rs files",
         )
     ]
+
+
+def _maven(paths: Sequence[str]) -> list[TestCommand]:
+    if "pom.xml" not in paths or not any("src/test/" in path for path in paths):
+        return []
+    # All modules of the project are tested, also behind one whose tests fail.
+    options = ("-B", "-fae", "test")
+    found = [TestCommand(kind="maven", argv=("mvn", *options), reason="pom.xml and tests in src/test")]
+    if "mvnw" in paths:
+        found.append(TestCommand(kind="maven", argv=("sh", "./mvnw", *options), reason="pom.xml and its wrapper mvnw"))
+    return found
 
 
 def _make(contents: Mapping[str, str]) -> list[TestCommand]:

@@ -23,7 +23,8 @@ from .test_compare import Tested
 from .test_environment import build, ready_command
 from .test_probe import Proof, Seen, judge
 from .test_record import lay_recorder, read_record
-from .test_resolution import find_builds, find_modules
+from .test_reports import asked_reports, found_reports
+from .test_resolution import built_by_maven, find_builds, find_modules
 from .test_results import Results, read_results
 from .test_runner import TestCommand
 from .test_sources import Tree
@@ -35,6 +36,8 @@ _REPORTERS = {
     "vitest": ("--reporter=default", "--reporter=json", "--outputFile.json={file}"),
     "mocha": ("--reporter", "json", "--reporter-option", "output={file}"),
 }
+#: The runners whose results stand in JUnit reports that they write by themselves, where they stand anywhere.
+_WRITES_JUNIT = ("maven", "npm", "make", "command")
 #: Exit codes by which pytest says that it was interrupted, broke or was misused, whatever ran until then.
 _PYTEST_STOPS = {
     2: "pytest was interrupted",
@@ -163,6 +166,11 @@ def _run(
     argv = _arguments(command, scratch)
     execution = run_guarded(argv, folder=folder, env=environment.env, scratch=scratch, **guarded)
     record = read_record(out)
+    if command.kind == "maven":
+        builds = built_by_maven(folder, tree.paths)
+    reports = asked_reports(scratch)
+    if command.kind in _WRITES_JUNIT:
+        reports |= found_reports(folder, set(tree.paths))
     seen = Seen(
         workspace=str(folder),
         repo=str(repo),
@@ -175,7 +183,7 @@ def _run(
         builds=builds,
     )
     proof = judge(command.kind, changed, seen, lambda file, path: _same(Path(file), folder / path))
-    results = read_results(command.kind, record, _reports(scratch), _output(scratch))
+    results = read_results(command.kind, record, reports, _output(scratch))
     return SideReport(execution=execution, results=results, proof=proof, unended=record.unended, **known)
 
 
@@ -188,11 +196,6 @@ def _arguments(command: TestCommand, scratch: Path) -> list[str]:
     if command.inner in _REPORTERS and "--" not in argv:
         argv += ["--", *(word.format(file=scratch / "js.json") for word in _REPORTERS[command.inner])]
     return argv
-
-
-def _reports(scratch: Path) -> dict[str, bytes]:
-    files = [scratch / name for name in ("js.json", "node.xml")]
-    return {file.name: file.read_bytes() for file in files if file.is_file()}
 
 
 def _output(scratch: Path) -> str:

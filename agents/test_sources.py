@@ -5,11 +5,12 @@ Keeps: only the named commit is read, never the user's checkout.
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from .git import Git, check_commit
+from .review.kinds import is_test
 from .test_runner import is_wanted
 
 #: Larger files aren't looked into: a test file of this size is generated.
@@ -38,6 +39,17 @@ def read_tree(git: Git, git_dir: Path, commit: str) -> Tree:
         if is_wanted(path) and int(size) <= CONTENT_BYTES_MAX:
             objects[path] = identity.decode()
     return Tree(tuple(paths), _contents(git, git_dir, objects))
+
+
+def own_packages(tree: Tree) -> list[str]:
+    """List the files by which the project's own Python packages are loaded: tests that load others don't test it."""
+    tops = ("", "src", "lib")
+    found = [PurePosixPath(path) for path in tree.paths if path.endswith("/__init__.py")]
+    return [
+        str(path)
+        for path in found
+        if len(path.parts) <= 3 and "/".join(path.parts[:-2]) in tops and not is_test(str(path))
+    ]
 
 
 def changed_files(git: Git, git_dir: Path, base: str, commit: str) -> list[str]:

@@ -23,10 +23,10 @@ from .guarded import Limits, alone
 from .journal import HumanAnswer
 from .response import Evidence, ToolResponse
 from .store import RunStore, Stores, find_repository
-from .test_compare import Comparison, compare, settle_unsteady
+from .test_compare import NAMES_MAX, Comparison, compare, judge_alone, settle_unsteady
 from .test_runner import TestCommand, find_test_commands, given_command
 from .test_side import SideReport, run_side
-from .test_sources import Tree, changed_files, read_tree
+from .test_sources import Tree, changed_files, own_packages, read_tree
 from .workspace import Workspaces
 
 #: Newly failing tests are looked at again only where a run takes at most this long.
@@ -39,20 +39,22 @@ _CAUSE = re.compile(
 
 
 class TestingTask(msgspec.Struct, kw_only=True):
-    """What is to be tested: `commit` against `base`, both full ids, of the repository at `repo`.
+    """What is to be tested: `commit` against `base`, both full ids, of the repository at `repo`; by itself without one.
 
     `path` is the caller's PATH, on which interpreters and tools are looked for; this process's own by default.
-    `timeout_s` bounds each run of the tests. `allow_untested` lets a result pass that proves nothing.
+    `timeout_s` bounds each run of the tests. `allow_untested` lets a result pass that proves nothing;
+    without `ask` no person is asked what to do about one, and the task has failed.
     """
 
     __test__: ClassVar[bool] = False
     repo: str
-    base: str
     commit: str
+    base: str | None = None
     test_command: str | None = None
     allow_untested: bool = False
     path: str | None = None
     timeout_s: float = 900.0
+    ask: bool = True
 
 
 class _Bench(msgspec.Struct, kw_only=True):
@@ -76,19 +78,20 @@ class TestingAgent(BaseAgent):
     def execute_task(self, task: TestingTask, context: TaskContext) -> ToolResponse:
         """Run the tests at both commits and answer with the comparison.
 
-        The value: `status` (passed, failed, unusable, none), `reason`, `command`, `kind`; `before` and `after`, each
-        with counts, exit code and proof; `newly_failing`, `newly_passing`, `disappeared`, `unsteady`, `flaky`. Every
-        run's whole report, with the outcome of each test by name, is an effect's result, which is the evidence.
+        The value: `status` (passed, failed, unusable, none), `reason`, `command`, `kind`, `contained`; `before` (null
+        without a base) and `after`, each with counts, names of failures, exit code and proof; `newly_failing`,
+        `newly_passing`, `disappeared`, `unsteady`, `flaky`. Every run's whole report, with the outcome of each test by
+        name, is an effect's result, which is the evidence.
         """
         self.current_stage = "look"
         task = with_answers(task, context.answers)
         bench = self._bench(task, context)
         if not bench.commands:
             return self._untested(bench, context)
-        before = self._side(bench, context, "before", task.base)
+        before = self._side(bench, context, "before", task.base) if task.base is not None else None
         after = self._side(bench, context, "after", task.commit)
-        compared = compare(before.tested(), after.tested(), bench.changed)
-        if self._worth_again(compared, before, after):
+        compared = compare(before.tested(), after.tested(), bench.changed) if before else judge_alone(after.tested())
+        if before is not None and self._worth_again(compared, before, after):
             compared = self._again(bench, context, compared)
         self.current_stage = "compare"
         self.progress = 1.0
@@ -97,16 +100,21 @@ class TestingAgent(BaseAgent):
     def _bench(self, task: TestingTask, context: TaskContext) -> _Bench:
         stores = Stores(Git(), context.places.stores)
         repository = find_repository(stores.git, Path(task.repo))
-        store = stores.open_run(repository, context.run, task.base)
-        for commit in (task.base, task.commit):
+        commits = [task.commit] if task.base is None else [task.base, task.commit]
+        store = stores.open_run(repository, context.run, commits[0])
+        if not stores.has(store.git_dir, task.commit):
+            stores.keep_base(repository, task.commit)  # one of the user's own, not of the run
+        for commit in commits:
             stores.require(store, commit)
-        changed = changed_files(stores.git, store.git_dir, task.base, task.commit)
-        trees = {commit: read_tree(stores.git, store.git_dir, commit) for commit in {task.base, task.commit}}
+        trees = {commit: read_tree(stores.git, store.git_dir, commit) for commit in set(commits)}
+        # Without a base nothing has changed, and what must be seen to be tested are the project's own packages.
+        changed = changed_files(stores.git, store.git_dir, task.base, task.commit) if task.base is not None else []
+        watched = changed if task.base is not None else own_packages(trees[task.commit])
         commands = [given_command(task.test_command)] if task.test_command else []
         # The tests that were there before are the measure; a change that brings the first ones is measured by those.
-        for commit in (task.base, task.commit):
+        for commit in commits:
             commands = commands or find_test_commands(trees[commit].paths, trees[commit].contents, changed)
-        return _Bench(task=task, stores=stores, store=store, changed=changed, trees=trees, commands=commands)
+        return _Bench(task=task, stores=stores, store=store, changed=watched, trees=trees, commands=commands)
 
     def _side(self, bench: _Bench, context: TaskContext, side: str, commit: str, nth: int = 0) -> SideReport:
         """Run one side as a recorded effect; what is recorded already isn't run again."""
@@ -151,6 +159,7 @@ class TestingAgent(BaseAgent):
         if still.tested().broke or still.tested().doubt or set(compared.newly_failing) <= still.results.failures:
             return compared
         without: set[str] = set()
+        assert bench.task.base is not None  # or there would be nothing that is newly failing
         for nth in (1, 2):
             without |= self._side(bench, context, "before", bench.task.base, nth).results.failures
         return settle_unsteady(compared, still.results.failures, without)
@@ -186,6 +195,7 @@ def _counts(report: SideReport) -> dict[str, Any]:
         "passed": results.passed if known else None,
         "failed": results.failed if known else None,
         "skipped": results.skipped if known else None,
+        "failures": sorted(results.failures)[:NAMES_MAX],
         "broken": list(results.broken),
         "exit_code": execution.exit_code,
         "stopped": report.tested().stop or None,
@@ -208,20 +218,29 @@ def with_answers(task: TestingTask, answers: Sequence[HumanAnswer]) -> TestingTa
     return task
 
 
-def _answer(bench: _Bench, before: SideReport, after: SideReport, compared: Comparison) -> ToolResponse:
+def _answer(bench: _Bench, before: SideReport | None, after: SideReport, compared: Comparison) -> ToolResponse:
     facts: dict[str, Any] = msgspec.to_builtins(compared)
-    counts = {"before": _counts(before), "after": _counts(after)}
+    counts = {"before": _counts(before) if before is not None else None, "after": _counts(after)}
     value = {**facts, "command": after.command, "kind": after.kind, **counts}
-    value["contained"] = before.execution.contained and after.execution.contained
+    value["contained"] = after.execution.contained and (before is None or before.execution.contained)
     evidence = _evidence(bench, compared.status)
     if compared.status == "failed":
         names = _some(compared.newly_failing)
+        if before is None:
+            names = _some(sorted(after.results.failures))
         error = f"{compared.reason}: {names}" if names else compared.reason
+        if before is None:
+            return ToolResponse(False, data=value, error=error, reason="failing", evidence=evidence)
         return ToolResponse(False, data=value, error=error, reason="newly_failing", evidence=evidence)
     if compared.status == "unusable" and not bench.task.allow_untested:
-        cause = _cause(after) or _cause(before) if before.tested().broke and after.tested().broke else ""
+        if not bench.task.ask:
+            error = f"the tests (`{after.command}`) prove nothing: {compared.reason}"
+            return ToolResponse(False, data=value, error=error, reason="tests_unusable", evidence=evidence)
+        both = after.tested().broke and (before is None or before.tested().broke)
+        cause = _cause(after) or (_cause(before) if before is not None else "") if both else ""
+        about = "this change" if before is not None else "this commit"
         question = (
-            f"The tests (`{after.command}`) prove nothing about this change: {compared.reason}{cause}. "
+            f"The tests (`{after.command}`) prove nothing about {about}: {compared.reason}{cause}. "
             "Answer with a command that works, or with `accept` for an untested change "
             "(--test-command and --allow-untested say so beforehand)"
         )

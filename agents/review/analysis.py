@@ -182,7 +182,7 @@ def _execute(argv: Sequence[str], bench: Bench, place: Path, timeout_s: float) -
         limits=Limits(timeout_s=timeout_s),
         cancelled=bench.cancelled,
         held=bench.held,
-        writable=[place],
+        writable=[place] if bench.contained else None,
     )
 
 

@@ -31,7 +31,7 @@ _SHEBANG = re.compile(rb"#!\s*(?:/usr)?/(?:local/)?bin/(?:env (?:-S )?)?(?:ba|da
 _KNOWN_ELSEWHERE = re.compile(
     r"`(?:unicode|xrange|raw_input|basestring|long|unichr|reduce|file|cmp|reload|execfile|buffer|apply|intern|coerce"
     r"|WindowsError|_|__|N_|reveal_type|reveal_locals|get_ipython|display|exit|quit|__class__|profile|ExceptionGroup"
-    r"|BaseExceptionGroup|PythonFinalizationError|EncodingWarning|aiter|anext|c)`"
+    r"|BaseExceptionGroup|PythonFinalizationError|EncodingWarning|aiter|anext)`"
 )
 
 

@@ -49,8 +49,8 @@ def review(
 
     The document of --format json has the keys run, verdict (approved, changes_requested, unreviewed; null where there
     is nothing to review), reason, repo, range, base, commit, files, findings (file, line, end_line, side, rule,
-    severity, confidence, message, harm, tool), omitted, tools (name, version, status, reason, contained, advisory). sarif is
-    SARIF 2.1.0.
+    severity, confidence, message, harm, tool), omitted, tools (name, version, status, reason, contained, advisory).
+    sarif is SARIF 2.1.0.
     """
     from ..agents.job import resolve_request
     from ..agents.review.range import Range, resolve_range
