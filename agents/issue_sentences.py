@@ -82,7 +82,11 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             near = [Scope(mentioned(msgspec.structs.replace(block, codes=where)), block.line)] if where else []
             offered = [*near, *without(scopes(blocks, at + 1), codes)]
             times = 1 if count is None else count
-            found.append(Pair(codes[0], codes[1], False, block.line, offered, times))
+            own, done = _count_behind(flat, done) if groups.get("where") else (None, done)
+            if not where and (listed := _listed(blocks, at, flat[done:])):
+                found += [Pair(codes[0], codes[1], False, line, [scope], n or times) for scope, n, line in listed]
+                break
+            found.append(Pair(codes[0], codes[1], False, block.line, offered, times if own is None else own))
             while pattern is _SENTENCES[0] and (more := _MORE.match(flat, done)):
                 first = flat[:done].count(CODE)
                 done = more.end()
@@ -92,14 +96,41 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 path = block.codes[flat[:done].count(CODE)]
                 if not looks_like_path(path):
                     break
-                done = other.end()
-                found.append(Pair(codes[0], codes[1], False, block.line, [Scope([normal(path)], block.line)], times))
+                mine, done = _count_behind(flat, other.end())
+                # A number behind the first file is that file's; one elsewhere in the sentence is each file's.
+                known = mine if mine is not None else 1 if own is not None else times
+                found.append(Pair(codes[0], codes[1], False, block.line, [Scope([normal(path)], block.line)], known))
             if count == EVERY and EXCEPTED.search(flat, start, end if end >= 0 else len(flat)):
                 problems.append(Problem(block.line, "makes an exception from all occurrences"))
             if pattern in _SENTENCES and re.match(rf",? and {CODE}", flat[done:]):
                 problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break
     return found, problems
+
+
+def _count_behind(flat: str, at: int) -> tuple[int | None, int]:
+    """Return the number of occurrences in brackets at a place, and where they end; None and the place without."""
+    match = re.compile(r"\s*\(([^()]*)\)").match(flat, at)
+    count = stated_count(match[1]) or stated_count(f"({match[1]})") if match else None
+    return (count, match.end()) if match and count is not None else (None, at)
+
+
+def _listed(blocks: Sequence[Block], at: int, rest: str) -> list[tuple[Scope, int | None, int]]:
+    """Return the files in a list behind a sentence that ends with a colon, each with its number of occurrences."""
+    if not re.fullmatch(r"\s*(?:in(?: (?:the following|these|all|both))?(?: \w+){0,2})?\s*:\s*", rest):
+        return []
+    found: list[tuple[Scope, int | None, int]] = []
+    for block in blocks[at + 1 :]:
+        one = with_paths_as_code(block) if block.kind == "text" else block
+        match = re.fullmatch(rf"\W*{CODE}(?:[\s:,–—-]+(.*))?\W*", one.text) if one.kind == "text" else None
+        if match is None or not looks_like_path(one.codes[0]) or len(one.codes) != 1:
+            break
+        said = (match[1] or "").strip("() ")
+        count = stated_count(f"({said})") or stated_count(said) if said else None
+        if said and count is None:
+            break
+        found.append((Scope([normal(one.codes[0])], one.line), count, one.line))
+    return found
 
 
 def _likeness(old: str, new: str) -> float:

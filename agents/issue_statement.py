@@ -15,13 +15,13 @@ from .issue_paths import Scope
 _NUMBER = {"once": 1, "twice": 2, "both": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
 _NUMBER |= {"eight": 8, "nine": 9, "ten": 10}
 _N = r"(\d{1,4}|two|three|four|five|six|seven|eight|nine|ten)"
-_PLACE = r"(?:occurrences|places|instances|times|copies|spots|matches)"
+_PLACE = r"(?:occurrences?|places?|instances?|times|copies|spots?|matches)"
 _OCCURS = r"(?:occurs?|occurring|appears?|stands|is there|found|exists?)"
 COUNTS = (
     re.compile(rf"\b{_OCCURS}(?: exactly)? (?:(?:in )?{_N} {_PLACE}|[io]n {_N} lines)", re.I),
     re.compile(rf"\b{_OCCURS}(?: exactly)? (once|twice)\b", re.I),
     re.compile(rf"\b(?:all|these|each of the|in|at|has|there are|exactly)(?: of)?(?: the)? {_N} {_PLACE}\b", re.I),
-    re.compile(rf"\({_N} {_PLACE}\)|(?<!\w){_N} ?(?:x|×)(?!\w)|\b{_N} (?:occurrences|instances)\b", re.I),
+    re.compile(rf"\({_N} {_PLACE}\)|(?<!\w){_N} ?(?:x|×)(?!\w)|\b{_N} (?:occurrences?|instances?)\b", re.I),
     re.compile(rf"\b(both) {_PLACE}", re.I),
 )
 EVERY_WORDS = re.compile(

@@ -162,6 +162,14 @@ MOVES: dict[str, tuple[str, dict[str, str | None]]] = {
         {"docs/guide.md": FILES["docs/guide.md"].replace("old.png", "new.png")},
     ),
     "a name": ("Rename `load` to `read` in `src/core.py`.", {"src/core.py": CORE.replace("load", "read")}),
+    "a name in two files, counted": (
+        "Rename `load` to `read` in `src/core.py` (1 occurrence) and `src/util.py` (1 occurrence).",
+        {"src/core.py": CORE.replace("load", "read"), "src/util.py": "from core import read\n"},
+    ),
+    "a name in a list of files": (
+        "Rename `data` to `text` in:\n\n- `src/core.py` (2 occurrences)\n",
+        {"src/core.py": CORE.replace("data", "text")},
+    ),
     "a name, counted": (
         "Rename `data` to `file` in `src/core.py` (2 occurrences).",
         {"src/core.py": CORE.replace("data", "file")},
@@ -347,6 +355,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     "alternatives": ("## Alternatives\n\nDelete `src/util.py`.", "none"),
     "in a shell": (code("git rm src/util.py", "rm -rf /", info="console"), "none"),
     "from a text": ("Remove `setup.py` from the list of the docs.", "none"),
+    "a count that is wrong in one file": (
+        "Rename `load` to `read` in `src/core.py` (1 occurrence) and `src/util.py` (2 occurrences).",
+        "old_text_ambiguous",
+    ),
+    "a name without a count": ("Rename `data` to `text` in `src/core.py`.", "old_text_ambiguous"),
     "names of no files": ("Rename `loader` to `reader`.", "incomplete"),
     "mode": (code("diff --git a/run.sh b/run.sh", "old mode 100644", "new mode 100755", info="diff"), "incomplete"),
     "copy": (code("diff --git a/a b/b", "copy from notes.txt", "copy to b.txt", info="diff"), "incomplete"),
