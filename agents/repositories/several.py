@@ -110,7 +110,7 @@ def decide_several(task: SeveralTask, context: TaskContext, *, open_engines: boo
     """
     for one in task.repos:
         require_job(context, Path(one.repo), task.test_command, untested=task.allow_untested, publish=task.publish)
-    split = split_issue(task.issue.text, {one.name: _files(one) for one in task.repos})
+    split = split_issue(task.issue.text, {one.name: files_of(one) for one in task.repos})
     if split.problems:
         return _asked_back("which_repository", "; ".join(split.problems[:5]))
     parts, issues = [], []
@@ -156,7 +156,8 @@ def _asked_back(reason: str, message: str) -> dict[str, Any]:
     return {"issue": issue, "plan": None, "parts": [], "left": [], "message": message}
 
 
-def _files(one: RepositoryRequest) -> list[str]:
+def files_of(one: RepositoryRequest) -> list[str]:
+    """Return the paths of a repository's files at its base."""
     out = Git().run("ls-tree", "-r", "-z", "--name-only", "--full-tree", one.base, at=Path(one.repo)).out
     return [name for name in out.decode("utf-8", "surrogateescape").split("\0") if name]
 

@@ -21,7 +21,7 @@ from .symbols import suffix_of
 from .words import compounds
 
 #: In the file's name, so that another version never meets it.
-VERSION = 1
+VERSION = 3
 #: How long a transaction waits for those of other agents, in seconds.
 _PATIENCE_S = 120.0
 _FILES_AT_ONCE = 200

@@ -81,7 +81,9 @@ def _of_code(lines: list[str], symbols: list[Symbol]) -> list[Passage]:
     cuts = [1]
     for symbol in symbols:
         at = _with_comment(lines, symbol.start)
-        if at - cuts[-1] >= _LINES_MIN or (symbol.end - symbol.start >= _LINES_MIN and at > cuts[-1]):
+        long = symbol.end - symbol.start >= _LINES_MIN
+        # A class is read together with its first members, if these come soon.
+        if at - cuts[-1] >= _LINES_MIN or (long and at > cuts[-1] and symbol.own == symbol.name):
             cuts.append(at)
     found: list[Passage] = []
     for start, after in zip(cuts, [*cuts[1:], len(lines) + 1], strict=True):
@@ -100,7 +102,8 @@ def _with_comment(lines: list[str], start: int) -> int:
 def _named(passage: Passage, symbols: list[Symbol]) -> Passage:
     inside = [one for one in symbols if passage.start <= one.start <= passage.end]
     around = [one for one in symbols if one.start < passage.start and one.end >= passage.end]
-    names = [one.name for one in inside] + [one.name for one in around[-1:]]
+    # What goes on in here from further up; members have its name in theirs.
+    names = [one.name for one in inside] or [f"… {one.name}" for one in around[-1:]]
     return msgspec.structs.replace(passage, names=tuple(dict.fromkeys(names)))
 
 

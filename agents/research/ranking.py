@@ -20,11 +20,17 @@ from .index import Found
 from .words import Question, Term, plain_name, stem, words_of
 
 #: So many lines of a passage are quoted at most.
-QUOTED_LINES_MAX = 16
-PASSAGES_MAX = 6
-_PER_FILE_MAX = 2
+QUOTED_LINES_MAX = 24
+PASSAGES_MAX = 8
+_PER_FILE_MAX = 3
 #: Of all that a question asks for, so much must stand in a passage.
-_COVERED_MIN = 0.34
+_COVERED_MIN = 0.38
+#: Where a proper name of the question stands nowhere, so much.
+_COVERED_WITHOUT_NAME = 0.8
+_UNKNOWN_FACTOR = 0.6
+#: What is said of a repository that the question names counts more, and its name itself less.
+_NAMED_FACTOR = 2.0
+_NAME_WEIGHT = 0.15
 #: What is far below the best is no answer any more.
 _OF_BEST_MIN = 0.4
 _TESTS = re.compile(
@@ -61,23 +67,34 @@ def query_of(question: Question) -> str:
     return " OR ".join(words)
 
 
-def weights_of(question: Question, count: Callable[[str | None], int]) -> dict[str, float]:
-    """Return how much each term of a question says, by its stem: the rarer it is, the more."""
+def weights_of(
+    question: Question, count: Callable[[str | None], int], repositories: Iterable[str] = ()
+) -> dict[str, float]:
+    """Return how much each term of a question says, by its stem: the rarer it is, the more.
+
+    The name of one of the repositories says where to look, and not what for.
+    """
+    named = {stem(word) for name in repositories for word in words_of(name)}
     total = count(None)
     found = {}
     for term in question.terms:
         many = count(_quoted(term.word))
         found[term.stem] = term.weight * math.log(1 + (total - many + 0.5) / (many + 0.5))
+        # What stands nowhere may only be another word for it, unless it is a name.
+        if not many and term.word not in question.proper:
+            found[term.stem] *= _UNKNOWN_FACTOR
+    if set(found) - named:
+        found |= {word: found[word] * _NAME_WEIGHT for word in named & set(found)}
     return found
 
 
 def rank(question: Question, found: Iterable[Found], weights: dict[str, float]) -> list[Ranked]:
     """Return passages by how well they answer a question, best first; those that speak of too little of it are left."""
     whole = sum(weights.values()) or 1.0
-    ranked = []
-    for one in found:
-        ranked.append(_ranked(question, one, weights, whole))
-    best = [one for one in ranked if one.covered >= _COVERED_MIN or _names_it(question, one.found)]
+    ranked = [_ranked(question, one, weights, whole) for one in found]
+    known = set().union(*(_words(one.found) for one in ranked)) if ranked else set()
+    enough = _COVERED_MIN if question.proper <= known else _COVERED_WITHOUT_NAME
+    best = [one for one in ranked if one.covered >= enough or _names_it(question, one.found)]
     return sorted(best, key=lambda one: (-one.score, one.found.source.name, one.found.path, one.found.start))
 
 
@@ -112,7 +129,7 @@ def lines_to_quote(question: Question, found: Found, weights: dict[str, float]) 
         window = counted[start : start + QUOTED_LINES_MAX]
         worth = sum(weights.get(word, 0.0) for word in set().union(*window)) + 0.05 * sum(map(len, window))
         # A definition is read from its beginning.
-        worth *= 1.25 if start == lead else 1.0
+        worth *= (1.6 if found.names and found.path else 1.2) if start == lead else 1.0
         if worth > best + 1e-9:
             best, at = worth, start
     end = min(at + QUOTED_LINES_MAX, len(lines))
@@ -135,9 +152,11 @@ def missing_words(question: Question, weights: dict[str, float], count: Callable
 
 
 def _ranked(question: Question, one: Found, weights: dict[str, float], whole: float) -> Ranked:
-    body = Counter(stem(word) for word in words_of(one.text))
-    names = {stem(word) for word in words_of(one.names)}
-    path = {stem(word) for word in words_of(one.path)}
+    # A proper name is only what it is, and no other form of some word.
+    body, names, path = (
+        Counter(word if word in question.proper else stem(word) for word in words_of(text))
+        for text in (one.text, one.names, one.path)
+    )
     length = 0.5 + 0.5 * min(sum(body.values()) / 150.0, 3.0)
     score = 0.0
     said = 0.0
@@ -157,7 +176,12 @@ def _ranked(question: Question, one: Found, weights: dict[str, float], whole: fl
     score *= 0.4 + covered
     score += _exact(question, one, max(weights.values(), default=1.0))
     score += 0.5 * _pairs(question, one, weights)
-    return Ranked(one, score * _kind_factor(question, one), covered)
+    named = stem(one.source.name.lower()) in weights or plain_name(one.source.name) in question.names
+    return Ranked(one, score * _kind_factor(question, one) * (_NAMED_FACTOR if named else 1.0), covered)
+
+
+def _words(one: Found) -> set[str]:
+    return set(words_of(f"{one.text} {one.names} {one.path} {one.source.name}"))
 
 
 def _times(term: Term, body: Counter[str]) -> tuple[int, float]:
@@ -172,17 +196,20 @@ def _exact(question: Question, one: Found, unit: float) -> float:
     score = 0.0
     own = {plain_name(re.split(r"\.|::", name)[-1]) for name in one.names.split("\n")}
     own |= {plain_name(name) for name in one.names.split("\n")}
+    around = {plain_name(re.split(r"\.|::", name)[0]) for name in one.names.split("\n") if "." in name or "::" in name}
     for name in question.identifiers:
         last = re.split(r"\.|::|->", name)[-1]
         if plain_name(name) in own or plain_name(last) in own:
             score += 3.0 * unit
+        elif plain_name(name) in around:
+            score += 1.0 * unit
         if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", one.text):
             score += 1.5 * unit
         elif re.search(rf"(?<!\w){re.escape(last)}(?!\w)", one.text):
             score += 0.7 * unit
         if name in (one.path, PurePosixPath(one.path).name):
             score += 2.0 * unit
-    score += 1.8 * unit * len(question.names & own)
+    score += 2.5 * unit * len(question.names & own)
     score += sum(1.5 * unit for phrase in question.phrases if phrase.lower() in one.text.lower())
     return score
 
@@ -201,7 +228,7 @@ def _kind_factor(question: Question, one: Found) -> float:
     if not one.path:
         return 1.2 if question.history else 0.55
     if _TESTS.search(one.path):
-        factor *= 1.1 if question.tests else 0.6
+        factor *= 1.1 if question.tests else 0.5
     if _ASIDE.search(one.path):
         factor *= 0.5
     if _CHANGES.search(one.path):
@@ -212,9 +239,12 @@ def _kind_factor(question: Question, one: Found) -> float:
 
 
 def _names_it(question: Question, one: Found) -> bool:
-    """Tell whether a passage has an identifier of the question, exactly."""
+    """Tell whether a passage has an identifier of the question, exactly, or defines a name of it."""
+    own = {plain_name(re.split(r"\.|::", name)[-1]) for name in one.names.split("\n") if not name.startswith("…")}
     return any(
-        re.search(rf"(?<!\w){re.escape(name)}(?!\w)", one.text) for name in question.identifiers if len(name) > 3
+        plain_name(name) in own or (not name.isalnum() and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", one.text))
+        for name in question.identifiers
+        if len(name) > 3
     )
 
 

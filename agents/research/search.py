@@ -66,7 +66,7 @@ def search(question: str, sources: Sequence[Source], folder: Path, limit: int = 
         query = query_of(asked)
         if not query:
             return Findings(citations=[], sources=reports, missing=[])
-        weights = weights_of(asked, index.count)
+        weights = weights_of(asked, index.count, [source.name for source in sources])
         ranked = rank(asked, _candidates(index, asked, sources, query, weights), weights)
         missing = missing_words(asked, weights, index.count)
     chosen = _first_of_history(asked, sources) + choose(ranked, limit)

@@ -21,8 +21,9 @@ _STOP_WORDS = """
     must my need needs no not of on one or other our out own please s shall she should so some such t than that
     the their them then there these they this those to too us very was we were what when where whether which
     while who whom whose why will with would you your about after again all also am because before between both
-    each exactly ever every get gets give gives given happen happens here know me over same show tell through
-    under until up use used uses using want way ways work works mean means say says via"""
+    each exactly ever every get gets give gives given happen happens here know over same show tell through under
+    until up use used uses using want way ways work works mean means say says via somebody someone something
+    anybody anything nothing everything possible"""
 _STOP = frozenset(_STOP_WORDS.split())
 #: Words by which a question names the kind of thing it is after; they say little of the thing.
 _WEAK_WORDS = """
@@ -83,7 +84,8 @@ class Question(msgspec.Struct, frozen=True):
     """A question read: its terms, identifiers and quoted phrases as written, and what it is after.
 
     `history`: when, who, why or in which commit something came about. `tests`: about tests themselves. `docs`: how
-    something is used or installed.
+    something is used or installed. `names` are its words joined, as names of the code may be; `proper` is what it
+    calls by a proper name, without which nothing can answer it.
     """
 
     text: str
@@ -95,22 +97,23 @@ class Question(msgspec.Struct, frozen=True):
     tests: bool
     docs: bool
     names: frozenset[str] = frozenset()
+    proper: frozenset[str] = frozenset()
 
 
 def read_question(text: str) -> Question:
     """Read a question, or mere keywords; one without any word that means something has no terms."""
     plain = " ".join(text.split())
     low = plain.lower()
-    identifiers = _identifiers(plain)
+    identifiers, proper = _identifiers(plain), frozenset(_proper(plain))
     terms: dict[str, Term] = {}
     stems: list[str] = []
     for word in words_of(plain):
         if word in _STOP or (len(word) == 1 and not word.isdigit()):
             stems.append("")
             continue
-        root = stem(word)
+        root = word if word in proper else stem(word)
         stems.append(root)
-        weight = 0.3 if word in _WEAK else 1.0
+        weight = 0.45 if word in _WEAK else 1.0
         if root not in terms or terms[root].weight < weight:
             terms[root] = Term(word, root, weight, _alike(word))
     if terms and all(term.weight < 1 for term in terms.values()):
@@ -127,9 +130,11 @@ def read_question(text: str) -> Question:
             re.search(r"\bhow (?:do|can|should|to)\b|\binstall|\bwhat is\b|\busage\b|\blicen[cs]e\b|\bdocs?\b", low)
         ),
         names=frozenset(joined for n in (2, 3) for joined in _joined(plain, n)),
+        proper=proper,
     )
 
 
+_DOCS = re.compile(r"\bhow (?:do|can|should|to)\b|\binstall|\bwhat is\b|\busage\b|\blicen[cs]e\b|\bdocs?\b")
 _HISTORY = re.compile(
     r"\bwhen (?:was|were|did|has)\b|\bwho\b|\bwhich (?:commit|version|release)\b|\bwhy (?:was|were|did)\b|\bhistory\b"
     r"|\bcommit(?:ted|s)?\b|\bchanged\b|\bintroduced\b|\bsince\b|\bauthor\b|\brecent(?:ly)?\b|\blatest\b|\bchangelog\b"
@@ -187,6 +192,12 @@ def _identifiers(text: str) -> tuple[str, ...]:
 
 def _quoted(text: str) -> list[str]:
     return [a or b for a, b in re.findall(r'"([^"]{3,})"|“([^”]{3,})”', text)]
+
+
+def _proper(text: str) -> list[str]:
+    """Return words with a capital in the middle of a sentence, and identifiers, in small letters."""
+    inside = re.findall(r"(?<=[a-z0-9,] )[A-Z][A-Za-z0-9]{2,}", text)
+    return [word.lower() for word in inside] + [one.lower() for one in _identifiers(text) if one.isalnum()]
 
 
 def _joined(text: str, count: int) -> list[str]:

@@ -15,7 +15,12 @@ _Target = Annotated[
     str | None,
     typer.Argument(metavar="TARGET", help="An issue file, owner/repo#12, a sentence in quotes, or a plan file."),
 ]
-_Repo = Annotated[Path, typer.Option("--repo", metavar="DIR", help="The repository; the current folder.")]
+_Repo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--repo", metavar="DIR|NAME", help="The repository, by folder or name; the current folder. Give several, too."
+    ),
+]
 _Base = Annotated[str | None, typer.Option("--base", metavar="REV", help="Start from this revision; HEAD.")]
 _Plan = Annotated[
     Path | None, typer.Option("--plan", metavar="FILE", help="Do this plan (TOML or JSON); TARGET is its input.")
@@ -54,7 +59,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON documen
 
 def run(
     target: _Target = None,
-    repo: _Repo = Path(),
+    repo: _Repo = None,
     base: _Base = None,
     plan: _Plan = None,
     input: _Input = None,
@@ -80,6 +85,10 @@ def run(
     is fixed: `patch` makes the edits that it states, `model` asks a model, `command` starts TWELVEFOLD_FIXER_COMMAND;
     `auto` takes the first of them that can. --dry-run shows the change that would be made, and asks no model.
 
+    With several --repo the issue says what belongs to which (docs/repositories.md), and all branches are published, or
+    none. Their document has the key repos, too: each with name, repo, base_commit, branch, commit, patch,
+    files_changed, tests, review.
+
     owner/repo#12 is an issue on GitHub (docs/github.md). It is only read, unless --publish is given: then the branch
     is pushed in the end, and a draft pull request opened.
 
@@ -97,22 +106,50 @@ def run(
     from .run_plan import budget_of
 
     _refuse_unknown(engine, test_command)
+    folders = _folders(repo)
     more: _More = {"budget": budget_of(budget), "detach": detach, "as_json": as_json, "key": key}
     if agent is not None:
         from .run_agent import AgentRun, run_agent
 
         _refuse_mixed(plan, dry_run=dry_run, publish=publish)
-        asked = AgentRun(agent, target, input, repo, base, engine, test_command, allow_untested)
+        asked = AgentRun(agent, target, input, _only(folders, "--agent"), base, engine, test_command, allow_untested)
         return run_agent(asked, timeout_s=timeout, **more)
     given = bool(base or test_command or allow_untested or engine != "auto" or publish)
     file = _plan_file(target, plan, input, given=given)
     if file is not None:
         return _run_plan_file(file, input, target if plan is not None else None, timeout, dry_run, more)
+    assert target is not None  # _plan_file has looked
+    how = (base, engine, test_command, allow_untested)
+    if len(folders) > 1 and not publish:
+        from .run_several import run_several
+
+        return run_several(target, folders, *how, timeout=timeout, dry_run=dry_run, **more)
     from .run_job import run_job
 
-    assert target is not None  # _plan_file has looked
-    how = (repo, base, engine, test_command, allow_untested)
-    return run_job(target, *how, timeout=timeout, dry_run=dry_run, publish=publish, **more)
+    repository = _only(folders, "--publish")
+    return run_job(target, repository, *how, timeout=timeout, dry_run=dry_run, publish=publish, **more)
+
+
+def _folders(repo: list[str] | None) -> list[Path]:
+    """Return the folders that are meant by --repo, each once; raises RepositoryUnknown, RepositoryNameTaken."""
+    from ..settings import load_settings
+    from ..sisters import chosen
+
+    if not repo:
+        return [Path()]
+    there = [Path(word) for word in repo]
+    if not all(folder.is_dir() for folder in there):
+        there = chosen(repo, load_settings(), Path.cwd())
+    return list({folder.resolve(): folder for folder in there}.values())
+
+
+def _only(folders: list[Path], option: str) -> Path:
+    """Return the one folder there is to be; raises UsageInvalid."""
+    from ..errors import UsageInvalid
+
+    if len(folders) > 1:
+        raise UsageInvalid(f"{option} is for one --repo, and {len(folders)} were given", "twelvefold run")
+    return folders[0]
 
 
 class _More(TypedDict):

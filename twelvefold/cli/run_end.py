@@ -114,9 +114,17 @@ def show_document(document: dict[str, Any]) -> None:
         ("value", document.get("value")),
         *(("asks", f"{one['id']} {one['path']}: {one['question']}") for one in document.get("waiting", ())),
     ]
-    for name, value in rows:
+    for name, value in [*rows, *((one["name"], _change_line(one)) for one in document.get("repos", ()))]:
         if value:
             write(f"  {style.dim(name.ljust(8))} {in_short(value)}")
+
+
+def _change_line(one: dict[str, Any]) -> str:
+    """Return what has become of one of several repositories."""
+    if not one["branch"]:
+        return "nothing was published" if one["commit"] else "nothing was changed"
+    tests = f"; tests {_tests_line(one['tests'])}" if one["tests"] else ""
+    return f"{one['branch']} at {one['commit'][:12]}: {', '.join(one['files_changed'] or ())}{tests}"
 
 
 def _tests_line(tests: dict[str, Any]) -> str:

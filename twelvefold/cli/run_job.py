@@ -33,15 +33,18 @@ def run_job(
     """Do the built-in job on an issue: one of a file, of a sentence, or of a repository on GitHub."""
     from ..agents.job import resolve_request
     from ..agents.job_report import refusal_report
+    from ..agents.repository_errors import RepositoryForbidden
     from ..agents.work_errors import BareRepository, NoCommits, NotARepository, UnknownRevision
     from ..jobs import Job
     from ..settings import load_settings
+    from ..sisters import require_job
 
     external = external_issue(target, publish=publish)
     name, text = issue_of(target) if external is None else (external.name, external.text)
     try:
         request = resolve_request(repo, base)
-    except (BareRepository, NoCommits, NotARepository, UnknownRevision) as error:
+        require_job(load_settings(), Path(request.repo), test_command=test_command, untested=allow_untested)
+    except (BareRepository, NoCommits, NotARepository, RepositoryForbidden, UnknownRevision) as error:
         # The job has failed, truthfully: scripts get the same document as from a run that began.
         if not as_json:
             raise
