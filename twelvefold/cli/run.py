@@ -7,7 +7,7 @@ how a run is followed to `run_end`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -85,12 +85,10 @@ def run(
     is fixed: `patch` makes the edits that it states, `model` asks a model, `command` starts TWELVEFOLD_FIXER_COMMAND;
     `auto` takes the first of them that can. --dry-run shows the change that would be made, and asks no model.
 
-    With several --repo the issue says what belongs to which (docs/repositories.md), and all branches are published, or
-    none. Their document has the key repos, too: each with name, repo, base_commit, branch, commit, patch,
-    files_changed, tests, review.
-
-    owner/repo#12 is an issue on GitHub (docs/github.md). It is only read, unless --publish is given: then the branch
-    is pushed in the end, and a draft pull request opened.
+    With several --repo the issue says what belongs to which, and all branches are published, or none; their document
+    has the key repos, too: for each its part of these keys, and its name (docs/repositories.md). owner/repo#12 is an
+    issue on GitHub (docs/github.md): only read, unless --publish is given, which pushes the branch in the end and opens
+    a draft pull request.
 
     A plan (docs/plans.md) needs no repository, and its own agents must be up. Its input is the JSON of --input, or name
     and text of TARGET. --dry-run checks and shows it. --agent gives TARGET to one agent: smart_issue,
@@ -108,26 +106,36 @@ def run(
     _refuse_unknown(engine, test_command)
     folders = _folders(repo)
     more: _More = {"budget": budget_of(budget), "detach": detach, "as_json": as_json, "key": key}
+    how = (base, engine, test_command, allow_untested)
     if agent is not None:
-        from .run_agent import AgentRun, run_agent
-
         _refuse_mixed(plan, dry_run=dry_run, publish=publish)
-        asked = AgentRun(agent, target, input, _only(folders, "--agent"), base, engine, test_command, allow_untested)
-        return run_agent(asked, timeout_s=timeout, **more)
+        return _run_agent((agent, target, input, _only(folders, "--agent"), *how), timeout, more)
     given = bool(base or test_command or allow_untested or engine != "auto" or publish)
     file = _plan_file(target, plan, input, given=given)
     if file is not None:
         return _run_plan_file(file, input, target if plan is not None else None, timeout, dry_run, more)
     assert target is not None  # _plan_file has looked
-    how = (base, engine, test_command, allow_untested)
+    return _run_issue((target, folders, *how), timeout, more, dry_run=dry_run, publish=publish)
+
+
+def _run_issue(asked: tuple[Any, ...], timeout: float | None, more: _More, *, dry_run: bool, publish: bool) -> int:
+    """Do the built-in job, in one repository or in several."""
+    target, folders, *how = asked
     if len(folders) > 1 and not publish:
         from .run_several import run_several
 
         return run_several(target, folders, *how, timeout=timeout, dry_run=dry_run, **more)
     from .run_job import run_job
 
-    repository = _only(folders, "--publish")
-    return run_job(target, repository, *how, timeout=timeout, dry_run=dry_run, publish=publish, **more)
+    folder = _only(folders, "--publish")
+    return run_job(target, folder, *how, timeout=timeout, dry_run=dry_run, publish=publish, **more)
+
+
+def _run_agent(asked: tuple[Any, ...], timeout_s: float | None, more: _More) -> int:
+    """Give a task to one agent."""
+    from .run_agent import AgentRun, run_agent
+
+    return run_agent(AgentRun(*asked), timeout_s=timeout_s, **more)
 
 
 def _folders(repo: list[str] | None) -> list[Path]:
