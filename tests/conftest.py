@@ -38,18 +38,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options that scripts/test passes on."""
     group = parser.getgroup("twelvefold")
     group.addoption("--long", action="store_true", help="run the tests marked `long` as well, and more schedules")
+    group.addoption("--model", action="store_true", help="run the tests marked `model`, with a real one, and no others")
     group.addoption("--schedules", type=int, default=0, help="how many random schedules to play")
     group.addoption("--seed", type=int, default=1, help="the first of them")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless it is asked for."""
-    if config.getoption("--long"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("long")]
+    """Leave out what takes long or needs a real model, unless it is asked for."""
+    if config.getoption("--model"):
+        left_out = [item for item in items if not item.get_closest_marker("model")]
+    else:
+        slow = ("model",) if config.getoption("--long") else ("long", "model")
+        left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in slow)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        dropped = set(left_out)
+        items[:] = [item for item in items if item not in dropped]
 
 
 def eventually(check: Callable[[], Any], timeout_s: float = 30.0) -> Any:

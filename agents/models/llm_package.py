@@ -106,10 +106,13 @@ def backend(settings: AgentSettings, rest: str) -> LlmPackageModel:
     """Make the model that `llm` knows by a name or alias; raises ModelNotUsable."""
     try:
         import llm
-    except ModuleNotFoundError as error:
-        problem = "the llm package isn't installed"
+    except ImportError as error:
+        problem = f"the llm package can't be imported: {error}"
         raise ModelNotUsable(f"llm:{rest}", problem, "pip install 'twelvefold[models]'") from error
     try:
         return LlmPackageModel(llm.get_model(rest or None), settings)
     except llm.UnknownModelError as error:
         raise ModelNotUsable(f"llm:{rest}", str(error), "see which there are: llm models") from error
+    except Exception as error:  # all plugins are imported then, and any may fail in any way
+        problem = f"the llm package can't load its plugins: {type(error).__name__}: {error}"
+        raise ModelNotUsable(f"llm:{rest}", problem, "mend or remove that plugin: llm plugins") from error
