@@ -52,6 +52,14 @@ def watch(
     where there are any. Ends at SIGTERM or Ctrl-C; runs go on under an `up`. With --once exit status 1 says that a run
     did not end well. The keys with --jsonl are what, run, key, new, outcome, problem; what there is not is left out.
     """
+    given = None
+    if folder is not None:
+        given = _given(folder, repo, plan, pattern, engine, test_command, allow_untested)
+    return _serve(given, once=once, as_jsonl=as_jsonl)
+
+
+def _serve(given: WatchedFolder | None, *, once: bool, as_jsonl: bool) -> int:
+    """Look after a folder, or after what the project file says, until a signal; return the exit status."""
     from ..agent_environment import agent_environment
     from ..project_file import read_project_file
     from ..settings import load_settings
@@ -60,8 +68,8 @@ def watch(
     settings = load_settings()
     base, folders = Path.cwd(), []
     schedules: tuple[Schedule, ...] = ()
-    if folder is not None:
-        folders = [_given(folder, repo, plan, pattern, engine, test_command, allow_untested)]
+    if given is not None:
+        folders = [given]
     else:
         project = read_project_file(settings.project)
         _refuse_empty(project.has_triggers)
