@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .git import Git, check_commit
 from .guarded import alone
+from .repositories.allowed import require
 from .store import Repository, RunStore, Stores, find_repository
 from .tools.bench import LEAVINGS, SNAPSHOT
 from .workspace import Workspace, Workspaces
@@ -28,10 +29,12 @@ def working_copy(context: TaskContext, repo: str | Path, commit: str, name: str 
     """Lay out a workspace of the task, have its files committed after each effect, and remove it at the end.
 
     `commit` is the full id of a commit of the user's repository or of the run; `name` tells several workspaces of one
-    task apart. Raises NotARepository, BareRepository, InvalidRef, CommitMissing, IncompleteRepository.
+    task apart. Raises NotARepository, BareRepository, RepositoryForbidden, InvalidRef, CommitMissing,
+    IncompleteRepository.
     """
     stores = Stores(Git(), context.places.stores)
     repository = find_repository(stores.git, Path(repo))
+    require(context, repository.top, "read")
     store = _store(stores, repository, context.run, check_commit(commit))
     with alone(work_name(context)):
         pass  # the last command of a killed holder has ended

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..repositories.allowed import require
+from ..repository_errors import RepositoryForbidden
 from ..response import ToolResponse
 from ..tool import Effect, Tool
 from ..tool_errors import CommandRefused, EditsRefused, PathRefused, WorkspaceBusy
@@ -72,6 +74,13 @@ class Bench:
             self._doing = doing
             self._told = self._told or self.workspace.commit
             yield
+
+    def require_commands(self, command: Sequence[str] | str | None) -> None:
+        """Raise Refusal unless `repos.toml` permits a command, or any at all, in the user's repository."""
+        try:
+            require(self.context, self.repo, "commands", command)
+        except RepositoryForbidden as error:
+            raise Refusal("not_permitted", error.message()) from error
 
     def edits(self) -> Edits:
         """Begin changes to files that are made together."""

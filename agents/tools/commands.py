@@ -98,6 +98,7 @@ class RunCommand(WorkspaceTool):
 
     def perform(self, given: CommandParameters | ShellParameters) -> ToolResponse:
         """Answer with exit code, output, time, and whether the file rules held it."""
+        self.bench.require_commands(given.command)
         sandbox = self.bench.context.settings.sandbox
         if sandbox == "required" and not (possible := available()).contained:
             return refused("not_contained", f"commands must be held by file rules, and can't: {possible.reason}")

@@ -54,12 +54,14 @@ class RunTests(WorkspaceTool):
 
     def perform(self, given: TestParameters) -> ToolResponse:
         """Answer with the status, counts, the names of failing tests, and the end of what was said."""
+        command = given_command(self.test_command) if self.test_command else None
+        self.bench.require_commands(None if command is None else command.argv or command.shell)
         self.bench.record()
         start, commit = self.bench.workspace.start, self.bench.workspace.commit
         changed = changed_files(self.bench.workspace.git, self.bench.workspace.store.git_dir, start, commit)
         trees = {one: read_tree(self.bench.workspace.git, self.bench.workspace.store.git_dir, one)
                  for one in {start, commit}}  # fmt: skip
-        commands = self._commands(trees, changed)
+        commands = [command] if command is not None else self._commands(trees, changed)
         if not commands:
             return refused("no_tests", "the repository's files name no tests")
         after = self._side(given, commit, trees[commit], changed, commands)
@@ -75,8 +77,6 @@ class RunTests(WorkspaceTool):
         return refused(f"tests_{data['status']}", data["reason"] or "tests fail", data)
 
     def _commands(self, trees: dict[str, Tree], changed: list[str]) -> list[TestCommand]:
-        if self.test_command:
-            return [given_command(self.test_command)]
         # The tests that were there before are the measure; where there were none, those that the change brings.
         for one in (self.bench.workspace.start, self.bench.workspace.commit):
             if found := find_test_commands(trees[one].paths, trees[one].contents, changed):

@@ -11,9 +11,11 @@ import psutil
 import pytest
 
 from tests.agents.tools.conftest import FILES, Desk
+from tests.agents.work.conftest import UserRepo
 from tests.conftest import eventually
 from twelvefold.agents.agent_settings import AgentSettings
 from twelvefold.agents.errors import TaskWithdrawn
+from twelvefold.agents.repository_errors import RepositoryForbidden
 from twelvefold.agents.sandbox.confine import available
 from twelvefold.agents.tools import CommandRules
 
@@ -187,3 +189,19 @@ def test_a_command_that_deletes_everything_harms_nobody(desk: Desk) -> None:
     assert desk.did("list_files")["total"] == 0
     desk.did("write_file", path="new.txt", text="x\n")
     assert desk.did("git_commit", message="Start anew")["files_changed"] == sorted([*FILES, "new.txt"])
+
+
+def test_what_repos_toml_forbids_is_not_run(desk_on: Callable[..., Desk], tmp_path: Path, user: UserRepo) -> None:
+    """Commands and tests only where they are permitted, and a workspace only where reading is."""
+    (tmp_path / "home").mkdir()
+    rules = tmp_path / "home" / "repos.toml"
+    rules.write_text(f'[repos.repo]\npath = "{user.folder}"\ncommands = ["ls", "pytest"]\n')
+    desk = desk_on()
+    desk.did("run_command", command=["ls", "src"])
+    assert desk.refused("run_command", command=["cat", "README.md"]) == "not_permitted"
+    rules.write_text(f'[repos.repo]\npath = "{user.folder}"\ncommands = false\n')
+    assert desk.refused("run_command", command=["ls", "tests"]) == "not_permitted"
+    assert desk.refused("run_tests") == "not_permitted"
+    rules.write_text(f'[repos.repo]\npath = "{user.folder}"\nread = false\n')
+    with pytest.raises(RepositoryForbidden):
+        desk_on()
