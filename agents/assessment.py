@@ -18,7 +18,7 @@ from ..orchestration.complexity_facts import EditFact, RepositoryFacts
 from ..orchestration.decomposition import Decomposition, take_apart
 from ..orchestration.issue_units import Reading, understand
 from .edit import EVERY, Edit
-from .issue import parse_issue
+from .issue import Issue, parse_issue
 from .issue_statement import Pair
 from .job import resolve_request
 from .repository_facts import NAMES_MAX, read_repository
@@ -72,20 +72,28 @@ def origin_of(repo: str | os.PathLike[str], base: str | None = None) -> Origin:
     return Origin(request.repo, request.base)
 
 
-def decompose_at(text: str, origin: Origin, *, override: Complexity | str | None = None) -> Decomposition:
-    """Do what `decompose` does for a commit that was found before."""
+def decompose_at(
+    text: str, origin: Origin, *, override: Complexity | str | None = None, issue: Issue | None = None
+) -> Decomposition:
+    """Do what `decompose` does for a commit that was found before; `issue` is the text where it has been parsed."""
+    if issue is None and len(text) <= EDITS_READ_MAX:
+        issue = parse_issue(text)
+    edits = [] if issue is None else facts_of(issue)
     if origin.repo is None or origin.commit is None:
-        return take_apart(text, edit_facts(text), override=override)
-    names = names_to_look_up(understand(text), edit_facts(text))
+        return take_apart(text, edits, override=override)
+    names = names_to_look_up(understand(text), edits)
     facts = read_repository(Path(origin.repo), origin.commit, names)
-    return take_apart(text, edit_facts(text, facts.files), _relevant(facts), override=override)
+    edits = [] if issue is None else facts_of(issue, facts.files)
+    return take_apart(text, edits, _relevant(facts), override=override)
 
 
 def edit_facts(text: str, files: Collection[str] = ()) -> list[EditFact]:
     """Return the explicit edits of an issue as plain facts; a pair of names without a file is a renaming."""
-    if len(text) > EDITS_READ_MAX:
-        return []
-    issue = parse_issue(text)
+    return [] if len(text) > EDITS_READ_MAX else facts_of(parse_issue(text), files)
+
+
+def facts_of(issue: Issue, files: Collection[str] = ()) -> list[EditFact]:
+    """Return the explicit edits of an issue that has been parsed."""
     edits, _ = issue.edits(files)
     found = [_of_edit(edit) for edit in edits]
     placed = {edit.line for edit in edits}

@@ -36,6 +36,10 @@ _STATEMENT = re.compile(rf"(?:\d+[.)]\s*)?{_LEAD}[\"'“]?({CODE}|[\w.@+~/\-]+)[
 _PLAIN = re.compile(r"(?i)(?<=\b(?:in|of|at) )(?:(?:the )?file )?[\"'“]?([\w.@+~/\-]*\w)[\"'”]?(?=[\s,:;.)]|\Z)")
 
 
+#: Of a section no more blocks than these, before the place in question, are read for files.
+LOOKED_BACK_MAX = 60
+
+
 class Scope(msgspec.Struct, frozen=True):
     """Paths that one place of the issue offers, and the line of it; nearer scopes come first."""
 
@@ -123,7 +127,8 @@ def scopes(blocks: Sequence[Block], at: int) -> list[Scope]:
         start = end - 1
         while start >= 0 and not (blocks[start].kind == "heading" and blocks[start].level < level):
             start -= 1
-        inside = [b for b in takewhile(lambda b: b.kind != "heading", blocks[start + 1 : end]) if b.kind == "text"]
+        begun = takewhile(lambda b: b.kind != "heading", blocks[start + 1 : end])
+        inside = [block for block in begun if block.kind == "text"][-LOOKED_BACK_MAX:]
         found += [Scope(stated(block, told=False), block.line) for block in reversed(inside)]
         if start >= 0:
             found.append(Scope(of_heading(blocks[start]), blocks[start].line))

@@ -17,7 +17,7 @@ from .complexity_counts import of_counts
 from .complexity_facts import EditFact, RepositoryFacts, Signal, counted, listed
 from .complexity_surfaces import of_surfaces
 from .issue_kind import in_one_spot, only_documents
-from .issue_units import Reading
+from .issue_units import Part, Reading
 from .path_mentions import is_by_product, is_document, is_test
 
 #: Items up to here are details of one change.
@@ -26,6 +26,8 @@ ITEMS_FREE = 2
 WORDS_FREE = 150
 #: Who writes more than that has said something to hold on to.
 VAGUE_WORDS_MAX = 40
+#: So many different words with a meaning make an order that can be checked.
+WORDS_SAYING_WHAT = 5
 
 
 class Signals(msgspec.Struct, frozen=True):
@@ -215,12 +217,22 @@ def _open_asks(reading: Reading, edits: Sequence[EditFact]) -> int:
     return len(items) + max(0, said - answered)
 
 
+def _says_what(part: Part) -> bool:
+    """Tell whether an order, or a criterion, tells enough for looking afterwards whether it was followed."""
+    if part.role not in ("ask", "criterion") or part.unit.kind == "title":
+        return False
+    words = set(re.findall(r"[^\W\d_]{3,}", part.unit.text.lower()))
+    return len(words - extent.SAYING_NOTHING) >= (WORDS_SAYING_WHAT if part.role == "ask" else WORDS_SAYING_WHAT - 2)
+
+
 def _is_vague(reading: Reading, targets: Sequence[str], edits: Sequence[EditFact]) -> bool:
     """Tell whether there is nothing to hold on to: no file, name, number, sample, item or criterion."""
     if targets or edits or reading.outline.samples or reading.items():
         return False
     parts = [part.unit for part in reading.parts]
     if sum(len(unit.text.split()) for unit in parts) > VAGUE_WORDS_MAX:
+        return False
+    if any(_says_what(part) for part in reading.parts):
         return False
     return not any(
         unit.codes or re.search(r"\d|[\"“«„]|\w[_A-Z]\w*\(|[a-z][A-Z]|\w [A-Z][a-z]+", unit.text) for unit in parts

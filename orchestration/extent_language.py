@@ -192,3 +192,18 @@ TOUCHES = Words(r"\b(?:touch(?:es)?|affects?|involves?|concerns?|spans?|betrifft
 MISSPELT = Words(
     r"[\"”’'»`] (?:should|is meant|must|has to) (?:be|read|say)|(?:says?|reads?) [\"“'`«].{0,60} (?:where|instead)"
 )
+_SAYING_NOTHING_WORDS = """
+    a about again all also always and any anything are asap bad be because been being best better bit bring but can
+    clean cleaner code could current currently do does everything everywhere expected fast faster feel feels fix
+    fixed for from general generally get good great has have how improve improved improvement improvements into
+    issue it its just kind know like little look looks lot make makes making many maybe modern more much must need
+    needed needs new nice nicer not nothing now off old one optimise optimize other our out over please possible
+    problem proper properly quality really should slow some somehow someone something soon stuff such sure than that
+    the their them there these they thing things this too use used using version very want was way well were what
+    whatever when which whole will with work working works would wrong you your alles als auch auf aus bei besser
+    bitte das dass dem den der des die ein eine einer eines für geht gut ist kann machen macht mehr mit nicht noch
+    oder schnell schneller schön sehr sein sich sind soll sollte und von war was werden wie wird wir zum zur
+    améliorer bien dans des est être faire fait les mais mieux par pas plus pour que qui rapide une bien como con
+    del hacer los las más mejor mejorar muy para por que ser sin sobre todo una"""
+#: Words that tell nothing by which one could see that something was done.
+SAYING_NOTHING = frozenset(_SAYING_NOTHING_WORDS.split())

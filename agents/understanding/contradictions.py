@@ -20,33 +20,30 @@ from ...orchestration.work_wording import short
 STATEMENTS_MAX = 60
 _UNITS = (
     r"(ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h|days?|weeks?|months?|years?|bytes?|[kmgt]i?b|%"
-    r"|percent|characters?|chars?|lines?|columns?|rows?|items?|entries|times|attempts|retries|files?|pixels?|px|users?"
-    r"|requests?|connections?|threads?|workers?|digits?|levels?)"
+    r"|percent|characters?|chars?|lines?|columns?|rows?|items?|entries|times|attempts|retries|files?|pixels?|px"
+    r"|users?|requests?|connections?|threads?|workers?|digits?|levels?)"
 )
 _NUMBER = rf"(-?\d+(?:[.,]\d+)?)\s*{_UNITS}?\b"
 _AT_MOST = re.compile(
     rf"(?:at (?:the )?most|no(?:t)? (?:\w+ ){{0,3}}(?:more|longer|greater|larger|higher|later) than|(?:max(?:imum"
-    rf"|imal(?:ly)?)?"
-    rf"|up to|limited to|limit(?: of| is)?|below|under|less than|fewer than|never exceeds?|within|<=?|≤|höchstens"
-    rf"|au plus"
-    rf"|como máximo))(?: \w+){{0,2}}? {_NUMBER}",
+    rf"|imal(?:ly)?)?|up to|limited to|limit(?: of| is)?|below|under|less than|fewer than|never exceeds?|within|<=?|≤"
+    rf"|höchstens|au plus|como máximo))(?: \w+){{0,2}}? {_NUMBER}",
     re.I,
 )
 _NONE_LONGER = re.compile(
     rf"\b(?:no|never|nothing|none|not)\b.{{0,60}}?\b(?:longer|more|greater|larger|later|higher|older|exceeds?|above"
-    rf"|over|beyond)"
-    rf"(?: than)? {_NUMBER}",
+    rf"|over|beyond)(?: than)? {_NUMBER}",
     re.I,
 )
 _AT_LEAST = re.compile(
     rf"(?:at (?:the )?least|no(?:t)? (?:\w+ ){{0,3}}(?:less|fewer|shorter|smaller|lower|earlier) than|min(?:imum"
-    rf"|imal)?(?: of| is)?"
-    rf"|more than|longer than|above|over|>=?|≥|mindestens|au moins|como mínimo|al menos)(?: \w+){{0,2}}? {_NUMBER}",
+    rf"|imal)?(?: of| is)?|more than|longer than|above|over|>=?|≥|mindestens|au moins|como mínimo"
+    rf"|al menos)(?: \w+){{0,2}}? {_NUMBER}",
     re.I,
 )
 _EXACTLY = re.compile(
-    rf"(?:\bis(?: set)?(?: now)?(?: always| exactly)?|\bare|=|\bbe(?:comes?)?|\bto|\bequals?|\bof|\bexactly|\blasts?|:)"
-    rf" (?:exactly |always |set to |raised to )?{_NUMBER}",
+    rf"(?:\bis(?: set)?(?: now)?(?: always| exactly)?|\bare|=|\bbe(?:comes?)?|\bto|\bequals?|\bof|\bexactly|\blasts?"
+    rf"|:) (?:exactly |always |set to |raised to )?{_NUMBER}",
     re.I,
 )
 _GONE = (
@@ -55,8 +52,7 @@ _GONE = (
 )
 _STAYS = (
     r"(?:stays?|remains?|is kept|are kept|must (?:stay|remain|be kept|not (?:be (?:removed|deleted|dropped|renamed"
-    r"|touched"
-    r"|changed)|change))|is not (?:removed|deleted|changed|touched)|keeps? (?:its|their|working)|is unchanged"
+    r"|touched|changed)|change))|is not (?:removed|deleted|changed|touched)|keeps? (?:its|their|working)|is unchanged"
     r"|unchanged)"
 )
 _REMOVING = r"(?:remove|delete|drop|get rid of|take out|throw out)"
@@ -66,9 +62,9 @@ _KEEPING = (
 #: What makes room for both: another place, another time, another name.
 _ROOM = Words(
     r"\b(?:alias(?:es)?|deprecat\w*|for (?:now|a|the) |until|unless|except\w*|if |when |where |only (?:in|for|if"
-    r"|when)|hidden"
-    r"|warning|old name|new name|as before in|instead|but not|by default|optional(?:ly)?|(?:in|from) the (?:docs|readme"
-    r"|tests?|documentation|code|public|private)|internally|first|then|later|afterwards|otherwise|otro|sonst|sinon)\b"
+    r"|when)|hidden|warning|old name|new name|as before in|instead|but not|by default|optional(?:ly)?|(?:in"
+    r"|from) the (?:docs|readme|tests?|documentation|code|public|private)|internally|first|then|later|afterwards"
+    r"|otherwise|otro|sonst|sinon)\b"
 )
 _NEGATIONS = {
     "not",

@@ -17,106 +17,92 @@ from ...orchestration.issue_units import Reading
 LOOKED_AT_MAX = 200_000
 #: Orders to forget other orders.
 _OVERRIDE = Words(
-    r"\b(?:ignor(?:e|ing)|disregard|forget|override|bypass|supersed\w+|vergiss|ignoriere|ignore[zr]|ignora|olvida"
-    r"|oublie[zr]?)"
-    r"\W+(?:\w+\W+){0,4}?(?:previous|prior|above|earlier|preceding|existing|other|your|former|vorherigen|bisherigen"
-    r"|anteriores|précédentes|system)\W+(?:\w+\W+){0,2}?(?:instructions?|prompts?|rules?|guidelines?|directions?"
-    r"|orders?"
-    r"|constraints?|anweisungen|instrucciones|messages?|restrictions?|policies|policy|safety)\b"
-    r"|\bnew (?:system )?instructions?\s*:|\bsystem (?:prompt|override|message)\s*:|<\|?(?:im_start|system"
-    r"|endoftext)\|?>"
-    r"|\[/?(?:inst|system)\]|\byou are now\b|\bdeveloper mode\b|\bjailbreak\b"
+    r"(?<![\"'“‘`«])\b(?:ignor(?:e|ing)|disregard|forget|override|bypass|supersed\w+|vergiss|ignoriere|ignore[zr]"
+    r"|ignora|olvida|oublie[zr]?)\W+(?:\w+\W+){0,4}?(?:previous|prior|above|earlier|preceding|existing|other|your"
+    r"|former|vorherigen|bisherigen|anteriores|précédentes|system)\W+(?:\w+\W+){0,2}?(?:instructions?|prompts?|rules?"
+    r"|guidelines?|directions?|orders?|constraints?|anweisungen|instrucciones|messages?|restrictions?|policies|policy"
+    r"|safety)\b|\bnew (?:system )?instructions?\s*:|\bsystem (?:prompt|override|message)\s*:|<\|?(?:im_start|system"
+    r"|endoftext)\|?>|\[/?(?:inst|system)\]|\byou are now\b|\bdeveloper mode\b|\bjailbreak\b|\b(?:ignor\w+|oubli\w+"
+    r"|olvid\w+|vergiss|vergesst|missachte\w*) (?:\w+ ){0,3}?(?:instructions|consignes|instrucciones|indicaciones"
+    r"|anweisungen|istruzioni|instruções)\b"
 )
 #: Words to a machine that reads issues, not to people who do the work.
 _ADDRESSED = Words(
     r"\b(?:(?:note|instructions?|message|attention|important|hint|order|request)s? (?:to|for) (?:the |any |all "
-    r"|every )?(?:\w+ )?"
-    r"(?:ai|llm|bot|agents?|assistants?|copilot|language models?|automation|model)s?\b|(?:dear|hey|hello|hi) (?:ai"
-    r"|bot|agent"
-    r"|assistant|copilot|claude|chatgpt|gpt|gemini)\b|(?:ai|llm|coding|automated|autonomous)[ -](?:agents?"
-    r"|assistants?|bots?"
-    r"|models?|tools?)\b(?: \w+){0,6} (?:must|should|shall|have to|has to|need to|are to|please)\b"
-    r"|if you are an? (?:\w+ )?(?:ai"
-    r"|llm|agent|bot|assistant|language model)|as an? (?:ai|automated) (?:\w+ )?(?:agent|assistant|model)|you(?:,"
-    r"| are) (?:the |an? )"
-    r"(?:\w+ )?(?:agent|assistant|ai|bot)\b)"
+    r"|every )?(?:\w+ )?(?:ai|llm|bot|agents?|assistants?|copilot|language models?|automation|model)s?\b|(?:dear|hey"
+    r"|hello|hi) (?:ai|bot|agent|assistant|copilot|claude|chatgpt|gpt|gemini)\b|(?:ai|llm|coding|automated"
+    r"|autonomous)[ -](?:agents?|assistants?|bots?|models?|tools?)\b(?: \w+){0,6} (?:must|should|shall|have to|has to"
+    r"|need to|are to|please)\b|if you are an? (?:\w+ )?(?:ai|llm|agent|bot|assistant|language model)|as an? (?:ai"
+    r"|automated) (?:\w+ )?(?:agent|assistant|model)|you(?:,| are) (?:the |an? )(?:\w+ )?(?:agent|assistant|ai|bot)\b)"
 )
 #: Things that are nobody's business but their owner's.
 _SECRETS = Words(
-    r"(?:~|\$home|/home/\w+|/root)/\.(?:ssh|aws|gnupg|kube|docker|netrc|npmrc|pypirc|config|git-credentials)"
-    r"|\.ssh/|\bid_(?:rsa|ed25519|ecdsa)\b|\.aws/credentials|\.netrc\b|\.git-credentials|/etc/(?:passwd|shadow|sudoers)"
-    r"|/proc/(?:self|\d+)/environ|\b(?:github|gitlab|npm|pypi|aws|api|access|auth|deploy|ci|secret"
-    r"|session)[_ -]?(?:access[_ -]?)?"
-    r"(?:tokens?|keys?|secrets?|credentials?)\b|\bcredentials?\b|\bprivate keys?\b|\bpasswords?\b"
-    r"|\benvironment variables\b|\bprintenv\b"
-    r"|\benv dump\b|\bsecrets\b|\.env\b|\bcookies?\b|\bkeychain\b|\bwallets?\b"
+    r"(?:~|\$home|/home/\w+|/root)/\.(?:ssh|aws|gnupg|kube|docker|netrc|npmrc|pypirc|config|git-credentials)|\.ssh/"
+    r"|\bid_(?:rsa|ed25519|ecdsa)\b|\.aws/credentials|\.netrc\b|\.npmrc\b|\.git-credentials|/etc/(?:passwd|shadow"
+    r"|sudoers)|/proc/(?:self|\d+)/environ|\b(?:github|gitlab|npm|pypi|aws|deploy"
+    r"|ci)[_ -]?(?:access[_ -]?)?(?:tokens?|keys?|secrets?|credentials?)\b|\b(?:private|ssh|signing) keys?\b|\b(?:all"
+    r"|every|the (?:user|machine|developer|process|runner)['’]?s?) (?:of the |our |the )?(?:environment variables"
+    r"|env vars|secrets|credentials|passwords|tokens|cookies)\b|\bprintenv\b|(?<![\w.])\.env\b|\bkeychain\b"
+    r"|\bwallets?\b|\bbrowser (?:cookies|passwords|history)\b"
 )
 _SENDING = Words(
-    r"\b(?:upload|post|send|exfiltrat\w+|transmit|forward|leak|e-?mail|report|copy|mail|submit|push|beacon"
-    r"|phone home|ship)\w*\b.{0,160}?"
-    r"(?:https?://|\bto (?:my|our|the|an?|this|that|attacker|example|evil)\b.{0,40}?\b(?:server|endpoint|host"
-    r"|webhook|url|address|bucket"
-    r"|collector|domain|site|mail)\b|\b[\w.-]+\.(?:com|net|org|io|xyz|ru|cn|example|invalid|test|sh|dev)\b)"
-    r"|\b(?:curl|wget|nc|ncat|scp|rsync|invoke-webrequest)\b.{0,200}?(?:-d|--data\S*|-f|-t|--upload-file|--post-\S+"
-    r"|@|\$\(|`)"
+    r"\b(?:envoi\w*|envoy\w*|env[íi]a\w*|sende\w*|schick\w*|hochlad\w*|отправ\w*|upload|post|send|exfiltrat\w+"
+    r"|transmit|forward|leak|e-?mail|report|copy|mail|submit|push|beacon|phone home|ship)\w*\b.{0,160}?(?:https?://"
+    r"|\bto (?:my|our|the|an?|this|that|attacker|example|evil)\b.{0,40}?\b(?:server|endpoint|host|webhook|url|address"
+    r"|bucket|collector|domain|site|mail)\b|\b[\w.-]+\.(?:com|net|org|io|xyz|ru|cn|example|invalid|test|sh|dev)\b)"
+    r"|\b(?:curl|wget|nc|ncat|scp|rsync|invoke-webrequest)\b.{0,200}?(?:-d|--data\S*|-f|-t|--upload-file|--post-\S+|@"
+    r"|\$\(|`)"
 )
 #: Code from elsewhere that is to be run unseen.
 _REMOTE_CODE = re.compile(
-    r"\b(?:curl|wget|fetch|iwr)\b[^\n|]{0,300}\|\s*(?:sudo\s+)?(?:\w*sh|python\d?|perl|ruby|node|php)\b"
-    r"|\b(?:ba)?sh\s+(?:-c\s+)?[\"']?<?\(?\$?\(?(?:curl|wget)\b|\bbase64\s+(?:-d|--decode)[^\n]{0,80}\|\s*(?:\w*sh"
-    r"|python)"
-    r"|\beval\s*[\"'(]?\s*[\"'(`]?\$?\(?\s*(?:curl|wget|base64)\b|\bpip3? install\s+(?:-\S+\s+)*(?:git\+)?http",
+    r"\b(?:download|fetch|load|retrieve)\w*\b.{0,60}?\b(?:and|then)\b.{0,20}?\b(?:execut|run|eval"
+    r"|install)\w*\b.{0,80}?https?://|\b(?:curl|wget|fetch|iwr)\b[^\n|]{0,300}\|\s*(?:sudo\s+)?(?:\w*sh|python\d?"
+    r"|perl|ruby|node|php)\b|\b(?:ba)?sh\s+(?:-c\s+)?[\"']?<?\(?\$?\(?(?:curl|wget)\b|\bbase64\s+(?:-d"
+    r"|--decode)[^\n]{0,80}\|\s*(?:\w*sh|python)|\beval\s*[\"'(]?\s*[\"'(`]?\$?\(?\s*(?:curl|wget|base64)\b"
+    r"|\bpip3? install\s+(?:-\S{1,40}\s+){0,4}?(?:git\+)?http",
     re.I,
 )
 _DESTROY = re.compile(
-    r"\brm\s+(?:-\w+\s+)*-\w*[rf]\w*\s+(?:-\S+\s+)*(?:--no-preserve-root\s+)?(?:/|~|\$HOME|\.\./|\*|\.git\b|\.\s"
-    r"|/\w)|\bmkfs\b|\bdd\s+if=\S+\s+of=/dev"
-    r"|:\(\)\s*\{\s*:\s*\|\s*:|\bshutil\.rmtree\(\s*[\"'](?:/|~)|\bgit\s+push\s+(?:\S+\s+)*(?:--force\b|-f\b|--mirror)"
-    r"|\b(?:delete|wipe|erase|destroy|remove) (?:the )?(?:whole|entire|all (?:of )?the|everything in"
-    r"|all) (?:\w+ )?(?:repositor\w+|repo\b|git history"
-    r"|history|branches|home (?:folder|directory)|disk|backups?|databases?|files? (?:on|outside))",
+    r"\brm\s+(?:-\w{1,12}\s+){0,3}?-\w{0,8}[rf]\w{0,8}\s+(?:-\S{1,30}\s+){0,3}?(?:/|~|\$HOME|\.\./|\*|\.git\b|\.\s|/\w)"
+    r"|\bmkfs\b|\bdd\s+if=\S+\s+of=/dev|:\(\)\s*\{\s*:\s*\|\s*:|\bshutil\.rmtree\(\s*[\"'](?:/|~)"
+    r"|\bgit\s+push\s+(?:\S{1,60}\s+){0,4}?(?:--force\b|-f\b|--mirror)|\b(?:delete|wipe|erase|destroy|remove) (?:the )?(?:whole"
+    r"|entire|all (?:of )?the|everything in|all) (?:\w+ )?(?:repositor\w+|repo\b|git history|history|branches"
+    r"|home (?:folder|directory)|disk|backups?|databases?|files? (?:on|outside))",
     re.I,
 )
 _HIDING = Words(
     r"\b(?:(?:do not|don['’]t|never|without) (?:\w+ ){0,3}?(?:mention(?:ing)?|tell(?:ing)?|report(?:ing)?"
-    r"|reveal(?:ing)?|disclos(?:e|ing)"
-    r"|say(?:ing)? anything|show(?:ing)?|inform(?:ing)?|notify(?:ing)?) (?:\w+ ){0,4}?(?:this|these|it|about"
-    r"|the user|anyone|anybody"
-    r"|reviewers?|maintainers?|users?|humans?|owner)|so (?:that )?(?:no ?(?:one|body)|reviewers?|maintainers?"
-    r"|nobody) (?:\w+ ){0,2}?(?:notices?|sees?|finds?"
-    r"|suspects?)|(?:hide|conceal|disguise|obfuscate|bury|camouflage) (?:\w+ ){0,6}?(?:from|in|among|so|change|code"
-    r"|commit)|unnoticed|covertly|silently"
-    r" (?:add|send|upload|include|install|disable)|looks? (?:innocent|harmless|innocuous|unrelated)"
-    r"|plausible deniability)\b"
+    r"|reveal(?:ing)?|disclos(?:e|ing)|say(?:ing)? anything|show(?:ing)?|inform(?:ing)?"
+    r"|notify(?:ing)?) (?:\w+ ){0,4}?(?:this|these|it|about|the user|anyone|anybody|reviewers?|maintainers?|users?"
+    r"|humans?|owner)|so (?:that )?(?:no ?(?:one|body)|reviewers?|maintainers?|nobody) (?:\w+ ){0,2}?(?:notices?"
+    r"|sees?|finds?|suspects?)|(?:hide|conceal|disguise|obfuscate|bury|camouflage) (?:\w+ ){0,6}?(?:from|in|among|so"
+    r"|change|code|commit)|(?:nobody|no ?one) (?:needs to|has to|must|should|may|will) (?:know|notice|see|find out)"
+    r"|unnoticed|covertly|silently (?:add|send|upload|include|install|disable)|looks? (?:innocent|harmless|innocuous"
+    r"|unrelated)|plausible deniability)\b"
 )
 _EVADE = Words(
     r"\b(?:(?:skip|disable|turn off|switch off|bypass|remove|delete|circumvent|mark as passed|fake"
-    r"|forge) (?:\w+ ){0,4}?(?:tests?|checks?|reviews?|ci\b"
-    r"|sandbox|safety|permission|approval|guard|code review|audit|security|signature|verification)"
-    r"|without (?:any )?(?:review|tests?|testing"
-    r"|approval|asking)|report (?:it |this |that )?(?:as )?(?:success|passed|done)|(?:say|claim|pretend|answer"
-    r"|reply) (?:that )?(?:\w+ ){0,4}?(?:pass(?:ed)?"
-    r"|succe\w+|done|fixed)|--no-verify|(?:directly|straight) (?:to|on|into) (?:main|master|production)"
-    r"|merge (?:it )?(?:yourself|immediately|without))\b"
+    r"|forge) (?:\w+ ){0,4}?(?:tests?|checks?|reviews?|ci\b|sandbox|safety|permission|approval|guard|code review"
+    r"|audit|security|signature|verification)|without (?:any )?(?:review|tests?|testing|approval|asking)"
+    r"|report (?:it |this |that )?(?:as )?(?:success|passed|done)|(?:say|claim|pretend|answer"
+    r"|reply) (?:that )?(?:\w+ ){0,4}?(?:pass(?:ed)?|succe\w+|done|fixed)|--no-verify|(?:directly|straight) (?:to|on"
+    r"|into) (?:main|master|production)|merge (?:it )?(?:yourself|immediately|without))\b"
 )
 _BACKDOOR = Words(
     r"\b(?:(?:add|insert|leave|build in|install|put in|plant|include|open|create|implement|need"
-    r"|want) (?:\w+ ){0,5}?(?:back ?doors?|reverse shell|key ?logger|root ?kit"
-    r"|trojan|malware|ransomware|crypto ?miner|coin ?miner|spyware|logic bomb|web ?shell|hidden (?:admin|account"
-    r"|user|endpoint|login))"
+    r"|want) (?:\w+ ){0,5}?(?:back ?doors?|reverse shell|key ?logger|root ?kit|trojan|malware|ransomware|(?:crypto\w*"
+    r"|coin|monero|bitcoin)[ -]?miner|spyware|logic bomb|web ?shell|hidden (?:admin|account|user|endpoint|login))"
     r"|(?:master|universal|magic|hidden|secret) password (?:that|which|to|for)|(?:accept|allow|let"
-    r"|grant) (?:\w+ ){0,5}?(?:any password|without (?:a )?password"
-    r"|regardless of (?:the )?password)|mine (?:bitcoin|monero|crypto\w*)|(?:steal|harvest|siphon|exfiltrat\w+"
-    r"|skim) (?:\w+ ){0,5}?(?:data|passwords?|tokens?"
+    r"|grant) (?:\w+ ){0,5}?(?:any password|without (?:a )?password|regardless of (?:the )?password)|mine (?:bitcoin"
+    r"|monero|crypto\w*)|(?:steal|harvest|siphon|exfiltrat\w+|skim) (?:\w+ ){0,5}?(?:data|passwords?|tokens?"
     r"|credentials?|cookies?|keys?|secrets?|addresses|card)|denial[ -]of[ -]service (?:against|on|to)|ddos"
     r"|phishing (?:page|mail|site))\b"
 )
 #: Who tells of an attack in order to have it stopped.
 _DEFENDING = Words(
-    r"\b(?:prevent|fix|stop|block|reject|refuse|forbid|avoid|protect|harden|guard against|vulnerab\w+|cve-\d+"
-    r"|attackers?|leaks?|exposed?|is possible"
-    r"|can be (?:used|abused|exploited)|should(?:n['’]t| not| never)|must not|must never|no longer|redact|mask"
-    r"|detect)\b"
+    r"\b(?:prompt injection|jailbreak\w*|prevent|fix|stop|block|reject|refuse|forbid|avoid|protect|harden"
+    r"|guard against|vulnerab\w+|cve-\d+|attackers?|leaks?|exposed?|is possible|can be (?:used|abused|exploited)"
+    r"|should(?:n['’]t| not| never)|must not|must never|no longer|redact|mask|detect)\b"
 )
 
 

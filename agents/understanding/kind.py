@@ -44,12 +44,11 @@ _DECLARED: tuple[tuple[Kind, Words], ...] = (
 _PREFIX = re.compile(r"\A\W{0,3}[\[(]([\w /-]{2,30})[\])]|\A([A-Za-z]{2,15}(?:[ -]request)?)(?:\([^()]{0,40}\))?!?\s?:")
 _SECURITY = Words(
     r"\bcve-\d{4}-\d+|\b(?:vulnerab\w+|security|insecure|exploit\w*|xss|csrf|ssrf|redos|(?:sql|command|code|header"
-    r"|shell|template|log) injection|path traversal|directory traversal|arbitrary (?:code|files?|commands?)|privilege"
-    r" escalation|remote code execution|saniti[sz]e|constant[- ]time|timing attack|plain ?text passwords?|session"
-    r" fixation|open redirect|man[- ]in[- ]the[- ]middle|hard-?coded (?:secret|password|credential)s?|sicherheitsl\w+"
-    r"|(?:log|print|show|leak|expose|store)\w* (?:the |all |our |its )?(?:\w+ )?(?:secret|password|token|credential"
-    r"|api key)s?"
-    r"|vulnérabilit\w+|vulnerabilidad\w*|faille de sécurité)\b|漏洞|脆弱性"
+    r"|shell|template|log) injection|path traversal|directory traversal|arbitrary (?:code|files?|commands?)"
+    r"|privilege escalation|remote code execution|saniti[sz]e|constant[- ]time|timing attack|plain ?text passwords?"
+    r"|session fixation|open redirect|man[- ]in[- ]the[- ]middle|hard-?coded (?:secret|password|credential)s?"
+    r"|sicherheitsl\w+|(?:log|print|show|leak|expose|store)\w* (?:the |all |our |its )?(?:\w+ )?(?:secret|password"
+    r"|token|credential|api key)s?|vulnérabilit\w+|vulnerabilidad\w*|faille de sécurité)\b|漏洞|脆弱性"
 )
 #: Where an issue only speaks of security beside, it isn't about it.
 _STRONG_SECURITY = Words(
@@ -58,35 +57,32 @@ _STRONG_SECURITY = Words(
 )
 _CHORE = Words(
     r"\b(?:(?:bump|raise|upgrade|update|pin|unpin|relax|require) (?:\S+ ){0,4}(?:version|pin|bound|dependenc\w+"
-    r"|requirements?"
-    r"|lock ?file|v?\d+\.\d)|(?:bump|upgrade|unpin) \S+(?: \S+)? to v?\d|require (?:python|node|php|ruby|go"
-    r"|java) [\d.]+"
-    r"|release \W?v?[\d.]+|new release|(?:ci|github actions?|gitlab|travis|appveyor|workflows?|pre-commit|prettier"
-    r"|eslint"
-    r"|dependabot|renovate|linters?|ruff|flake8|mypy config|build script|makefile|dockerfile|packaging|wheels?"
-    r"|classifiers?|licen[cs]e|copyright|changelog|code owners|\.gitignore|\.editorconfig|pyproject|setup\.(?:py|cfg)"
-    r"|build system|py\.typed|artifacts?)\b|(?:drop|end|remove) (?:the )?(?:support (?:for|of)|compatibility with) \w+"
-    r"|(?:drop|remove|end) (?:\w+ ){0,2}(?:python|node|ruby|php|go|java|py)\b|(?:test|run|support) (?:on|against"
-    r"|for)? ?(?:python|node|php|ruby)"
-    r" ?\d|python \d\.\d+ (?:is )?(?:out|eol|end of life)|version(?:s)? number|end of life|eol)\b"
+    r"|requirements?|lock ?file|v?\d+\.\d)|(?:bump|upgrade|unpin) \S+(?: \S+)? to v?\d|require (?:python|node|php"
+    r"|ruby|go|java) [\d.]+|release \W?v?[\d.]+|new release|(?:ci|github actions?|gitlab|travis|appveyor|workflows?"
+    r"|pre-commit|prettier|eslint|dependabot|renovate|linters?|ruff|flake8|mypy config|build script|makefile"
+    r"|dockerfile|packaging|wheels?|classifiers?|licen[cs]e|copyright|changelog|code owners|\.gitignore"
+    r"|\.editorconfig|pyproject|setup\.(?:py|cfg)|build system|py\.typed|artifacts?)\b|(?:drop|end"
+    r"|remove) (?:the )?(?:support (?:for|of)|compatibility with) \w+|(?:drop|remove|end) (?:\w+ ){0,2}(?:python|node"
+    r"|ruby|php|go|java|py)\b|(?:test|run|support) (?:on|against|for)? ?(?:python|node|php|ruby) ?\d"
+    r"|python \d\.\d+ (?:is )?(?:out|eol|end of life)|version(?:s)? number|end of life|eol)\b"
 )
 _REFACTOR = Words(
-    r"\b(?:refactor\w*|re-?organi[sz]\w+|restructur\w+|clean(?:ing)? ?up|tidy|simplif(?:y|ies|ication)|de-?duplicat\w+"
-    r"|duplicat(?:e|ed|ion) (?:code|logic)|extract (?:\w+ ){0,5}(?:into|from|to|package|module|class|function|library)"
-    r"|split (?:\S+ ){0,5}(?:into|up|in)|^split\b|^\W*mov(?:e|ing) |^\W*renam(?:e|ing)|umbenennen|umbenannt|renommer"
-    r"|renombrar|rename \S+ to|get rid of|dead code|unused|legacy code|replace \S+ (?:with|by)"
-    r"|switch (?:\S+ ){0,4}(?:to"
-    r"|from)|migrat(?:e|ion) (?:\S+ ){0,4}(?:to|from)|port (?:\S+ ){0,4}to|(?:use|usable|useable) (?:\w+ ){0,2}as an?"
-    r" (?:\w+ ){0,2}(?:library|module|package)|moderni[sz]\w+|type (?:annotations|hints)|annotat\w+|decoupl\w+|inline"
-    r"|^\W*deprecat\w+|^\W*make .{0,60} (?:public|private|internal)$|remov(?:e|al|ing) (?:\S+ ){0,4}deprecat\w+"
-    r"|deprecated (?:code|api|functions?|methods?|aliases))\b|重构|重構|リファクタ"
+    r"\b(?:refactor\w*|re-?organi[sz]\w+|restructur\w+|clean(?:ing)? ?up|tidy|simplif(?:y|ies|ication)"
+    r"|de-?duplicat\w+|duplicat(?:e|ed|ion) (?:code|logic)|extract (?:\w+ ){0,5}(?:into|from|to|package|module|class"
+    r"|function|library)|split (?:\S+ ){0,5}(?:into|up|in)|^split\b|^\W*mov(?:e|ing) |^\W*renam(?:e|ing)|umbenennen"
+    r"|umbenannt|renommer|renombrar|rename \S+ to|get rid of|dead code|unused|legacy code|replace \S+ (?:with|by)"
+    r"|switch (?:\S+ ){0,4}(?:to|from)|migrat(?:e|ion) (?:\S+ ){0,4}(?:to|from)|port (?:\S+ ){0,4}to|(?:use|usable"
+    r"|useable) (?:\w+ ){0,2}as an? (?:\w+ ){0,2}(?:library|module|package)|moderni[sz]\w+|type (?:annotations|hints)"
+    r"|annotat\w+|decoupl\w+|inline|^\W*deprecat\w+|^\W*make .{0,60} (?:public|private|internal)$|remov(?:e|al"
+    r"|ing) (?:\S+ ){0,4}deprecat\w+|deprecated (?:code|api|functions?|methods?|aliases))\b|重构|重構|リファクタ"
 )
 #: The program does what it did.
 _SAME_BEHAVIOUR = Words(
-    r"\b(?:behaviou?r (?:is|stays|remains|must (?:stay|not)|doesn['’]t|does not|should (?:stay|not)) ?(?:un\w+|the same"
-    r"|as|change)?|must behave as|behaves? (?:exactly )?as before|no (?:behaviou?r(?:al)?|functional) changes?|without"
-    r" changing (?:the )?behaviou?r|same (?:behaviou?r|output) as before|verhalten (?:bleibt|ändert sich nicht)"
-    r"|comportement (?:reste|ne change pas|inchangé)|comportamiento no cambia)\b"
+    r"\b(?:behaviou?r (?:is|stays|remains|must (?:stay|not)|doesn['’]t|does not|should (?:stay|not)) ?(?:un\w+"
+    r"|the same|as|change)?|must behave as|behaves? (?:exactly )?as before|no (?:behaviou?r(?:al)?"
+    r"|functional) changes?|without changing (?:the )?behaviou?r|same (?:behaviou?r|output) as before"
+    r"|verhalten (?:bleibt|ändert sich nicht)|comportement (?:reste|ne change pas|inchangé)"
+    r"|comportamiento no cambia)\b"
 )
 _PERFORMANCE = Words(
     r"\b(?:slow(?:er|ly|ness|s)?|perf(?:ormance)?|overhead|faster|speed(?:s|up)?(?: up)?|latency|throughput|profil\w+"
@@ -94,14 +90,15 @@ _PERFORMANCE = Words(
     r"|cpu usage|too much memory|optimi[sz]\w+|langsam\w*|lent(?:e|es|s|eur)?|lento|медленн\w+)\b|慢|遅い"
 )
 _TESTS = Words(
-    r"\b(?:flaky|flakiness|(?:unit|regression|integration|missing|more|new|add|write|the|our|these) (?:\w+ ){0,2}tests?"
-    r"|tests? (?:for|of|about|suite|coverage|cases?|fixtures?)|test coverage|untested|coverage (?:for|of)|testing of)\b"
+    r"\b(?:flaky|flakiness|(?:unit|regression|integration|missing|more|new|add|write|the|our"
+    r"|these) (?:\w+ ){0,2}tests?|tests? (?:for|of|about|suite|coverage|cases?|fixtures?)|test coverage|untested"
+    r"|coverage (?:for|of)|testing of)\b"
 )
 #: Titles that only name a wish.
 _WISH = Words(
     r"\b(?:feature request|add|allow|support|option(?:al)?|new|enable|provide|would be (?:nice|great)|let (?:the"
-    r"|users?|me|us)"
-    r"|introduce|implement|make it possible|expose|offer|ability to|should be able to|configurable|proposal)\b"
+    r"|users?|me|us)|introduce|implement|make it possible|expose|offer|ability to|should be able to|configurable"
+    r"|proposal)\b"
 )
 _WRONG_TEXT = Words(
     r"\b(?:typos?|misspell\w*|spelling|grammar|wording|tippfehler|faute de frappe|errata|dead links?)\b"
@@ -109,26 +106,19 @@ _WRONG_TEXT = Words(
 #: What a program does, told in the present: a title of that form complains.
 _DOES = Words(
     r"\b(?:accepts|adds|appears|assumes|becomes|blocks|breaks|builds|calls|changes|claims|closes|collapses|compares"
-    r"|consumes"
-    r"|contains|converts|copies|counts|creates|cuts|deletes|disappears|discards|duplicates|eats|emits|ends|escapes"
-    r"|exits"
-    r"|expands|falls|finishes|forgets|freezes|gets|gives|goes|grows|guesses|happens|jumps|keeps|kills|loads|logs|marks"
-    r"|merges|misses|mixes|mutates|opens|orders|overwrites|parses|picks|prints|produces|puts|reads|reports|resets"
-    r"|resolves"
-    r"|returns|reverses|rounds|runs|says|sends|shows|skips|sorts|starts|stays|sticks|stops|strips|swallows|takes|treats"
-    r"|triggers|truncates|turns|uses|waits|writes|yields)\b"
-    r"|\b(?:is|are|was|were|gets?) (?:\w+ly )?(?:not |never )?(?:\w+ed|lost|cut|sent|shown|written|read|run|set|put"
-    r"|kept|taken)\b"
+    r"|consumes|contains|converts|copies|counts|creates|cuts|deletes|disappears|discards|duplicates|eats|emits|ends"
+    r"|escapes|exits|expands|falls|finishes|forgets|freezes|gets|gives|goes|grows|guesses|happens|jumps|keeps|kills"
+    r"|loads|logs|marks|merges|misses|mixes|mutates|opens|orders|overwrites|parses|picks|prints|produces|puts|reads"
+    r"|reports|resets|resolves|returns|reverses|rounds|runs|says|sends|shows|skips|sorts|starts|stays|sticks|stops"
+    r"|strips|swallows|takes|treats|triggers|truncates|turns|uses|waits|writes|yields)\b|\b(?:is|are|was|were"
+    r"|gets?) (?:\w+ly )?(?:not |never )?(?:\w+ed|lost|cut|sent|shown|written|read|run|set|put|kept|taken)\b"
 )
 _COMPLAINT = Words(
     r"\b(?:never|although|even though|despite|without a chance|twice|unexpected\w*|misleading|inconsistent"
-    r"|race(?: condition)?"
-    r"|deadlock|stale|off by one|not (?:found|set|respected|honou?red|applied|escaped|closed|shown)|\w+error"
-    r"|\w+exception"
-    r"|irreführend|falsch|kaputt|geht nicht|funktioniert nicht|ne marche pas|ne fonctionne pas|ignore[nt]? "
-    r"|ignora(?:n|do)?"
-    r"|no funciona|não funciona|falla|se pierde|не работает|ошибка|не учитыва\w+)\b"
-    r"|ずれ|できない|無視|失敗|不正|错误|不对|失败|无法|不工作"
+    r"|race(?: condition)?|deadlock|stale|off by one|not (?:found|set|respected|honou?red|applied|escaped|closed"
+    r"|shown)|\w+error|\w+exception|irreführend|falsch|kaputt|geht nicht|funktioniert nicht|ne marche pas"
+    r"|ne fonctionne pas|ignore[nt]? |ignora(?:n|do)?|no funciona|não funciona|falla|se pierde|не работает|ошибка"
+    r"|не учитыва\w+)\b|ずれ|できない|無視|失敗|不正|错误|不对|失败|无法|不工作"
 )
 _DESCRIBED = Words(
     r"\b(?:that|which|who|command|option|flag|hook|way|method|function|helper) (?:to |that |which )?\w*$"

@@ -19,46 +19,38 @@ from .kind import Kind
 FEW_WORDS = 60
 _PLACEHOLDER = Words(
     r"^\W*(?:tbd|tba|to-?do|todo: .{0,20}|fixme|to be (?:decided|determined|defined|discussed|filled in|specified"
-    r"|done)|\?{2,}|…|\.{3}|xxx+"
-    r"|n/?a|none|no response|not (?:yet )?(?:decided|clear|known|specified)|lorem ipsum.*|fill (?:this |me )?in.*"
-    r"|describe .{0,60}here"
-    r"|please (?:fill|describe).{0,40}|details? (?:follow|to follow|later|soon)|see title|as discussed.{0,60}"
-    r"|as (?:we )?talked.{0,60})\W*$"
+    r"|done)|\?{2,}|…|\.{3}|xxx+|n/?a|none|no response|not (?:yet )?(?:decided|clear|known|specified)|lorem ipsum.*"
+    r"|fill (?:this |me )?in.*|describe .{0,60}here|please (?:fill|describe).{0,40}|details? (?:follow|to follow"
+    r"|later|soon)|see title|as discussed.{0,60}|as (?:we )?talked.{0,60})\W*$"
 )
 #: Where somebody saw it says nothing of what they saw.
 _SURROUNDINGS = re.compile(
     r"\bv?\d+(?:\.\d+)+\w*|\b(?:python|node|java|go|ruby|php|windows|macos|mac ?os(?: x)?|ubuntu|debian|fedora|linux"
-    r"|android|ios|chrome"
-    r"|firefox|safari|edge|version|release|python)\b[ -]?v?\d*(?:\.\d+)*|\b\d+ ?(?:times|people|users|of us"
-    r"|colleagues|days|weeks|months"
-    r"|years)\b|\b(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|june|july"
-    r"|august|september"
-    r"|october|november|december)\b|\b20\d\d\b",
+    r"|android|ios|chrome|firefox|safari|edge|version|release|python)\b[ -]?v?\d*(?:\.\d+)*|\b\d+ ?(?:times|people"
+    r"|users|of us|colleagues|days|weeks|months|years)\b|\b(?:monday|tuesday|wednesday|thursday|friday|saturday"
+    r"|sunday|january|february|march|april|june|july|august|september|october|november|december)\b|\b20\d\d\b",
     re.I,
 )
 _CONCRETE = re.compile(
     r"\d|\b[A-Z]{3,}\b|[\"“«„`']\w|\w_\w|\w\(|[a-z][A-Z]|--?\w{2,}|/\w|\.\w+\b(?=\W|$)(?<!\.\s)|[^\x00-\x7f]{6}"
 )
 _QUESTION = re.compile(
-    r"\W*(?:how|why|what|where|when|who|which|is (?:it|there|this)|are there|does (?:it|this|anyone|anybody"
-    r"|somebody)|do (?:you|we|i)"
-    r"|any(?:one|body)|can (?:i|someone|anyone|somebody)|am i|should i|wie|warum|pourquoi|comment|cómo"
-    r"|por qué)\b.*\?\W*\Z",
+    r"\W*(?:how|why|what|where|when|who|which|is (?:it|there|this)|are there|does (?:it|this|anyone|anybody|somebody)"
+    r"|do (?:you|we|i)|any(?:one|body)|can (?:i|someone|anyone|somebody)|am i|should i|wie|warum|pourquoi|comment"
+    r"|cómo|por qué)\b.*\?\W*\Z",
     re.I,
 )
 _UNDECIDED = Words(
     r"\b(?:(?:we|i) (?:still )?(?:have|need) to (?:decide|discuss|agree|think|talk)|(?:not|isn['’]t|hasn['’]t been"
-    r"|still) (?:yet )?(?:to be )?(?:decided|clear"
-    r"|agreed|settled|defined)|open question|undecided|needs? (?:a )?(?:discussion|decision|design|more thought)"
-    r"|somehow|something like that"
-    r"|or whatever|whatever (?:you|works|is best)|not sure (?:what|how|if|whether|which))\b"
+    r"|still) (?:yet )?(?:to be )?(?:decided|clear|agreed|settled|defined)|open question|undecided"
+    r"|needs? (?:a )?(?:discussion|decision|design|more thought)|somehow|something like that|or whatever"
+    r"|whatever (?:you|works|is best)|not sure (?:what|how|if|whether|which))\b"
 )
 _ELSEWHERE = Words(
     r"\b(?:see (?:the )?(?:attached|attachment|screenshot|log|chat|call|mail|slack|meeting|thread)|(?:attached"
-    r"|enclosed) (?:is|you|file|log|screenshot)"
-    r"|as (?:discussed|agreed|mentioned|described) (?:in|on|during|yesterday|elsewhere|earlier|with)|like (?:we"
-    r"|i) (?:said|discussed|talked)"
-    r"|you know (?:what|which|the)|the usual|same as (?:last|the other) (?:time|one))\b"
+    r"|enclosed) (?:is|you|file|log|screenshot)|as (?:discussed|agreed|mentioned|described) (?:in|on|during|yesterday"
+    r"|elsewhere|earlier|with)|like (?:we|i) (?:said|discussed|talked)|you know (?:what|which|the)|the usual"
+    r"|same as (?:last|the other) (?:time|one))\b"
 )
 
 

@@ -39,14 +39,12 @@ _OVER_TITLE = re.compile(
 )
 _OVER_SENTENCE = re.compile(
     r"\A\W*(?:(?:edit|update|note|ps)\W+)?(?:(?:this|it|the (?:bug|issue|problem|feature|request))\s+)?(?:is |was "
-    r"|has been |got |have been )?(?:already |now |meanwhile |since )*"
-    r"(?:fixed|resolved|solved|implemented|released|closed|merged|shipped|done|obsolete|superseded"
-    r"|withdrawn)\b\s*(?:already|now|meanwhile)?\s*"
-    r"(?:(?:in|by|with|since|on|as of|through|upstream)\s+(?:v?\d|#\d|pr\b|pull|commit|main\b|master\b|release"
-    r"|version|the (?:last|latest|current|new))"
-    r"|already\b|[.!]*\Z)|\A\W*(?:closing|close[sd]?) (?:this|as|it)\b|\A\W*duplicate of #\d|\A\W*(?:no longer"
-    r"|not) (?:needed|relevant|reproducible|an issue)\b"
-    r"|\A\W*nothing (?:is )?(?:left|more) to (?:do|be done)\b",
+    r"|has been |got |have been )?(?:already |now |meanwhile |since )*(?:fixed|resolved|solved|implemented|released"
+    r"|closed|merged|shipped|done|obsolete|superseded|withdrawn)\b\s*(?:already|now|meanwhile)?\s*(?:(?:in|by|with"
+    r"|since|on|as of|through|upstream)\s+(?:v?\d|#\d|pr\b|pull|commit|main\b|master\b|release|version|the (?:last"
+    r"|latest|current|new))|already\b|[.!]*\Z)|\A\W*(?:closing|close[sd]?) (?:this|as|it)\b|\A\W*duplicate of #\d"
+    r"|\A\W*(?:no longer|not) (?:needed|relevant|reproducible|an issue)\b|\A\W*nothing (?:is )?(?:left|more) to (?:do"
+    r"|be done)\b",
     re.I,
 )
 _STILL = re.compile(
@@ -103,7 +101,7 @@ def understand_issue(name: str, text: str, origin: Origin | None = None) -> Unde
     read = text if len(text) <= EDITS_READ_MAX else text[:EDITS_READ_MAX]
     issue, said = parse_issue(read, name), statements(read)
     reading = understand(read)
-    work = decompose_at(read, Origin() if origin is None else origin)
+    work = decompose_at(read, Origin() if origin is None else origin, issue=issue)
     judged = work.assessment
     pairs = _once(issue.pairs)
     targets = _targets(reading, issue, judged.targets)
