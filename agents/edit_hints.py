@@ -8,6 +8,10 @@ import msgspec
 
 #: A file beyond this many lines is not searched for similar ones, which costs quadratic time.
 LINES_MAX = 20_000
+#: A text beyond this many lines is not looked for with other spacing.
+WANTED_LINES_MAX = 1000
+#: Lines are compared until so many pairs of characters may have been, which takes seconds at worst.
+PAIRS_MAX = 30_000_000
 
 
 class Hint(msgspec.Struct, frozen=True):
@@ -26,18 +30,33 @@ def nearest(wanted: str, text: str) -> Hint | None:
     squeezed = [" ".join(line.split()) for line in lines]
     looked_for = [" ".join(line.split()) for line in wanted_lines]
     filled = [(number, line) for number, line in enumerate(squeezed, 1) if line]
-    for n in range(len(filled) - len(looked_for) + 1):
-        if [line for _, line in filled[n : n + len(looked_for)]] == looked_for:
+    starts = range(len(filled) - len(looked_for) + 1) if len(looked_for) <= WANTED_LINES_MAX else ()
+    for n in starts:
+        if filled[n][1] == looked_for[0] and [line for _, line in filled[n : n + len(looked_for)]] == looked_for:
             line = filled[n][0]
             return Hint(line, f"at line {line} it stands with other indentation or spacing")
     if inside := _within_a_line(wanted, text):
         return inside
     longest = max(looked_for, key=len)
-    similar = difflib.get_close_matches(longest, {line for _, line in filled if len(line) < 500}, n=1, cutoff=0.7)
+    similar = difflib.get_close_matches(
+        longest, _of_like_length(longest, [line for _, line in filled]), n=1, cutoff=0.7
+    )
     if not similar:
         return None
     line = squeezed.index(similar[0]) + 1
     return Hint(line, f"line {line} is the most similar: {lines[line - 1].strip()[:120]}")
+
+
+def _of_like_length(wanted: str, lines: list[str]) -> list[str]:
+    """Return the lines that can be compared with a text in bounded time, those of the most like length first."""
+    found: list[str] = []
+    left = PAIRS_MAX
+    for line in sorted(dict.fromkeys(lines), key=lambda line: abs(len(line) - len(wanted))):
+        left -= len(line) * len(wanted)
+        if left < 0 or len(line) >= 500:
+            break
+        found.append(line)
+    return found
 
 
 def _within_a_line(wanted: str, text: str) -> Hint | None:
