@@ -18,11 +18,16 @@ FRAME_COUNT_MAX = 8
 
 
 def compact(error: BaseException) -> dict[str, Any]:
-    """Return JSON-like facts: `class`, `message`, `at`; for ours `code`, `help`, `facts`, else `frames`."""
+    """Return JSON-like facts: `class`, `message`, `at`; for ours `code`, `help`, `facts`, else `frames`.
+
+    Where the sandbox kept something from happening, `help` says how to allow it, and so does the message.
+    """
     message = printable(str(error))
     if len(message) > MESSAGE_LENGTH_MAX:
         message = message[:MESSAGE_LENGTH_MAX] + "…"
     facts: dict[str, Any] = {"class": type(error).__name__, "message": message}
+    if isinstance(error, OSError) and (help := _way_to_allow(error)):
+        facts |= {"message": f"{message}: {help}", "help": help}
     frames = [f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     if frames:
         frames = [printable(frame) for frame in frames]
@@ -32,6 +37,13 @@ def compact(error: BaseException) -> dict[str, Any]:
     if isinstance(error, TwelvefoldError):
         facts |= {"code": error.code, "help": error.help(), "facts": msgspec.to_builtins(error.facts(), enc_hook=str)}
     return facts
+
+
+def _way_to_allow(error: OSError) -> str:
+    """Return how to allow what the sandbox kept from happening; asked for errors of the system only."""
+    from .sandbox.hints import way_to_allow
+
+    return printable(way_to_allow(error))
 
 
 def whole(error: BaseException) -> str:

@@ -71,7 +71,7 @@ def run_agent(
     queues = (own_queue,) if only else tuple(dict.fromkeys((own_queue, *agent.capabilities)))
     process = AgentProcess(agent, client, queues, AgentPlaces(home), stop_timeout_s)
     process.settings = settings
-    process.contained = containment.contained
+    process.contained, process.renewable = containment.contained, bool(instance)
     try:
         return process.run()
     finally:

@@ -225,7 +225,9 @@ def _failure(error: BaseException, context: TaskContext) -> TaskOutcome:
         return _question(context.asked)
     shown = printable(str(error)) if isinstance(error, TwelvefoldError) else whole(error)
     context.log.error("task %s of run %s failed: %s", context.path, context.run, shown)
-    return TaskOutcome(outcome="failed", reason=reason_of(error), error=compact(error), message=printable(str(error)))
+    facts = compact(error)
+    told = facts["message"] if "help" in facts and isinstance(error, OSError) else printable(str(error))
+    return TaskOutcome(outcome="failed", reason=reason_of(error), error=facts, message=told)
 
 
 def reason_of(error: BaseException) -> str:

@@ -36,6 +36,7 @@ from .faults import whole
 from .journal import AgentPlaces, TaskRequest
 from .look_ahead import AHEAD_MIN, SHORT_HANDLER_S, LookAhead
 from .membership import Membership
+from .sandbox.hints import outdated_by
 from .telemetry import SAMPLE_INTERVAL_S
 from .turn import perform
 
@@ -62,7 +63,8 @@ class AgentProcess:
         self.queue = queues[0]
         self.queues = queues
         self.places = places
-        self.settings, self.contained = NO_SETTINGS, False
+        #: `renewable`: a supervisor starts another process where this one ends.
+        self.settings, self.contained, self.renewable = NO_SETTINGS, False, False
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
@@ -200,7 +202,10 @@ class AgentProcess:
         try:
             while not self.stopping:
                 delivery = self.client.take_delivery(unless=lambda: self.stopping or bool(self._refused))
-                if delivery is not None:
+                if delivery is not None and self.renewable and outdated_by(delivery.event.payload or ""):
+                    # It goes to others with the goodbye: to the process that takes this one's place.
+                    self.stopping, self._status = True, BROKEN
+                elif delivery is not None:
                     self._given += 1
                     self._handle(delivery)
                     self._ended += 1

@@ -89,7 +89,7 @@ def confine(rules: FileRules, reads: Reads | None = None) -> Containment:
     `reads` spares making the rules about secrets again, where they still hold. Where the kernel has no Landlock,
     nothing is bound. Raises FileNotFoundError for a place to write in that isn't there.
     """
-    made, possible = rulesets(rules, reads)
+    made, possible, around = _rulesets(rules, reads)
     try:
         if made:
             landlock.forbid_new_privileges()
@@ -101,37 +101,58 @@ def confine(rules: FileRules, reads: Reads | None = None) -> Containment:
     finally:
         for ruleset in made:
             ruleset.close()
-    _held.append(possible.contained)
+    _held.append(_Held(possible.contained, around))
     return possible
 
 
-#: What came of each time that this process confined itself.
-_held: list[bool] = []
+class _Held(msgspec.Struct, frozen=True):
+    """What this process is bound by: whether that contains it, and how the file system around secrets was then."""
+
+    contained: bool
+    around: Survey | None
+
+
+_held: list[_Held] = []
 
 
 def is_held() -> bool:
     """Tell whether this process is bound by file rules of its own, which all that it starts inherits."""
-    return any(_held)
+    return any(one.contained for one in _held)
 
 
-def rulesets(rules: FileRules, reads: Reads | None = None) -> tuple[list[Ruleset], Containment]:
+def unreadable() -> list[str]:
+    """Return what this process can't read, as it was made beside a secret after the process was bound."""
+    return [path for one in _held if one.around is not None for path in one.around.news()]
+
+
+def hidden() -> list[str]:
+    """Return the secrets that this process can't read."""
+    return [path for one in _held if one.around is not None for path in one.around.denied]
+
+
+def rulesets(rules: FileRules) -> tuple[list[Ruleset], Containment]:
     """Make the rules for a process, each to be closed by the caller, and tell whether they contain it.
 
     There are none where the kernel can't keep them. Raises FileNotFoundError for a place to write in that isn't there.
     """
+    made, possible, _ = _rulesets(rules, None)
+    return made, possible
+
+
+def _rulesets(rules: FileRules, reads: Reads | None) -> tuple[list[Ruleset], Containment, Survey | None]:
     possible = available()
     if not possible.contained and landlock_version() < ABI_USABLE:
-        return [], possible
+        return [], possible, None
     write = [os.path.realpath(path, strict=True) for path in rules.write]
     writes = write_ruleset(write)
     if is_held():
-        return [writes], possible  # what this process must not read, no child of it can
+        return [writes], possible, None  # what this process must not read, no child of it can
     try:
         fitting = reads if reads is not None and reads.serves(write) else _reads(rules, write)
     except BaseException:
         writes.close()
         raise
-    return ([writes] if fitting.ruleset is None else [fitting.ruleset, writes]), possible
+    return ([writes] if fitting.ruleset is None else [fitting.ruleset, writes]), possible, fitting.survey
 
 
 def landlock_version() -> int:

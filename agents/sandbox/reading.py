@@ -16,11 +16,25 @@ import msgspec
 
 
 class Opened(msgspec.Struct):
-    """A folder on the way to a secret, as it was: when it was last changed, and the inode of each entry."""
+    """A folder on the way to a secret, as it was: when it was last changed, and the inode of each entry.
+
+    `news` are the paths that were new in it at the last look, when it had been changed at `looked_ns`.
+    """
 
     path: str
     changed_ns: int
     entries: dict[str, int]
+    looked_ns: int = 0
+    news: list[str] = []
+
+    def look(self) -> list[str]:
+        """Return the paths that are new by now; looks only where something has changed since the last look."""
+        changed_ns = _changed_ns(self.path)
+        if changed_ns not in (self.changed_ns, self.looked_ns):
+            with suppress(OSError), os.scandir(self.path) as entries:
+                self.news = [entry.path for entry in entries if self.entries.get(entry.name) != entry.inode()]
+            self.looked_ns = changed_ns
+        return self.news
 
 
 class Survey(msgspec.Struct):
@@ -36,12 +50,7 @@ class Survey(msgspec.Struct):
 
     def news(self) -> list[str]:
         """Return the paths that are new in these folders, secrets aside."""
-        found = []
-        for one in self.opened:
-            if _changed_ns(one.path) != one.changed_ns:
-                with suppress(OSError), os.scandir(one.path) as entries:
-                    found += [entry.path for entry in entries if one.entries.get(entry.name) != entry.inode()]
-        return [path for path in found if path not in self.denied]
+        return [path for one in self.opened for path in one.look() if path not in self.denied]
 
 
 def survey(secrets: Iterable[Path]) -> Survey:
