@@ -63,11 +63,11 @@ _REMOTE_CODE = re.compile(
     re.I,
 )
 _DESTROY = re.compile(
-    r"\brm\s+(?:-\w{1,12}\s+){0,3}?-\w{0,8}[rf]\w{0,8}\s+(?:-\S{1,30}\s+){0,3}?(?:/|~|\$HOME|\.\./|\*|\.git\b|\.\s|/\w)"
-    r"|\bmkfs\b|\bdd\s+if=\S+\s+of=/dev|:\(\)\s*\{\s*:\s*\|\s*:|\bshutil\.rmtree\(\s*[\"'](?:/|~)"
-    r"|\bgit\s+push\s+(?:\S{1,60}\s+){0,4}?(?:--force\b|-f\b|--mirror)|\b(?:delete|wipe|erase|destroy|remove) (?:the )?(?:whole"
-    r"|entire|all (?:of )?the|everything in|all) (?:\w+ )?(?:repositor\w+|repo\b|git history|history|branches"
-    r"|home (?:folder|directory)|disk|backups?|databases?|files? (?:on|outside))",
+    r"\brm\s+(?:-\w{1,12}\s+){0,3}?-\w{0,8}[rf]\w{0,8}\s+(?:-\S{1,30}\s+){0,3}?(?:/|~|\$HOME|\.\./|\*|\.git\b|\.\s"
+    r"|/\w)|\bmkfs\b|\bdd\s+if=\S+\s+of=/dev|:\(\)\s*\{\s*:\s*\|\s*:|\bshutil\.rmtree\(\s*[\"'](?:/|~)"
+    r"|\bgit\s+push\s+(?:\S{1,60}\s+){0,4}?(?:--force\b|-f\b|--mirror)|\b(?:delete|wipe|erase|destroy"
+    r"|remove) (?:the )?(?:whole|entire|all (?:of )?the|everything in|all) (?:\w+ )?(?:repositor\w+|repo\b"
+    r"|git history|history|branches|home (?:folder|directory)|disk|backups?|databases?|files? (?:on|outside))",
     re.I,
 )
 _HIDING = Words(

@@ -26,7 +26,7 @@ _NEEDS = re.compile(
 )
 _REFERENCE = re.compile(
     r"(?:https?://[\w.-]+/([\w.-]+/[\w.-]+)/(?:issues|pull)/(\d+)\S*|([\w.-]+(?:/[\w.-]+)?)?#(\d+)\b"
-    r"|(?<![\w.#/-])0*(\d{1,6})(?![\w.%-]|\.\d))",
+    r"|(?<![\w.#/-])0*(\d{1,6})(?![\w%-]|\.\d))",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"[\s,;&+]*(?:and|und|et|y)?[\s,;&+]*(?:(?:issues?|tickets?|prs?)\s+)?", re.IGNORECASE)

@@ -1,0 +1,210 @@
+"""What is understood of an issue: measured on issues whose labels come from real fixes, and tried by invented ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twelvefold.agents.understanding.statements import statements
+from twelvefold.agents.understanding.structure import LENGTH_MAX, StructuredIssue, understand_issue
+
+ISSUES = Path(__file__).parents[2] / "orchestration" / "issues"
+INVENTED = Path(__file__).parents[2] / "orchestration" / "invented"
+#: Kinds of the invented issues, where a maintainer would hardly choose another.
+KINDS = {
+    "bug": """
+        cache-key cache-race byte-order-mark click-unicodefun crash-native-traceback ctrl-c email-validator
+        german-timeout japanese-bug memory-leak nulls-last pool-timeout progress-pulse pt-bug quiet-summary
+        restore-flag symbol-message windows-paths worker-shutdown trailing-newline msg-typo""",
+    "docs": """
+        default-port docstring-typo es-typo heading-rename man-typos french-docs links-two-pages zh-docs
+        docs-theme rst-include""",
+    "chore": """
+        bump-checkout drop-node-18 drop-python-37 python-313 py-typed pin-one-line precommit windows-ci""",
+    "refactor": """
+        split-module rename-cmd requests-to-httpx asgi de-rename remove-deprecated""",
+    "security": """
+        xss""",
+    "test": """
+        to-pytest""",
+    "feature": """
+        and-pattern async-fixture formation new-preview-action publish-fly rate-limiting runit ssl-context
+        strict-tables task-status webhooks http3 i18n multi-tenancy plugins-api parallel colour-dirs
+        config-variables french-format german-markdown log-json no-headers no-prefix-option queue-depth
+        retry-after typed-dict blank-lines cancel-scope-repr facet-size json-indent plugins-version schema-order
+        sort-key default-timeout fail-zero magic-trailing-comma proxy-rename""",
+}
+
+
+class Score:
+    """How many things were found rightly, wrongly, and not at all."""
+
+    def __init__(self) -> None:
+        self.right = self.wrong = self.missed = 0
+
+    def add(self, found: set[Any], wanted: set[Any]) -> None:
+        """Count what was found against what is there."""
+        self.right += len(found & wanted)
+        self.wrong += len(found - wanted)
+        self.missed += len(wanted - found)
+
+    @property
+    def precision(self) -> float:
+        """The share of what was found that is there."""
+        return self.right / max(1, self.right + self.wrong)
+
+    @property
+    def recall(self) -> float:
+        """The share of what is there that was found."""
+        return self.right / max(1, self.right + self.missed)
+
+    def shown(self, what: str) -> str:
+        """One line for people."""
+        shares = f"precision {self.precision:.0%}  recall {self.recall:.0%}"
+        return f"{what:<16} {shares}  ({self.right} right, {self.wrong} wrong)"
+
+
+def labelled() -> list[tuple[dict[str, Any], StructuredIssue]]:
+    """The development set: each row of labels with what is understood of its text."""
+    rows = json.loads((ISSUES / "labels.json").read_text())
+    # As they are in the file, line ends included.
+    return [(row, understand_issue(row["file"], (ISSUES / row["file"]).read_bytes().decode()).issue) for row in rows]
+
+
+def test_labels_of_real_issues_are_met(capsys: pytest.CaptureFixture[str]) -> None:
+    """Kind, verdict, named files, explicit edits and dependencies, by precision and recall; no bait is taken."""
+    scores = {what: Score() for what in ("kind", "expected", "named files", "explicit edits", "dependencies")}
+    bait: set[tuple[str, str]] = set()
+    for row, found in labelled():
+        name = row["file"]
+        scores["kind"].add({found.kind}, {row["kind"]})
+        scores["expected"].add({found.outcome}, {row["expected"]})
+        scores["named files"].add(set(found.target_files), set(row["named_files"]))
+        scores["dependencies"].add(set(found.depends_on), set(row["depends_on"]))
+        scores["explicit edits"].add(set(range(len(found.edits))), set(range(row["explicit_edits"])))
+        bait |= {(name, path) for path in found.target_files if path in row["bait_paths"]}
+    with capsys.disabled():
+        sys.stdout.write("\n" + "".join(f"{score.shown(what)}\n" for what, score in scores.items()))
+    assert bait == set()
+    assert min(score.precision for score in scores.values()) >= 0.95
+    assert min(score.recall for score in scores.values()) >= 0.95
+
+
+def test_kinds_of_invented_issues(capsys: pytest.CaptureFixture[str]) -> None:
+    """Issues of many projects and seven languages get the kind that a maintainer would choose, nine times of ten."""
+    texts = {file.stem: file.read_text() for file in INVENTED.glob("*/*.md")}
+    wrong: Counter[tuple[str, str]] = Counter()
+    right = 0
+    for kind, names in KINDS.items():
+        for name in names.split():
+            found = understand_issue(name, texts[name]).issue.kind
+            right += found == kind
+            wrong[(kind, found)] += found != kind
+    missed = {pair: count for pair, count in wrong.items() if count}
+    with capsys.disabled():
+        sys.stdout.write(f"\nkinds of invented issues: {right} of {right + sum(missed.values())}; missed {missed}\n")
+    assert right / (right + sum(missed.values())) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "verdicts"),
+    [
+        ("refused", {"refuse"}),
+        ("honest", {"actionable", "needs_information"}),
+        ("lacking", {"needs_information"}),
+        ("over", {"nothing_to_do"}),
+        ("actionable", {"actionable"}),
+    ],
+)
+def test_verdicts(name: str, verdicts: set[str]) -> None:
+    """What harms is refused, what lacks something is asked for, what is over is left; honest work goes on."""
+    texts = (Path(__file__).parent / "verdicts" / f"{name}.txt").read_text().split("\n=====\n")
+    assert len(texts) > 4
+    found = {text[:60]: understand_issue("x.md", text).issue for text in texts}
+    assert {text: (one.outcome, one.reason) for text, one in found.items() if one.outcome not in verdicts} == {}
+    assert all(one.message and one.reason for one in found.values() if one.outcome != "actionable")
+
+
+def test_invented_issues_are_not_held_up() -> None:
+    """None of the invented issues, which all could be worked on, is refused or said to be over."""
+    for file in sorted(INVENTED.glob("*/*.md")):
+        assert understand_issue(file.name, file.read_text()).issue.outcome == "actionable", file.name
+
+
+def test_contradictions_are_shown_with_their_lines() -> None:
+    """Both halves of a contradiction are quoted, with the lines at which they stand."""
+    text = "# Limit\n\nRequirements\n\n- the size of a file is 60 MB\n- no file is larger than 30 MB\n"
+    found = understand_issue("x.md", text).issue
+    assert found.reason == "contradictory"
+    assert "line 5" in found.message
+    assert "line 6" in found.message
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("# A\n\nDepends on: #013", (13,)),
+        ("# A\n\nDepends on #12, #13 and other-repo#4.", (12, 13, "other-repo#4")),
+        ("# A\n\n**Blocked by:** owner/repo#7", ("owner/repo#7",)),
+        ("# A\n\n## Depends on\n\n- #5\n", (5,)),
+        ("# A\n\nDepends on https://github.com/o/r/issues/9", ("o/r#9",)),
+        ("# A\n\nDepends on 007 and 8.", (7, 8)),
+        ("# A\n\nBlocks #5. See #6. Fixes #7. It depends on the weather, and needs 3 steps.", ()),
+        ("---\ntitle: A\ndepends_on: 3, 4\n---\nx", (3, 4)),
+        ("# A\n\nDepends on: none", ()),
+        ("# A\n\nIt depends on version 2.1.", ()),
+    ],
+)
+def test_dependencies(text: str, wanted: tuple[int | str, ...]) -> None:
+    """Only what an issue says it depends on counts, in whatever way it says it."""
+    assert statements(text).depends_on == wanted
+
+
+def test_files_are_checked_against_the_repository(tmp_path: Path) -> None:
+    """A named file is told by the name that the repository has for it; one that isn't there is missing."""
+    import subprocess
+
+    from twelvefold.agents.assessment import origin_of
+
+    repo = tmp_path / "repo"
+    (repo / "src" / "pkg").mkdir(parents=True)
+    (repo / "src" / "pkg" / "reader.py").write_text("def read():\n    return 1\n")
+    identity = ("-c", "user.name=U", "-c", "user.email=u@example.invalid")
+    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "Begin"]):
+        subprocess.run(["git", "-C", str(repo), *command], check=True)
+    text = (
+        "# Read twice\n\n`read` in `pkg/reader.py` should read twice, as in `pkg/writer.py`, which must change too.\n"
+    )
+    found = understand_issue("x.md", text, origin_of(repo)).issue
+    assert found.target_files[0] == "src/pkg/reader.py"
+    assert found.missing_files == ("pkg/writer.py",)
+    assert any("pkg/writer.py" in told for told in found.missing)
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "\ufeff \n", "#", "# \n\n" + "- " * 3000, "`" * 5000, "\x1b[31m# A\x1b[0m", "((" * 9000]
+)
+def test_any_text_is_understood(text: str) -> None:
+    """Nothing that is no issue at all breaks the reading of it."""
+    assert understand_issue("x.md", text).issue.outcome in ("needs_information", "actionable")
+
+
+def test_long_texts_are_read_in_bounded_time() -> None:
+    """Megabytes of text are refused in words, and what is shorter is read by its beginning."""
+    assert understand_issue("x.md", "# A\n\n" + "word " * (LENGTH_MAX // 4)).issue.reason == "issue_too_long"
+    for filler in (
+        "word " * 90_000,
+        "- [ ] do it\n" * 2000,
+        "`a.py` " * 60_000,
+        "not more than 5 " * 25_000,
+        "rm -rf -rf " * 9000,
+        "a\n\n" * 5000,
+        "Replace `a` with `b` in `c.py`.\n\n" * 300,
+    ):
+        found = understand_issue("x.md", f"# Sort `find`\n\nSort results in `a.py`.\n\n{filler}").issue
+        assert found.title == "Sort find"
