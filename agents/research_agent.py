@@ -31,7 +31,7 @@ class ResearchTask(msgspec.Struct, frozen=True, kw_only=True):
     question: str
     repos: list[str]
     revision: str | None = None
-    limit: int = 6
+    limit: int = 8
     optional: bool = False
 
 
@@ -104,7 +104,10 @@ class ResearchAgent(BaseAgent):
             return ToolResponse(
                 True, data=value, message=value["answer"], outcome="nothing_to_do", reason="nothing_found"
             )
-        return ToolResponse.succeeded(value, [evidence_of(one) for one in findings.citations], value["answer"])
+        count = len(findings.citations)
+        places = len({one.repo for one in findings.citations})
+        message = f"{count} passage{'s' if count > 1 else ''} in {places} repositor{'ies' if places > 1 else 'y'}"
+        return ToolResponse.succeeded(value, [evidence_of(one) for one in findings.citations], message)
 
 
 #: What keeps a repository from being read without being a fault of the question: gone, none, empty, forbidden.

@@ -57,6 +57,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("answer", "inbox", _WORK, "Answer what waits for a human."),
     CommandEntry("review", "review", _WORK, "Review a change: what it brings that is wrong, risky or missing."),
     CommandEntry("test", "test", _WORK, "Run a repository's tests at a commit, or compare them with another's."),
+    CommandEntry(
+        "research",
+        "research",
+        _WORK,
+        "Answer a question about repositories with passages of their code, documents and history.",
+    ),
     CommandEntry("repos", "repos", _WORK, "List the sister repositories that lie side by side."),
     CommandEntry("demo", "demo", _WORK, "Run a whole job offline on a throw-away pair of repositories."),
     CommandEntry("log", "log", _LOG, "Show events, oldest first."),
