@@ -111,7 +111,8 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
 def _count_behind(flat: str, at: int) -> tuple[int | None, int]:
     """Return the number of occurrences in brackets at a place, and where they end; None and the place without."""
     match = re.compile(r"\s*\(([^()]*)\)").match(flat, at)
-    count = stated_count(match[1]) or stated_count(f"({match[1]})") if match else None
+    said = match[1].strip() if match else ""
+    count = stated_count(said) or stated_count(f"({said})") or stated_count(f"occurs {said}")
     return (count, match.end()) if match and count is not None else (None, at)
 
 
@@ -126,7 +127,7 @@ def _listed(blocks: Sequence[Block], at: int, rest: str) -> list[tuple[Scope, in
         if match is None or not looks_like_path(one.codes[0]) or len(one.codes) != 1:
             break
         said = (match[1] or "").strip("() ")
-        count = stated_count(f"({said})") or stated_count(said) if said else None
+        count = (stated_count(f"({said})") or stated_count(said) or stated_count(f"occurs {said}")) if said else None
         if said and count is None:
             break
         found.append((Scope([normal(one.codes[0])], one.line), count, one.line))

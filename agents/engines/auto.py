@@ -12,6 +12,7 @@ from ..context import TaskContext
 from ..issue import Issue
 from ..workspace import Workspace
 from .engine import AUTO, FixResult, FixTask, engine_named, engine_names
+from .errors import EngineNotLoadable
 
 #: Whose failure is final: what an issue states exactly and what can't be made is not guessed at by another engine.
 _EXACT = "patch"
@@ -27,7 +28,7 @@ def fix_with(task: FixTask, issue: Issue, context: TaskContext, workspace: Works
     last: FixResult | None = None
     for name in names:
         context.attach_workspace(lambda: None)
-        found = engine_named(name).fix(task, issue, workspace, context)
+        found = _attempt(name, task, issue, context, workspace)
         if found is None:
             found = FixResult(outcome="needs_human", reason="not_mine", message="it takes no such issue", mine=False)
         found = msgspec.structs.replace(found, engine=name)
@@ -41,6 +42,17 @@ def fix_with(task: FixTask, issue: Issue, context: TaskContext, workspace: Works
     said = [f"`{one['engine']}`: {one['message'].rstrip('.')}" for one in tried if one["engine"] != last.engine]
     message = f"{last.message.rstrip('.')}. {'; '.join(said)}." if said else last.message
     return msgspec.structs.replace(last, message=message, tried=tried)
+
+
+def _attempt(name: str, task: FixTask, issue: Issue, context: TaskContext, workspace: Workspace) -> FixResult | None:
+    try:
+        engine = engine_named(name)
+    except EngineNotLoadable as error:
+        if task.engine != AUTO:
+            raise
+        # One broken distribution must not keep the others from their work.
+        return FixResult(outcome="needs_human", reason="engine_not_loadable", message=error.message(), mine=False)
+    return engine.fix(task, issue, workspace, context)
 
 
 def _weightier(one: FixResult | None, two: FixResult) -> FixResult:

@@ -355,3 +355,67 @@ def test_identity_is_a_setting(user: UserRepo, job: Job) -> None:
             "log", "-1", "--format=%an <%ae> %at %cn %ct", commit, git_dir=workspace.store.git_dir
         )
     assert shown.text == "Robot <robot@example.org> 1700000000 Robot 1700000000"
+
+
+def test_moves_and_deletions_in_a_repository(user: UserRepo, job: Job) -> None:
+    """A moved file keeps its mode and history as a rename, a deleted one is gone; both are in the commit's message."""
+    (user.folder / "run.sh").write_text("".join(f"echo {n}\n" for n in range(20)))
+    (user.folder / "run.sh").chmod(0o755)
+    user.commit({"calc.py": SOURCE, "old.txt": "x\n"})
+    outcome = job.fix(
+        "# Tidy up\n\nMove `run.sh` to `bin/`.\n\nDelete `old.txt`.\n\nReplace `echo 3` with `echo three` in `run.sh`."
+    )
+    assert outcome.outcome == "succeeded", outcome
+    assert outcome.value["files_changed"] == ["bin/run.sh", "old.txt", "run.sh"]
+    store = job.stores.find_run(job.run)
+    assert store is not None
+    shown = job.stores.git.run(
+        "show", "-M", "--raw", "--format=%B", outcome.value["commit"], git_dir=store.git_dir
+    ).text
+    assert "R" in shown and "\trun.sh\tbin/run.sh" in shown
+    assert ":100755 100755 " in shown
+    assert "- bin/run.sh" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("Move `calc.py` to `link/`.", "not a folder"),
+        ("Move `calc.py` to `link/calc.conf`.", "not a folder"),
+        ("Delete `alias.py`.", "symbolic link"),
+        ("Rename `alias.py` to `other.py`.", "symbolic link"),
+        ("Append `x = 1` to `alias.py`.", "symbolic link"),
+        ("Set `x` to `2` in `alias.py`.", "symbolic link"),
+        ("Rename `calc.py` to `docs`.", "no file is named"),
+        ("Move `calc.py` to `docs/../../x.py`.", "leads out"),
+        ("Rename `calc.py` to `calc.py/x.py`.", "not a folder"),
+        ("Delete `.git/config.ini`.", "inside .git"),
+        ("Rename `calc.py` to `.GIT/config.py`.", "inside .git"),
+        ("Rename `calc.py` to `--upload-pack=touch.py`.", ""),
+        ("Rename `calc.py` to `$(touch owned).py`.", ""),
+    ],
+)
+def test_orders_never_leave_the_repository(user: UserRepo, job: Job, text: str, part: str) -> None:
+    """Moves, deletions and insertions go through no link and out of no folder, whatever the paths look like."""
+    (user.folder / "link").symlink_to("/tmp")
+    (user.folder / "alias.py").symlink_to("calc.py")
+    user.commit({"calc.py": SOURCE, "docs/a.md": "x\n"})
+    outcome = job.fix(f"# T\n\n{text}\n")
+    assert part in str(outcome.message)
+    if part:
+        assert outcome.outcome in ("failed", "needs_human"), outcome
+        assert not job.trial.events("workspace.committed")
+    assert not list(Path("/tmp").glob("calc.*"))
+    assert not list(user.folder.parent.rglob("owned*"))
+
+
+def test_a_scope_takes_its_own_edits(user: UserRepo, job: Job) -> None:
+    """Of an issue for several tasks each makes the edits in its own files, and the next goes on from its commit."""
+    base = user.commit({"calc.py": SOURCE, "b.py": "x = 1\n"})
+    text = f"{issue()}\n### 2. `b.py`\nCurrent:\n```\nx = 1\n```\nShould be:\n```\nx = 2\n```\n"
+    first = job.fix(text, files=["calc.py"])
+    assert first.value["files_changed"] == ["calc.py"]
+    second = job.fix(text, base=base, start=first.value["commit"], files=["b.py"])
+    assert (second.value["files_changed"], second.value["start"]) == (["b.py"], first.value["commit"])
+    assert job.text(second.value["commit"], "calc.py") == SOURCE.replace("-", "+").encode()
+    assert job.fix(text, files=["c.py"]).outcome == "needs_human"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from twelvefold.agents.edits import Applied, apply_edits, named_paths
@@ -439,6 +442,24 @@ def test_doubt_changes_nothing(text: str, word: str) -> None:
         assert found == {"src/core.py": CORE.replace("import os", "import sys")}
     else:
         assert found == word
+
+
+def test_the_examples_of_the_guide_are_read() -> None:
+    """Each sentence that the guide gives as an example is one that this reads as an order of one or more edits."""
+    guide = (Path(__file__).parents[3] / "docs" / "issues.md").read_text()
+    rows = guide[guide.index("| in a sentence |") : guide.index("| the file |")]
+    examples = [found.strip() for found in re.findall(r"``(.+?)``", rows)]
+    examples += [
+        "Bump the version from 1.2.3 to 1.2.4 in pyproject.toml",
+        "Upgrade jinja2 to >=3.1 in requirements.txt",
+    ]
+    assert all(example in guide for example in examples)
+    files = ["src/a.py", "src/b.py", "src/x.py", "x.toml", "a.py", "docs/x.md", ".gitignore", "pyproject.toml"]
+    for example in examples:
+        block = "\n```\nx = 1\n```\n" if example.endswith(":") or example.startswith("Append to") else ""
+        found, problems = parse_issue(f"# T\n\n{example}{block}").edits(files)
+        assert found, example
+        assert not problems, (example, problems)
 
 
 def test_a_doubtful_order_keeps_all_others_from_being_made() -> None:
