@@ -25,6 +25,8 @@ _DROPPED = (
     *("PYTHON", "PYTEST", "VIRTUAL_ENV", "CONDA_", "UV_PROJECT", "PIP_REQUIRE", "TOX", "NOX", "COVERAGE", "COV_CORE"),
     *("NODE_", "npm_", "NPM_CONFIG_PREFIX", "INIT_CWD", "JEST_", "VITEST", "CARGO_", "RUSTFLAGS", "RUSTC_WRAPPER"),
     *("GOFLAGS", "GOWORK", "MAKEFLAGS", "MAKELEVEL", "MFLAGS", "GIT_", "TWELVEFOLD", "OLDPWD", "PWD", "LD_PRELOAD"),
+    # Ours to act on GitHub, and nothing for what an issue may have changed.
+    *("GH_TOKEN", "GITHUB_TOKEN", "GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN"),
     *("FORCE_COLOR", "CLICOLOR_FORCE", "PY_COLORS", "NOTIFY_SOCKET", "LISTEN_"),
 )
 #: Folders of the repository that hold a Python environment, by their usual names.

@@ -149,4 +149,20 @@ AGENT_SETTINGS = (
         read.folders,
         "secrets of yours that agents may read all the same, such as `~/.config/gh`",
     ),
+    Setting(
+        "github_api_url",
+        "GITHUB_API_URL",
+        "https://api.github.com",
+        "an http or https URL, such as https://github.example.org/api/v3",
+        read.url,
+        "base URL of GitHub's API, for issues named owner/repo#12; GH_HOST names another server in short",
+    ),
+    Setting(
+        "github_wait_s",
+        "TWELVEFOLD_GITHUB_WAIT_S",
+        "60",
+        SECONDS,
+        read.seconds,
+        "how long GitHub's rate limits are waited for in all",
+    ),
 )

@@ -74,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: str
     writable: tuple[Path, ...]
     readable: tuple[Path, ...]
+    github_api_url: str
+    github_wait_s: float
     project: Path
     env_file: Path | None
     origins: dict[str, Origin]

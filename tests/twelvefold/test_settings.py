@@ -12,6 +12,8 @@ from twelvefold.errors import EnvFileInvalid, HomeUnusable, SettingInvalid
 from twelvefold.home import make_home
 from twelvefold.settings import SETTINGS, Settings, load_settings
 
+from .conftest import CommandLine
+
 
 def settings(cwd: Path, **environ: str) -> Settings:
     return load_settings({"HOME": "/nowhere", "XDG_STATE_HOME": "/state", **environ}, cwd)
@@ -148,7 +150,10 @@ def test_each_setting_has_a_field_and_its_default_is_valid() -> None:
     """The table of settings and the object they end up in cannot drift apart."""
     fields = set(Settings.__struct_fields__) - {"project", "env_file", "origins"}
     assert {setting.field for setting in SETTINGS} == fields
-    assert [setting.variable for setting in SETTINGS] == [f"TWELVEFOLD_{setting.field.upper()}" for setting in SETTINGS]
+    # This one has the name by which GitHub's own programs know it.
+    named = {"github_api_url": "GITHUB_API_URL"}
+    expected = [named.get(setting.field, f"TWELVEFOLD_{setting.field.upper()}") for setting in SETTINGS]
+    assert [setting.variable for setting in SETTINGS] == expected
 
 
 def test_bad_line_of_env_file_is_shown_without_secrets(tmp_path: Path) -> None:
@@ -187,3 +192,18 @@ def test_config_manager_reloads(tmp_path: Path) -> None:
     config.set("B", "2")
     config.reload()
     assert (config.get("A"), config.get("B")) == ("1", None)
+
+
+def test_the_token_for_github_is_told_of_and_never_shown(twelvefold: CommandLine) -> None:
+    """`config` lists which variable the token is in, masked, from the environment and from the files."""
+    twelvefold("init")
+    secret = "ghp_verysecret"
+    told = twelvefold("config", "--json", GITHUB_TOKEN=secret, GH_HOST="ghe.example.org")
+    (row,) = [row for row in told.json if row["name"] == "GITHUB_TOKEN"]
+    assert (row["value"], row["origin"]) == ("********", "environment") and secret not in told.out
+    (twelvefold.cwd / ".env").write_text(f"GH_TOKEN={secret}\n")
+    (twelvefold.cwd / "twelvefold.toml").write_text("[settings]\nGITHUB_API_URL = 'https://ghe.example.org/api/v3'\n")
+    told = twelvefold("config", "--json")
+    rows = {row["name"]: (row["value"], row["origin"]) for row in told.json}
+    assert rows["GH_TOKEN"] == ("********", "env file")
+    assert rows["GITHUB_API_URL"] == ("https://ghe.example.org/api/v3", "project file")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..config_manager import ConfigManager
-from ..settings import SETTINGS, Settings, load_settings, masked, runtime_folder
+from ..settings import MASK, SETTINGS, Settings, load_settings, masked, runtime_folder
 from .output import write_json, write_jsonl, write_table
 
 
@@ -25,7 +25,7 @@ def config(
     default) and help.
     """
     settings = load_settings()
-    rows = [*_own(settings), *_others(settings)]
+    rows = [*_own(settings), *_others(settings), *_github(settings)]
     if as_json:
         write_json(rows)
     elif as_jsonl:
@@ -58,6 +58,17 @@ def _own(settings: Settings) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _github(settings: Settings) -> list[dict[str, Any]]:
+    """List the token by which GitHub is asked, where the environment has one: the files' ones are listed already."""
+    from ..agents.github.access import access_from
+
+    named = access_from(os.environ).token_from
+    if not named or named in ConfigManager(settings.project / ".env").names():
+        return []
+    help = "token by which GitHub is asked and published to"
+    return [{"name": named, "value": MASK, "origin": "environment", "source": named, "help": help}]
 
 
 def _others(settings: Settings) -> list[dict[str, Any]]:
