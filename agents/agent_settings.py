@@ -80,7 +80,7 @@ def url(text: str) -> str:
     from urllib.parse import urlsplit
 
     parts = urlsplit(text.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or not text.strip().isprintable():
         raise ValueError(text)
     _ = parts.port  # raises where it is none
     return text.strip()

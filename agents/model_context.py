@@ -29,6 +29,9 @@ FILL_AFTER = 0.6
 RESULT_SHARE = 0.3
 ERROR_LENGTH_MAX = 700
 _ARGUMENT_LENGTH_MAX = 160
+#: What the arguments of a compacted call may take together, and how many calls of one reply are shown.
+_ARGUMENTS_TOKENS_MAX = 200
+CALLS_SHOWN_MAX = 32
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -104,7 +107,8 @@ def build_context(opening: Sequence[Message], steps: Sequence[Step], tokens_max:
     """Return what a model is shown after these steps: all of it, or within `tokens_max` what matters most.
 
     Beyond that the oldest steps are compacted to a line for each action, then dropped, with a note of what was done in
-    them. The newest step is always there. An opening that alone is too large is cut in its longest message.
+    them. The newest step is always there, compacted at worst. An opening that alone is too large is cut in its longest
+    message.
     """
     opening = _fitted(list(opening), tokens_max)
     room = tokens_max - tokens_of(opening)
@@ -119,7 +123,7 @@ def build_context(opening: Sequence[Message], steps: Sequence[Step], tokens_max:
             continue
         while compacted < count - STEPS_WHOLE and _size(sizes, compacted, dropped, count) > room * FILL_AFTER:
             compacted += 1
-        while compacted < count - 1 and _size(sizes, compacted, dropped, count) > room:
+        while compacted < count and _size(sizes, compacted, dropped, count) > room:
             compacted += 1
         if _size(sizes, compacted, dropped, count) > room:
             while dropped < count - 1 and _size(sizes, compacted, dropped, count) > room * FILL_AFTER:
@@ -187,9 +191,10 @@ def _messages(step: Step, result_max: int) -> list[Message]:
         results = [f"Result of {one.call.name}:\n{_result(one, result_max)}" for one in step.observed]
         told = "\n\n".join(filter(None, [*results, step.told]))
         return [Message("assistant", said or "(nothing)"), *([Message("user", told)] if told else [])]
-    calls = reply.tool_calls if result_max else tuple(_shortened(call) for call in reply.tool_calls)
+    calls = reply.tool_calls[:CALLS_SHOWN_MAX]
+    calls = calls if result_max else tuple(_shortened(call) for call in calls)
     messages = [Message("assistant", said, calls)]
-    for number, call in enumerate(reply.tool_calls):
+    for number, call in enumerate(calls):
         # In the order of the calls; where one ended the work, the rest were not done.
         done = step.observed[number] if number < len(step.observed) else None
         text = '{"success":false,"error":"not done"}' if done is None else _result(done, result_max)
@@ -207,7 +212,10 @@ def _shortened(call: ToolCall) -> ToolCall:
             return {name: short(item) for name, item in value.items()}
         return [short(item) for item in value] if isinstance(value, list) else value
 
-    return msgspec.structs.replace(call, arguments=short(call.arguments))
+    arguments = short(call.arguments)
+    if tokens_of_text(_encode(arguments).decode()) > _ARGUMENTS_TOKENS_MAX:
+        arguments = {"path": arguments["path"]} if isinstance(arguments.get("path"), str) else {}
+    return msgspec.structs.replace(call, arguments=arguments)
 
 
 def _response(fact: Fact) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from msgspec import Meta
 from ..eventstore.errors import TwelvefoldError
 from .errors import EffectInDoubt, HumanNeeded, InvalidParameters, TaskWithdrawn, UnknownTool
 from .model_context import Fact, Observed, Step, build_context, steps_of, tokens_of_text
-from .models.calls import ask
+from .models.calls import ask, schema_of
+from .models.errors import ModelNotUsable
 from .models.json_text import tool_calls_in
 from .models.model import Message, Model, Reply, ToolCall, ToolSpec
 from .prompt import Prompt, load_prompt
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 How = Literal["done", "ask_human", "give_up", "errors", "steps"]
 _Words = Annotated[str, Meta(min_length=1, max_length=4000)]
+#: Fewer tokens than this are no room to work in.
+_ROOM_MIN = 1000
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -97,8 +100,13 @@ class ModelLoop:
         self.specs = [ToolSpec(tool.name, tool.description, tool.schema()) for tool in tools]
         self.specs += [ToolSpec(name, inspect.getdoc(cls) or "", _schema(cls)) for name, cls in ENDS.items()]
         room = context.settings.model_context if tokens_max is None else tokens_max
+        taken = tokens_of_text(_encode(self.specs).decode())
         # A quarter is for the reply.
-        self.tokens_max = room * 3 // 4 - tokens_of_text(_encode(self.specs).decode())
+        self.tokens_max = room * 3 // 4 - taken
+        if self.tokens_max < _ROOM_MIN:
+            problem = f"{room} tokens are too few beside its tools, which take about {taken}"
+            remedy = f"export TWELVEFOLD_MODEL_CONTEXT={(taken + _ROOM_MIN) * 3 // 2}"
+            raise ModelNotUsable(model.name, problem, remedy)
         self._errors = 0
         self._begun = len(context.ledger.done)
         self._said: tuple[Message, ...] = ()
@@ -138,7 +146,10 @@ class ModelLoop:
             return self._counted(False, "the reply held no action", number)
         for nth, call in enumerate(calls):
             action = self.chosen(call)
-            response = self.refusal(action) if nth < self.actions_max else _too_many(self.actions_max)
+            if nth == self.actions_max:
+                self._observe(ToolResponse.failed("too_many_actions", f"at most {nth} actions of one reply are done"))
+                break
+            response = self.refusal(action)
             if response is None and action.name in ENDS:
                 ended = self.ended(action, number)
                 if isinstance(ended, Ended):
@@ -217,13 +228,7 @@ class ModelLoop:
 
 
 def _schema(cls: type) -> dict[str, Any]:
-    from .models.calls import schema_of
-
     return {name: value for name, value in schema_of(cls).items() if name not in ("title", "description")}
-
-
-def _too_many(most: int) -> ToolResponse:
-    return ToolResponse.failed("too_many_actions", f"at most {most} actions of one reply are done")
 
 
 def observed_in(steps: Sequence[Step]) -> Iterator[Observed]:

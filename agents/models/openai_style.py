@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from ..agent_settings import AgentSettings
+from ..agent_settings import url as checked_url
 from ..prompt import load_prompt
 from ..tool_calls import finished
 from .call_place import PLACE, CallPlace
@@ -44,7 +45,7 @@ class OpenAIStyleModel:
     """A model of the service at `url`, its base URL or the whole one of its chat completions.
 
     `timeout_s` is for one call with its retries; prices are US dollars per million tokens. `extra` goes into each
-    request's body. Raises ModelNotUsable for a key that can't be sent.
+    request's body. Raises ModelNotUsable for a URL or key that can't be used.
     """
 
     def __init__(
@@ -62,7 +63,10 @@ class OpenAIStyleModel:
     ) -> None:
         self.name = name
         self.timeout_s = timeout_s
-        self.urls = endpoints_of(url)
+        try:
+            self.urls = endpoints_of(checked_url(url))
+        except ValueError as error:
+            raise ModelNotUsable(name, "its URL is none", "set TWELVEFOLD_MODEL_URL to an http or https URL") from error
         self.price_in = price_in
         self.price_out = price_out
         self._key = key.strip()

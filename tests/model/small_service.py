@@ -1,6 +1,7 @@
 """SmolLM2-135M behind an OpenAI-style endpoint, run by mistral.rs: a program for the tests with a real model.
 
-Prints its URL once the model is loaded. Knows streams with usage, JSON schemas and tools; writes requests to a file.
+Writes its URL to a file once the model is loaded. Knows streams with usage, JSON schemas and
+tools; writes requests to a file.
 """
 
 from __future__ import annotations
@@ -106,12 +107,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve until the end: REQUESTS_FILE."""
+    """Serve until the end: REQUESTS_FILE URL_FILE."""
     Handler.runner = load()
     Handler.requests = Path(sys.argv[1])
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    sys.stdout.write(f"http://127.0.0.1:{server.server_address[1]}/v1\n")
-    sys.stdout.flush()
+    # Not to standard output, where the engine writes its own log.
+    place = Path(sys.argv[2])
+    place.with_suffix(".new").write_text(f"http://127.0.0.1:{server.server_address[1]}/v1")
+    place.with_suffix(".new").rename(place)
     server.serve_forever()
 
 

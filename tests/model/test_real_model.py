@@ -19,6 +19,8 @@ import pytest
 import twelvefold as tf
 from twelvefold.agents.models.openai_style import OpenAIStyleModel
 
+from ..conftest import eventually
+
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 
 PROGRAM = Path(__file__).with_name("small_service.py")
@@ -38,18 +40,17 @@ class Served:
 
     def __init__(self, folder: Path) -> None:
         self.requests = folder / "requests.jsonl"
-        self.errors = folder / "errors.txt"
-        with self.errors.open("wb") as errors:
+        place, said = folder / "url", folder / "said.txt"
+        with said.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(PROGRAM), str(self.requests)],
+                [sys.executable, str(PROGRAM), str(self.requests), str(place)],
                 env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(INSTALLED)},
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        assert self.url, self.errors.read_text()
+        eventually(lambda: place.exists() or self.process.poll() is not None, 600)
+        assert place.exists(), said.read_text()
+        self.url = place.read_text()
 
     @property
     def asked(self) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ class Served:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +124,7 @@ def test_a_run_is_replayed_without_the_model(served: Served, tmp_path: Path) -> 
     record = tmp_path / "events.jsonl"
     lines = [{"type": one.type, "run": one.run, "data": one.data} for one in trial.events("effect.*")]
     record.write_bytes(b"\n".join(msgspec.json.encode(line) for line in lines))
+    assert first.outcome == "succeeded", first
     before = len(served.asked)
     again = tf.run_task(Zoologist(), "cat", settings=tf.AgentSettings(model=f"recorded:{record}"))
     assert again.value == first.value
