@@ -81,7 +81,7 @@ def parts_of(found: Understanding, engine: str, *, open_engines: bool) -> list[P
         first = Part(title="the explicit edits", engine=EXACT)
         return [first, *_grouped(left, engine)]
     larger = found.work.assessment.level in _LARGER
-    fixes = [subtask for subtask in found.work.subtasks if subtask.kind not in _NO_FIX]
+    fixes = [subtask for subtask in ungrouped(found.work.subtasks) if subtask.kind not in _NO_FIX]
     if not larger or edits or len(fixes) < 2:
         return whole
     return _grouped(fixes, engine)
@@ -95,7 +95,7 @@ def open_work(found: Understanding) -> list[Subtask]:
     lines = {edit["line"] for edit in found.issue.edits}
     return [
         subtask
-        for subtask in found.work.subtasks
+        for subtask in ungrouped(found.work.subtasks)
         if subtask.kind not in _NO_FIX
         and subtask.line not in lines
         and not (set(subtask.files) and edited.issuperset(subtask.files))
@@ -113,18 +113,35 @@ def _grouped(subtasks: Sequence[Subtask], engine: str) -> list[Part]:
     return parts
 
 
+def ungrouped(subtasks: Sequence[Subtask]) -> list[Subtask]:
+    """Return subtasks with those in the place of each that only holds others together."""
+    found: list[Subtask] = []
+    for subtask in subtasks:
+        found += subtask.subtasks if subtask.subtasks and not subtask.line else [subtask]
+    return found
+
+
 def in_order(subtasks: Sequence[Subtask]) -> list[Subtask]:
     """Return subtasks so that each stands behind those that it depends on, otherwise in their own order."""
-    known = {one.id for one in subtasks}
+    needs = {
+        one.id: {other for dep in one.depends_on for other in _meant(dep, subtasks)} - {one.id} for one in subtasks
+    }
     done: list[Subtask] = []
     waiting = list(subtasks)
     while waiting:
         placed = {one.id for one in done}
         # Dependencies form no circle; if they did, the order of the text would do.
-        nxt = next((one for one in waiting if placed.issuperset(set(one.depends_on) & known)), waiting[0])
-        done.append(nxt)
-        waiting.remove(nxt)
+        following = next((one for one in waiting if placed >= needs[one.id]), waiting[0])
+        done.append(following)
+        waiting.remove(following)
     return done
+
+
+def _meant(dependency: str, subtasks: Sequence[Subtask]) -> list[str]:
+    """Return the subtasks that an id means: itself, those below it, or the one that it is a part of."""
+    ids = [one.id for one in subtasks]
+    below = [one for one in ids if one == dependency or one.startswith(f"{dependency}.")]
+    return below or [one for one in ids if dependency.startswith(f"{one}.")]
 
 
 def _requirement(subtasks: Sequence[Subtask]) -> str:

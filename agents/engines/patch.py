@@ -34,6 +34,9 @@ class PatchEngine:
         """Make and commit the edits of an issue, as one effect; an issue that states none is not this engine's."""
         if refusal := states_nothing(issue):
             return refusal
+        if task.requirement:
+            message = "the engine `patch` makes all of an issue's explicit edits, and no part of them"
+            return FixResult(outcome="needs_human", reason="part_of_issue", message=message, mine=False)
         time_s = context.record("time_s", lambda: int(time.time()))
         parameters = {"issue": issue_hash(task), "repo": task.repo, "base": task.origin, "time_s": time_s}
         made = FixResult(outcome="")

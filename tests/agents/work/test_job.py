@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from twelvefold.agents.agent_settings import AgentSettings
 from twelvefold.agents.base import BaseAgent
 from twelvefold.agents.context import TaskContext
 from twelvefold.agents.fixer import IssueFixerAgent
@@ -63,8 +64,11 @@ def verdict_of(status: str = "passed", **more: Any) -> ToolResponse:
     return ToolResponse.succeeded(value)
 
 
-def run_job(job: Job, verdict: ToolResponse, issue: str = ISSUE) -> dict[str, Any]:
+def run_job(
+    job: Job, verdict: ToolResponse, issue: str = ISSUE, settings: AgentSettings | None = None
+) -> dict[str, Any]:
     """Do the whole plan with the real decider and the real agents but for testing; return the document."""
+    job.trial.settings = settings or job.trial.settings
     base = job.user.git("rev-parse", "HEAD")
     plan = job_plan(issue_name="12.md", issue_text=issue, repo=str(job.user.folder), base=base)
     agents: dict[str, BaseAgent] = {"issue_fixer": IssueFixerAgent(), "publisher": PublisherAgent()}
