@@ -45,6 +45,10 @@ def _become(spec: dict[str, Any], failed: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         # Not RLIMIT_AS: Node and Go reserve address space by the terabyte and never touch it.
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        if most := spec["file_bytes_max"]:
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         most = spec["memory_bytes_max"]
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -135,7 +139,7 @@ def _wait(child: int, wakeup: int, deadline: float) -> tuple[int | None, str]:
 def main() -> int:
     """Run the command that the file SPEC describes.
 
-    It has argv, cwd, env, stdin, timeout_s, memory_bytes_max, leave, and rulesets (descriptors).
+    It has argv, cwd, env, stdin, timeout_s, memory_bytes_max, file_bytes_max, leave, and rulesets (descriptors).
     """
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123
         spec = json.load(file)

@@ -29,11 +29,14 @@ _END_TIMEOUT_S = 30.0
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of one run. Memory is that of each process; of the output, the last `tail_bytes_max` are kept for people
-    and the first `output_bytes_max` for reading results."""
+    """Bounds of one run. Memory is that of each process, `file_bytes_max` that of each file it writes (0: any).
+
+    Of the output, the last `tail_bytes_max` are kept for people and the first `output_bytes_max` for reading results.
+    """
 
     timeout_s: float = 900.0
     memory_bytes_max: int = 4 << 30
+    file_bytes_max: int = 0
     output_bytes_max: int = 64 << 20
     tail_bytes_max: int = 16 << 10
 
@@ -108,7 +111,7 @@ def run_guarded(
     """
     spec = scratch / "run.json"
     spec.touch(mode=0o600)  # it holds the environment
-    most = {"timeout_s": limits.timeout_s, "memory_bytes_max": limits.memory_bytes_max}
+    most = {name: getattr(limits, name) for name in ("timeout_s", "memory_bytes_max", "file_bytes_max")}
     places = {"cwd": str(folder), "leave": [str(path) for path in leave], "stdin": str(stdin) if stdin else ""}
     task = {"argv": list(argv), "env": dict(env), **places, **most}
     with _rules(writable) as (rulesets, contained):

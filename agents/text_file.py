@@ -9,6 +9,7 @@ import codecs
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -28,9 +29,16 @@ class TextFile:
         self._mark = mark
         self.encoding = encoding
         self.text = raw.replace("\r\n", "\n")
-        self._newlines = [found.start() for found in re.finditer("\n", self.text)]
-        # Where in `text` the line ends stand that were written as \r\n.
-        self._carriages = [found.start() - n for n, found in enumerate(re.finditer("\r\n", raw))]
+
+    # Both are found when they are asked for: a file that is only read may have millions of lines.
+    @cached_property
+    def _newlines(self) -> list[int]:
+        return [found.start() for found in re.finditer("\n", self.text)]
+
+    @cached_property
+    def _carriages(self) -> list[int]:
+        """Where in `text` the line ends stand that were written as \r\n."""
+        return [found.start() - n for n, found in enumerate(re.finditer("\r\n", self._raw))]
 
     def line_at(self, position: int) -> int:
         """Return the number of the line, from 1, that holds a position of `text`."""

@@ -111,6 +111,7 @@ class RunCommand(WorkspaceTool):
             limits = Limits(
                 timeout_s=min(given.timeout_s, self.rules.timeout_s),
                 memory_bytes_max=self.rules.memory_bytes_max,
+                file_bytes_max=self.rules.file_bytes_max,
                 tail_bytes_max=self.rules.output_length_max,
             )
             own = [self.bench.workspace.folder, Path(env["HOME"]), temporary]

@@ -19,6 +19,8 @@ from .bench import WorkspaceTool, refused
 from .reading import PathText
 
 TEXT_LENGTH_MAX = 1_000_000
+#: More occurrences of a text are not listed, nor replaced.
+OCCURRENCES_MAX = 10_000
 Text = Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
 
 
@@ -51,6 +53,8 @@ class EditFile(WorkspaceTool):
         if file is None:
             return refused("not_text", f"{given.path} is not a text file")
         old, new = (text.replace("\r\n", "\n") for text in (given.old_text, given.new_text))
+        if (times := file.text.count(old)) > OCCURRENCES_MAX:
+            return refused("old_text_ambiguous", f"the old text occurs {times} times in {given.path}")
         spans = anywhere(file.text, old)
         if problem := _miscounted(given, file, old, new, spans):
             return problem

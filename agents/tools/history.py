@@ -10,13 +10,19 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from ..git import Git
 from ..response import ToolResponse
+from ..work_errors import GitFailed
 from .bench import Refusal, WorkspaceTool, refused
 from .revisions import Revision, resolve
 from .tree import FILE_BYTES_MAX, check_path
 
 #: More of a diff, a file or a message isn't returned.
 TEXT_LENGTH_MAX = 64_000
+#: A command that takes longer is ended, well before its tool call would be given up.
+GIT_TIMEOUT_S = 40.0
+#: Larger files are said to differ, and not shown.
+_SETTINGS = {"core.bigFileThreshold": "2m"}
 #: No settings of a repository's own have a say.
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")
 _FIELDS = "%H%x00%an%x00%aI%x00%B%x00%x01"
@@ -28,9 +34,16 @@ class _GitTool(WorkspaceTool):
 
     def git(self, *args: str) -> str:
         """Run git in the run's store and return its output as text."""
+        return self.raw(*args).decode("utf-8", "replace")
+
+    def raw(self, *args: str) -> bytes:
+        """Run git in the run's store and return its output; raises Refusal where it fails, or takes too long."""
         workspace = self.bench.workspace
-        out: bytes = workspace.git.run(*args, git_dir=workspace.store.git_dir).out
-        return out.decode("utf-8", "replace")
+        git = Git(workspace.git.identity, timeout_s=GIT_TIMEOUT_S)
+        try:
+            return git.run(*args, git_dir=workspace.store.git_dir, settings=_SETTINGS).out
+        except GitFailed as error:
+            raise Refusal("git_failed", error.message()) from error
 
     def resolve(self, revision: str) -> str:
         """Return the full id of a commit that a model names."""
@@ -53,9 +66,7 @@ class _GitTool(WorkspaceTool):
         _, _, identity, size = row.split("\t", 1)[0].split()
         if int(size) > FILE_BYTES_MAX:
             raise Refusal("file_too_large", f"{path} has {size} bytes")
-        workspace = self.bench.workspace
-        content: bytes = workspace.git.run("cat-file", "blob", identity, git_dir=workspace.store.git_dir).out
-        return content
+        return self.raw("cat-file", "blob", identity)
 
 
 class LogParameters(Struct, kw_only=True, forbid_unknown_fields=True):

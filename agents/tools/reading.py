@@ -46,45 +46,45 @@ class ReadFile(WorkspaceTool):
         if file is None:
             facts = {"path": given.path, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             return refused("binary_file", f"{given.path} is a binary file of {len(content)} bytes", facts)
-        lines = _lines(file.text)
-        end = min(len(lines), given.end_line or len(lines), given.start_line + LINES_MAX - 1)
-        if given.start_line > max(len(lines), 1):
-            return refused("no_such_line", f"{given.path} has {len(lines)} lines")
-        text, last = _bounded(lines[given.start_line - 1 : end], given.start_line)
-        wanted = min(len(lines), given.end_line or len(lines))
+        total = file.text.count("\n") + (not file.text.endswith("\n") and file.text != "")
+        if given.start_line > max(total, 1):
+            return refused("no_such_line", f"{given.path} has {total} lines")
+        wanted = min(total, given.end_line or total)
+        text, last, cut = _lines(file.text, given.start_line, min(wanted, given.start_line + LINES_MAX - 1))
         facts = {
             "path": given.path,
             "text": text,
             "start_line": given.start_line,
             "end_line": last,
-            "lines_total": len(lines),
+            "lines_total": total,
             "truncated": last < wanted,
         }
         if last < wanted:
             facts["next_line"] = last + 1
-        if len(text) < sum(map(len, lines[given.start_line - 1 : last])):
+        if cut:
             facts["cut"] = f"line {last} is longer than {TEXT_LENGTH_MAX} characters; the rest of it is left out"
         if file.encoding != "utf-8":
             facts["encoding"] = file.encoding
         return ToolResponse.succeeded(facts)
 
 
-def _lines(text: str) -> list[str]:
-    """Split a text where git and editors do, at newlines only, which stay."""
-    parts = text.split("\n")
-    return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
+def _lines(text: str, first: int, last: int) -> tuple[str, int, bool]:
+    """Return the lines with these numbers, as many as may be returned, the number of the last, and whether it is cut.
 
-
-def _bounded(lines: list[str], first: int) -> tuple[str, int]:
-    """Return as many whole lines as may be returned, and the number of the last; a single line may be cut."""
-    length = 0
-    for number, line in enumerate(lines):
-        length += len(line)
-        if length > TEXT_LENGTH_MAX:
-            if number == 0:
-                return line[:TEXT_LENGTH_MAX], first
-            return "".join(lines[:number]), first + number - 1
-    return "".join(lines), first + len(lines) - 1
+    Lines end where git and editors end them, at newlines only.
+    """
+    start = 0
+    for _ in range(first - 1):
+        start = text.index("\n", start) + 1
+    end, number = start, first - 1
+    while number < last:
+        following = text.find("\n", end) + 1 or len(text)
+        if following - start > TEXT_LENGTH_MAX:
+            if number < first:
+                return text[start : start + TEXT_LENGTH_MAX], first, True
+            break
+        end, number = following, number + 1
+    return text[start:end], number, False
 
 
 class ListParameters(Struct, kw_only=True, forbid_unknown_fields=True):

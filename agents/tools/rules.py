@@ -28,9 +28,9 @@ class CommandRules(msgspec.Struct, frozen=True, kw_only=True):
     `programs`: names of programs found on PATH; None for any. `own_programs`: whether executables of the workspace may
     be run, by a path such as ./gradlew. `shell`: whether a command may be one text for /bin/sh, which can name any
     program. `variables`: names of the process's environment that are passed on; `environment`: variables that are set.
-    `timeout_s` is the longest that a command may ask for, `memory_bytes_max` that of each of its processes,
-    `output_length_max` how many characters of what it says are returned. `effect`: how a call may be repeated;
-    `once` where commands reach beyond the workspace.
+    `timeout_s` is the longest that a command may ask for, `memory_bytes_max` what each of its processes may take,
+    `file_bytes_max` what each file that it writes may hold, `output_length_max` how many characters of what it says
+    are returned. `effect`: how a call may be repeated; `once` where commands reach beyond the workspace.
 
     An allowed interpreter or build tool runs whatever the workspace holds: the list says which programs make sense,
     and the file rules of the sandbox are what holds a command in.
@@ -43,5 +43,6 @@ class CommandRules(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     timeout_s: float = 600.0
     memory_bytes_max: int = 4 << 30
+    file_bytes_max: int = 1 << 30
     output_length_max: int = 32_000
     effect: Effect = "idempotent"

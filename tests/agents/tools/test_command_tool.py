@@ -205,3 +205,10 @@ def test_what_repos_toml_forbids_is_not_run(desk_on: Callable[..., Desk], tmp_pa
     rules.write_text(f'[repos.repo]\npath = "{user.folder}"\nread = false\n')
     with pytest.raises(RepositoryForbidden):
         desk_on()
+
+
+def test_a_file_that_grows_without_end_is_stopped(desk_on: Callable[..., Desk]) -> None:
+    """A disk is not filled by one file."""
+    desk = desk_on(commands=CommandRules(file_bytes_max=1 << 20))
+    ran = desk.call("run_command", command=["python3", "-c", "open('big', 'wb').write(b'x' * (1 << 22))"])
+    assert not ran.success and (desk.folder / "big").stat().st_size <= 1 << 20

@@ -198,3 +198,16 @@ def test_schemas_are_small_and_say_what_a_model_must_know(desk: Desk) -> None:
         schema = tool.schema()
         assert len(tool.description) > 40 and "$defs" not in schema and schema["additionalProperties"] is False
         assert tool.timeout_s is not None and tool.effect in ("read", "idempotent")
+
+
+def test_files_made_to_exhaust_are_answered_soon(desk_on: Callable[..., Desk]) -> None:
+    """Millions of lines, of occurrences, of lines much like another: no call takes long or much memory."""
+    shuffled = [("abcdefgh " * 50)[number % 9 :] + str(number * 7919 % 100_003) for number in range(19_000)]
+    files = {"lines.txt": "\n" * 3_000_000, "same.txt": "a" * 4_000_000, "like.txt": "\n".join(shuffled)}
+    desk = desk_on(files)
+    last = desk.did("read_file", path="lines.txt", start_line=3_000_000)
+    assert (last["lines_total"], last["text"]) == (3_000_000, "\n")
+    assert desk.refused("edit_file", path="same.txt", old_text="a", new_text="b") == "old_text_ambiguous"
+    missing = "abcdefgh " * 49 + "abcdefhg x\nmore"
+    assert desk.refused("edit_file", path="like.txt", old_text=missing, new_text="b") == "old_text_missing"
+    assert desk.refused("edit_file", path="lines.txt", old_text="x", new_text="b") == "old_text_missing"
