@@ -44,7 +44,11 @@ _DELETED = re.compile(
     re.I,
 )
 _FOLDER = re.compile(rf"{_LEAD}(?:delete|remove|drop) {_WORDS}(?:folder|directory|package)s? (?:{CODE})", re.I)
-_IN_FILE = re.compile(rf"\b(?:in|inside|within|of|from) (?:the )?(?:file )?{CODE}[^.]*$", re.I)
+_IN_FILE = re.compile(
+    rf"(?:^|[.;:!?,]\s)\s*(?:and |then |please )*(?:in|inside|within|of|from) (?:the )?(?:file )?{CODE}"
+    r"[^,.;]{0,40},\s*$",
+    re.I,
+)
 #: A heading such as "`old.py` (delete)".
 _MARKED = re.compile(
     rf"^\W*(?:\d+[.)]\s*)?({CODE})\W*\(?(?:to be )?(?:delete|remove)d?(?: this file| file)?\)?\W*$", re.I
@@ -58,7 +62,7 @@ _ARROW = re.compile(rf"\W*({CODE}) ?(?:->|-->|→|=>|⇒|to) ?({CODE})\W*$")
 
 def read_moves(said: Said, start: int) -> Order | None:
     """Read an order to move, rename or delete files at a place of a paragraph."""
-    if _IN_FILE.search(said.flat[:start].rpartition(". ")[2]):
+    if _IN_FILE.search(said.flat[:start]):
         return None  # of a word in that file
     for pattern in (_MOVE, _MOVED):
         if match := pattern.match(said.flat, start):

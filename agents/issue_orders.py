@@ -9,11 +9,13 @@ reproduce something or what nobody shall do; and nothing of a sentence that was 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise, takewhile
 
 import msgspec
 
 from .issue_blocks import CODE, Block
+from .issue_labels import is_label
 from .issue_paths import Scope, looks_like_path, normal, of_heading, scopes, stated
 from .issue_statement import Pair, Problem
 
@@ -25,19 +27,41 @@ _MAYBE = re.compile(
     re.I,
 )
 _REPRODUCED = re.compile(r"\b(?:reproduc\w*|repro|steps? to|workarounds?|i (?:tried|did|ran))\b", re.I)
+#: Sections that tell how things are, or are wished to be, and not what is to be done to files.
+_TOLD_HEADING = re.compile(
+    r"\W*(?:\d+[.)]\s*)?(?:(?:the|current|actual|expected|desired|observed|what) )*(?:behaviou?rs?|results?|examples?"
+    r"|usage|motivation|background|context|symptoms?|observations?|user stor(?:y|ies)|use cases?|impact|discussion"
+    r"|history|(?:i|we) (?:tried|did)|(?:it |i )?(?:does|happens|happened|see|saw)(?: now)?|environment|rationale)\b",
+    re.I,
+)
+#: The words before a list or behind which an order stands, that make it somebody else's.
+_TOLD_BEFORE = re.compile(
+    r"\b(?:now|currently|does|did|do this|happen(?:s|ed)?|prints?|printed|says?|said|shows?|asks?|asked|wants?|output"
+    r"|examples?|like|such as|expected|actual|errors?|warnings?|messages?|logs?|tried|saw|observed?|behaviou?r|would"
+    r"|users?|should|called|titled|named|option|button|command|dialog)\b[^.!?]*:\s*$",
+    re.I,
+)
+#: What is done next where files were only moved to see what happens.
+_SEEN = re.compile(
+    r"\W*(?:\d+[.)]\s*)?(?:then |now )*(?:run|execute|start|open|see|observe|notice|call|import|try|look|watch)\b.*"
+    r"\b(?:fail|crash|error|traceback|exception|raise|see|notice|observe|nothing happens|hang)",
+    re.I,
+)
 #: What may stand behind an order without changing it.
 END = r"(?=\s*(?:$|:\s*$|[.;!](?:\s|$)|,?\s(?:and|then)\s|,?\s(?:which|as|since|because|so that|it is|for)\b|,\s|\())"
 _MORE = re.compile(
     r"[\s,]*(?:and|then|also|as well as|plus)\s+(?:also\s+|then\s+)?"
-    r"(?!(?:run|rerun|make sure|ensure|check|verify|commit|thanks?|it|that|this|everything|all tests)\b)",
+    r"(?!(?:run|rerun|make sure|ensure|check|verify|commit|thanks?|it (?:is|works|will|should)|you are done)\b)",
     re.I,
 )
+UNREAD = "asks for something, and says not exactly enough where or how"
 MORE = "asks for something more in the same sentence"
 #: An order that would be left out silently if the others were carried out.
 _UNREAD = re.compile(
     rf"(?:please |also |then |and )*(?:(?:add|insert|append|prepend|put) {CODE} (?:\w+ ){{0,3}}?"
     rf"(?:to|after|before|below|above|behind|at|into|in|under)\b"
     rf"|(?:move|git mv) {CODE} |(?:rename|delete|git rm) (?:the )?(?:file |module |folder |directory ){CODE}"
+    rf"|(?:delete|remove|drop) {CODE} from (?:the )?(?:file )?{CODE}"
     rf"|(?:delete|remove|git rm) {CODE} (?:if|unless|when|once|after|as soon as)\b)",
     re.I,
 )
@@ -177,14 +201,28 @@ def _doubt(blocks: Sequence[Block], at: int, flat: str, start: int, end: int) ->
     before = flat[_sentence(flat, start) : start]
     if _MAYBE.search(before) or _MAYBE.match(flat[end : ends.start() if ends else None].strip(" ,(")):
         return "says something that is to be done only under a condition"
-    told = [before]
-    for block in reversed(blocks[:at]):
-        if block.kind == "heading":
-            break
-        told += [block.text] if block.kind == "text" else []
-    if any(_REPRODUCED.search(text) for text in told):
+    section = list(takewhile(lambda one: one.kind != "heading", reversed(blocks[:at])))[::-1]
+    told = [before, *(block.text for block in section if block.kind == "text")]
+    # A colon over a list, not over the code that follows it.
+    leads = [one.text for one, two in pairwise([*section, blocks[at]]) if one.kind == two.kind == "text"]
+    leads = [before, *(text for text in leads if not is_label(text))]
+    following = [block.text for block in takewhile(lambda one: one.kind != "heading", blocks[at + 1 :])]
+    if any(_REPRODUCED.search(text) for text in told) or any(map(_SEEN.match, following[:3])):
         return "stands among the steps by which something is shown or got around"
+    if any(_TOLD_BEFORE.search(text) for text in leads) or _is_told(blocks, at):
+        return "stands where it is told how things are, so that it may be no order"
     return ""
+
+
+def _is_told(blocks: Sequence[Block], at: int) -> bool:
+    """Tell whether a place is in a section that tells how things are."""
+    level = 7
+    for block in reversed(blocks[:at]):
+        if block.kind == "heading" and block.level < level:
+            level = block.level
+            if _TOLD_HEADING.match(block.text) and not of_heading(block):
+                return True
+    return False
 
 
 def _unread(blocks: Sequence[Block], at: int, said: Said) -> list[Problem]:
@@ -195,8 +233,21 @@ def _unread(blocks: Sequence[Block], at: int, said: Said) -> list[Problem]:
     for start in sentence_starts(said.flat):
         found = _UNREAD.match(said.flat, start)
         if found and _doubt(blocks, at, said.flat, start, found.end()) == "":
-            return [Problem(said.line, "asks for something that says not exactly enough where or how")]
+            return [Problem(said.line, UNREAD)]
     return []
+
+
+def explained(problems: Sequence[Problem], blocks: Sequence[Block], pairs: Sequence[Pair]) -> list[Problem]:
+    """Leave out those vague orders that only announce what edits further down say exactly."""
+    edited = {path for pair in pairs for scope in pair.scopes[:1] for path in scope.paths}
+    last = max((pair.line for pair in pairs), default=0)
+    return [one for one in problems if one.text != UNREAD or one.line > last or _beyond(one.line, blocks, edited)]
+
+
+def _beyond(line: int, blocks: Sequence[Block], edited: Collection[str]) -> bool:
+    """Tell whether a paragraph names a file that no edit is for."""
+    named = [code for block in blocks if block.line == line for code in paths_as_code(block).codes]
+    return any(looks_like_path(code) and normal(code) not in edited for code in named)
 
 
 def paths_as_code(block: Block) -> Block:

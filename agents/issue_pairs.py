@@ -17,7 +17,7 @@ from .issue_comments import halves, named_file
 from .issue_inserts import find_block_insert, read_insert
 from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
 from .issue_moves import find_listed, find_marked, read_moves
-from .issue_orders import MORE, find_orders
+from .issue_orders import MORE, explained, find_orders
 from .issue_paths import Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
 from .issue_sentences import find_in_table, find_sentences, without
 from .issue_settings import read_settings_order
@@ -83,7 +83,7 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[
                 found, wrong = _said(blocks, at)
                 pairs += found
                 problems += wrong
-    return pairs, problems, taken
+    return pairs, explained(problems, blocks, pairs), taken
 
 
 def _read(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem], int]:

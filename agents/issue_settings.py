@@ -15,7 +15,9 @@ from .issue_statement import Pair
 
 _ONE = r"(?:(?:===|==|~=|>=|<=|!=|>|<|\^|~) ?)?v?\d[\w*]*(?:\.[\w*]+)*(?:[-+][\w.]*\w)?"
 _VALUE = rf"(?:{CODE}|{_ONE}(?:, ?(?:==|~=|>=|<=|!=|>|<) ?\d[\w*]*(?:\.[\w*]+)*)*)"
-_NAME = rf"(?:{CODE}|(?!(?:version|from|to|in|of|the|its?|a|an)\b)[A-Za-z][\w.\-]*(?:\[[\w, \-]+\])?)"
+_NAME = (
+    rf"(?:{CODE}|@[\w.\-]+/[\w.\-]+|(?!(?:version|from|to|in|of|the|its?|a|an)\b)[A-Za-z][\w.\-]*(?:\[[\w, \-]+\])?)"
+)
 _FILE = rf"(?:(?:the |file )*{CODE})"
 _KIND = r"(?: (?:version|dependency|requirement|package|constraint|pin|setting|option|key|value|field))*"
 _BUMP = re.compile(
@@ -44,7 +46,7 @@ def read_settings_order(said: Said, start: int) -> Order | None:
     old, new = said.text(match, "old"), said.text(match, "new")
     verb = match["verb"].lower()
     own = match["version"] is not None and name.lower() in ("", "number", "string")
-    if not own and (not name or not _NAME_SHAPE.fullmatch(name) or path_of(name)):
+    if not own and (not name or not _NAME_SHAPE.fullmatch(name) or (path_of(name) and name[0] != "@")):
         return None
     key = "version" if own else name.partition("[")[0].strip()
     loose = verb in _LOOSE and not own and match["version"] is None

@@ -30,7 +30,8 @@ version = "1.2.3"
 """
 SETUP_CFG = "[metadata]\nname = demo\nversion = 1.2.3\n\n[options]\ninstall_requires =\n    jinja2 >= 3.0\n    attrs\n"
 PACKAGE = (
-    '{\n  "name": "demo",\n  "version": "1.2.3",\n  "dependencies": {"lodash": "^4.17.20", "left-pad": "1.2.3"}\n}\n'
+    '{\n  "name": "demo",\n  "version": "1.2.3",\n'
+    '  "dependencies": {"lodash": "^4.17.20", "left-pad": "1.2.3", "@types/node": "^18.0.0"}\n}\n'
 )
 REQUIREMENTS = "# pinned\njinja2==3.0.1  # old\nrequests>=2.30\nclick\n"
 FILES = {
@@ -164,6 +165,14 @@ MOVES: dict[str, tuple[str, dict[str, str | None]]] = {
         "Rename `old.png` to `new.png` in `docs/guide.md`.",
         {"docs/guide.md": FILES["docs/guide.md"].replace("old.png", "new.png")},
     ),
+    "a name and then its file": (
+        "Rename `load` to `read` in `src/util.py`, then rename `src/util.py` to `src/tools.py`.",
+        {"src/util.py": None, "src/tools.py": "from core import read\n"},
+    ),
+    "behind what a block shows": (
+        f"It prints:\n{code('x')}\nRename `src/util.py` to `src/tools.py`.",
+        MOVED,
+    ),
     "a name": ("Rename `load` to `read` in `src/core.py`.", {"src/core.py": CORE.replace("load", "read")}),
     "a name in two files, counted": (
         "Rename `load` to `read` in `src/core.py` (1 occurrence) and `src/util.py` (1 occurrence).",
@@ -291,6 +300,10 @@ SETTINGS: dict[str, tuple[str, dict[str, str | None]]] = {
         "Update lodash to 4.17.21 in package.json.",
         {"package.json": PACKAGE.replace("^4.17.20", "^4.17.21")},
     ),
+    "npm, scoped": (
+        "Upgrade @types/node to ^20.0.0 in package.json.",
+        {"package.json": PACKAGE.replace("^18", "^20")},
+    ),
     "tox": ("Upgrade pytest to 8.0 in tox.ini.", {"tox.ini": FILES["tox.ini"].replace("7.0", "8.0")}),
     "python version": (
         "Raise `requires-python` to `>=3.9` in `pyproject.toml`.",
@@ -371,6 +384,23 @@ REFUSED: dict[str, tuple[str, str]] = {
         code(GIT_MOVE, "--- a/src/util.py", "+++ b/src/tools.py", "@@ -1 +1 @@", "-nope", "+yes", info="diff"),
         "old_text_missing",
     ),
+    "told by somebody": ("The dialog says: delete `src/util.py`.", "incomplete"),
+    "told by a program": ("The command prints: Delete `src/util.py`.", "incomplete"),
+    "what users want": ("Users want to: rename `src/util.py` to `src/x.py`.", "incomplete"),
+    "what it does now": (
+        "What it does now:\n\n- Delete `src/util.py`.\n- Rename `notes.txt` to `n.txt`.\n",
+        "incomplete",
+    ),
+    "expected behaviour": ("## Expected behaviour\n\nRename `src/util.py` to `src/x.py`.", "incomplete"),
+    "an example": ("## Example\n\nDelete `src/util.py`.", "incomplete"),
+    "what was tried": ("## What I tried\n\nDelete `src/util.py`.", "incomplete"),
+    "steps without a name": ("1. Delete `src/util.py`\n2. Run the tests, they fail\n", "incomplete"),
+    "a sentence that goes on": ("Delete `src/util.py` works badly.", "none"),
+    "what happens on Windows": ("Rename `src/util.py` to `src/x.py` fails on Windows.", "incomplete"),
+    "and everything else": ("Delete `src/util.py`, `notes.txt`, and everything that uses them.", "incomplete"),
+    "a text from a file": ("Remove `import os` from `src/core.py`.", "incomplete"),
+    "a class": ("Move the class `App` from `src/core.py` to `src/app.py`.", "none"),
+    "patterns": ("Delete `*.py`.", "none"),
     # inserts
     "a line that stands twice": ("Add `x` after `import` in `src/core.py`.", "old_text_missing"),
     "an ambiguous line": (f"### `tox.ini`\nAfter:\n{code('')}\nInsert:\n{code('x')}", "incomplete"),
@@ -460,6 +490,15 @@ def test_the_examples_of_the_guide_are_read() -> None:
         found, problems = parse_issue(f"# T\n\n{example}{block}").edits(files)
         assert found, example
         assert not problems, (example, problems)
+
+
+def test_a_sentence_that_announces_stated_edits_is_none_of_its_own() -> None:
+    """A vague sentence over edits of the same file keeps nothing from being made; one about another file does."""
+    said = "Add `.` to the import of `src/util.py`.\n\n"
+    assert outcome(f"{said}{PAIR}") == {"src/util.py": "from .core import load\n"}
+    assert outcome(f"Add `.` before `load` everywhere.\n\n{PAIR}") == {"src/util.py": "from .core import load\n"}
+    assert outcome(f"Add `flask` to `requirements.txt`.\n\n{PAIR}") == "incomplete"
+    assert outcome(f"{PAIR}\n\n{said}") == "incomplete"
 
 
 def test_a_doubtful_order_keeps_all_others_from_being_made() -> None:
