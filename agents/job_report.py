@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event
 from ..eventstore.large_values import Load, is_reference
+from ..orchestration.result import Cost
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
 from ..orchestration.steps import steps_of
 from .part_notes import decision_notes, decision_of, part_notes
-
-_NO_COST = {"model_calls": 0, "tokens_in": 0, "tokens_out": 0, "usd": 0.0}
 
 
 def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def refusal_report(error: TwelvefoldError, repo: str) -> dict[str, Any]:
 def unneeded_report(outcome: str, reason: str, repo: str, base: str | None = None) -> dict[str, Any]:
     """Return the same document for an issue that gets no run: with its outcome, the reason, and no run."""
     report = {**job_report("", []), "run": None, "outcome": outcome, "reason": reason, "repo": repo}
-    return {**report, "base_commit": base, "cost": dict(_NO_COST)}
+    return {**report, "base_commit": base, "cost": dict(msgspec.to_builtins(Cost()))}
 
 
 def _notes(run: Run) -> list[str]:
@@ -241,18 +242,13 @@ def _order(path: str) -> tuple[tuple[int, str], ...]:
 
 
 def _cost(events: Iterable[Event]) -> dict[str, Any]:
-    """Add up what completed model calls say that they used."""
-    cost: dict[str, Any] = dict(_NO_COST)
+    """Add up what completed model calls say that they used; None for what none of them said."""
+    cost = Cost()
     for event in events:
         data = event.data if event.type == "effect.completed" else None
-        if not isinstance(data, dict) or data.get("kind") != "model":
-            continue
-        usage = data.get("usage") if isinstance(data.get("usage"), dict) else {}
-        cost["model_calls"] += 1
-        for key in ("tokens_in", "tokens_out", "usd"):
-            amount = usage.get(key) if usage else None
-            cost[key] += amount if isinstance(amount, int | float) else 0
-    return cost
+        if isinstance(data, dict) and data.get("kind") == "model":
+            cost = cost.plus(data.get("usage"))
+    return dict(msgspec.to_builtins(cost))
 
 
 def _elapsed(run: Run) -> float | None:

@@ -32,12 +32,21 @@ class TaskResult(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What the model calls of a run used, summed over the recorded effects."""
+    """What the model calls of a run used, summed over the recorded effects; None where no call said that."""
 
     model_calls: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    usd: float = 0.0
+    tokens_in: int | None = 0
+    tokens_out: int | None = 0
+    usd: float | None = 0.0
+
+    def plus(self, usage: Any) -> Cost:
+        """Return the cost with one more call, which says that it used this."""
+        given = usage if isinstance(usage, dict) else {}
+        said = {name: _amount(given.get(name)) for name in ("tokens_in", "tokens_out", "usd")}
+        # What one call leaves out is not known; what others said of it still counts.
+        before = {name: getattr(self, name) if self.model_calls else None for name in said}
+        summed = {name: _added(before[name], value) for name, value in said.items()}
+        return Cost(self.model_calls + 1, **summed)
 
 
 class RunResult(msgspec.Struct, frozen=True):
@@ -128,15 +137,7 @@ class RunView:
     def _add_usage(self, data: dict[str, Any]) -> None:
         if data.get("kind") != "model":
             return
-        usage = data.get("usage")
-        given = usage if isinstance(usage, dict) else {}
-        cost = self._cost
-        self._cost = Cost(
-            cost.model_calls + 1,
-            cost.tokens_in + int(_number(given.get("tokens_in"))),
-            cost.tokens_out + int(_number(given.get("tokens_out"))),
-            cost.usd + _number(given.get("usd")),
-        )
+        self._cost = self._cost.plus(data.get("usage"))
 
 
 def result_of(run: str, events: Iterable[Event], load: Load | None = None) -> RunResult:
@@ -170,5 +171,11 @@ def _tree_order(task: TaskState) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdigit() else (1 << 30, part) for part in task.path.split("."))
 
 
-def _number(value: Any) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+def _amount(value: Any) -> Any:
+    """Return a number as it is, None for anything else."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _added(one: Any, other: Any) -> Any:
+    """Return the sum of what is known, None where neither is."""
+    return one if other is None else (one or 0) + other

@@ -1,7 +1,7 @@
 """Any model that the `llm` package knows, by its plugins: `TWELVEFOLD_MODEL=llm:NAME`, with the extra `[models]`.
 
-Owns the translation. Keys, options and aliases are those of `llm` itself (`llm keys`, `llm aliases`). Keeps: whatever a
-plugin raises is one of our errors; usage is what the plugin says, or None.
+Owns the translation. Aliases are those of `llm` itself; so are keys, unless TWELVEFOLD_MODEL_KEY names a variable.
+Keeps: whatever a plugin raises is one of our errors, without the key; usage is what the plugin says, or None.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class LlmPackageModel:
         self.model = model
         self.name = f"llm:{model.model_id}"
         self._settings = settings or AgentSettings()
+        self._key = self._settings.environ.get(self._settings.model_key, "") if self._settings.model_key else ""
 
     def complete(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec] = (), schema: dict[str, Any] | None = None
@@ -47,13 +48,18 @@ class LlmPackageModel:
         elif schema is not None:
             told = msgspec.json.encode(schema).decode()
             words.append(load_prompt("schema_in_words", self._settings.prompts).render(schema=told))
+        if self._key and getattr(self.model, "needs_key", None):
+            options["key"] = self._key
         try:
             response = self.model.prompt(messages=_theirs(messages, words, takes_tools), stream=False, **options)
             text = response.text()
             calls = tuple(response.tool_calls()) if options.get("tools") else ()
             used = response.usage()
         except Exception as error:  # a plugin may raise anything
-            raise ModelRefused(self.name, _WHERE, 500, f"{type(error).__name__}: {error}") from error
+            said = f"{type(error).__name__}: {error}"
+            raise ModelRefused(
+                self.name, _WHERE, 500, said.replace(self._key, "********") if self._key else said
+            ) from None
         if not isinstance(text, str):
             raise ModelReplyUnreadable(self.name, _WHERE, f"its text is {type(text).__name__}")
         ours = tuple(_call(call, number) for number, call in enumerate(calls))

@@ -18,7 +18,7 @@ from ..agent_settings import AgentSettings
 from .call_place import PLACE
 from .calls import request_hash
 from .errors import ModelNotUsable, NoSuchReply
-from .model import Message, Reply, ToolSpec
+from .model import Message, Reply, ToolSpec, Usage
 
 _SQLITE = b"SQLite format 3\0"
 #: Events that are read from a log at once.
@@ -51,7 +51,8 @@ class RecordedModel:
             raise NoSuchReply(self.name, problem)
         found = known[nth]
         if isinstance(found, Reply):
-            return found
+            # What it used was paid for when it was recorded.
+            return msgspec.structs.replace(found, usage=Usage(0, 0, 0.0))
         raise found
 
 

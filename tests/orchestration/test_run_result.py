@@ -75,6 +75,17 @@ def test_cost_is_summed_over_model_effects(world: Any) -> None:
     assert result_of(RUN, events(here)).cost == Cost(4, 11, 5, 0.5)
 
 
+def test_what_no_call_says_is_not_known(world: Any) -> None:
+    """Calls that tell tokens and no price cost nobody knows how much; a run without calls cost nothing."""
+    here = world({})
+    here.submit(PLAN)
+    here.settle_down()
+    assert result_of(RUN, events(here)).cost == Cost(0, 0, 0, 0.0)
+    for usage in ({"tokens_in": 10, "tokens_out": None, "usd": None}, {"tokens_in": 1}):
+        here.append("effect.completed", {"kind": "model", "usage": usage}, stream=f"task.{RUN}.0.0")
+    assert result_of(RUN, events(here)).cost == Cost(2, 11, None, None)
+
+
 def test_an_event_given_twice_counts_once(world: Any) -> None:
     """A view may be fed overlapping reads and watches."""
     here = world({"a": lambda _: ("task.succeeded", {}), "b": lambda _: ("task.succeeded", {})})

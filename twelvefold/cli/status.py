@@ -184,7 +184,9 @@ def _show(run: Run, document: dict[str, Any]) -> None:
     write("\n".join(_picture(run, style, CHILDREN_MAX)))
     bounds = [f"{name} {one['spent']:g}/{one['limit']:g}" for name, one in document["budget"].items() if one["limit"]]
     cost = document["cost"]
-    used = f"{cost['model_calls']} model calls, {cost['tokens_in']}+{cost['tokens_out']} tokens, {cost['usd']:g} USD"
+    tokens, usd = [cost["tokens_in"], cost["tokens_out"]], cost["usd"]
+    spent = "+".join("?" if one is None else str(one) for one in tokens)
+    used = f"{cost['model_calls']} model calls, {spent} tokens, {'?' if usd is None else f'{usd:g}'} USD"
     value = document["value"]
     known_end = run.status == "ended" or bool(document["undone"])
     rows = [

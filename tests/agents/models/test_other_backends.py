@@ -106,8 +106,10 @@ def test_a_record_answers_as_it_was_answered(tmp_path: Path) -> None:
     script.write_text('["a", "b", "c"]')
     trial = tf.Trial(settings=AgentSettings(model=f"scripted:{script}"))
     assert tf.run_task(Asker(), ["same", "other", "same"], trial=trial).value == ["a", "b", "c"]
-    settings = recorded(trial, tmp_path / "events.jsonl")
-    assert tf.run_task(Asker(), ["other", "same", "same"], settings=settings).value == ["b", "a", "c"]
+    again = tf.Trial(settings=recorded(trial, tmp_path / "events.jsonl"))
+    assert tf.run_task(Asker(), ["other", "same", "same"], trial=again).value == ["b", "a", "c"]
+    used = [event.data["usage"] for event in again.events("effect.completed")]
+    assert used == [{"tokens_in": 0, "tokens_out": 0, "usd": 0.0}] * 3
 
 
 def test_a_record_guesses_nothing(tmp_path: Path) -> None:
