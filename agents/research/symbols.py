@@ -23,7 +23,8 @@ _KEYWORDS = (
     r"|service|rpc|contract|mixin|package"
 )
 _KEYWORD = re.compile(
-    rf"^\s*{_MODIFIERS}(?:{_KEYWORDS})\s+(?:\([^)]*\)\s*)?(?P<name>[A-Za-z_$][\w$]*(?:(?:::|\.)\w+)*)", re.I
+    rf"^\s*{_MODIFIERS}(?:{_KEYWORDS})\s+(?:if\s+not\s+exists\s+|\([^)]*\)\s*)?(?P<name>[A-Za-z_$][\w$]*(?:(?:::|\.)\w+)*)",
+    re.I,
 )
 _SCRIPT = re.compile(
     r"^\s*(?:export\s+)?(?:default\s+)?(?:const|let|var)\s+(?P<name>[A-Za-z_$][\w$]*)\s*(?::[^=]+)?="

@@ -51,7 +51,7 @@ def research(
     from .run_progress import progress
 
     settings = load_settings()
-    task: dict[str, Any] = {"question": question, "revision": base, "limit": limit, **_places(repo, settings)}
+    task: dict[str, Any] = {"question": question, "revision": base, "limit": limit, **_places(repo, base, settings)}
     result = do_task(
         "research",
         task,
@@ -64,17 +64,24 @@ def research(
     return _show(result, as_json)
 
 
-def _places(repo: list[str] | None, settings: Settings) -> dict[str, Any]:
-    """Return the repositories that are meant, as `name=folder`: those that are named, else all that may be read."""
+def _places(repo: list[str] | None, base: str | None, settings: Settings) -> dict[str, Any]:
+    """Return the repositories that are meant, as `name=folder`: those that are named, else all that may be read.
+
+    Raises what keeps one that is named from being read, before anything is started.
+    """
+    from ..agents.research.sources import open_source
     from ..errors import UsageInvalid
     from ..sisters import chosen, known_sisters, rules_of
 
+    rules = rules_of(settings)
     known = known_sisters(settings, Path.cwd())
     if repo:
         names = {one.path.resolve(): one.name for one in known}
         folders = [folder.resolve() for folder in chosen(repo, settings, Path.cwd())]
+        for folder in folders:
+            rules.require(folder, "read")
+            open_source(folder, revision=base)
         return {"repos": [f"{names.get(folder, folder.name)}={folder}" for folder in folders]}
-    rules = rules_of(settings)
     readable = [one for one in known if rules.of(one.path).read]
     if not readable:
         raise UsageInvalid("there is no repository here or beside this one: name one by --repo", "twelvefold research")
@@ -86,7 +93,8 @@ def _show(result: RunResult, as_json: bool) -> int:
     values = [one.value for one in result.tasks if isinstance(one.value, dict)]
     value: dict[str, Any] = values[0] if values else {}
     if as_json:
-        write_json({"run": result.run, **value, "outcome": result.outcome, "reason": result.reason or None})
+        document = {"run": result.run, **(value or {"found": False, "answer": _problem(result), "citations": []})}
+        write_json({**document, "outcome": result.outcome, "reason": result.reason or None})
     elif not value:
         note(f"{result.outcome}: {_problem(result)}")
     else:
