@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from .node_modules import lend_node_modules
 from .source_roots import module_names, source_roots
 from .test_compare import Tested
 from .test_environment import build, ready_command
+from .test_memory import TestMemory
 from .test_probe import Proof, Seen, judge
 from .test_record import lay_recorder, read_record
 from .test_reports import asked_reports, found_reports
 from .test_resolution import built_by_maven, find_builds, find_modules
 from .test_results import Results, read_results
-from .test_runner import TestCommand
+from .test_runner import Kind, TestCommand
 from .test_sources import Tree
 from .workspace import Workspace
 
@@ -36,6 +38,8 @@ _REPORTERS = {
     "vitest": ("--reporter=default", "--reporter=json", "--outputFile.json={file}"),
     "mocha": ("--reporter", "json", "--reporter-option", "output={file}"),
 }
+#: Ways of knowing that a file was tested which stand whenever they are asked for.
+_SEEN_FOR_GOOD = {"imported", "loaded", "built", "read", "untested", "not code"}
 #: The runners whose results stand in JUnit reports that they write by themselves, where they stand anywhere.
 _WRITES_JUNIT = ("maven", "npm", "make", "command")
 #: Exit codes by which pytest says that it was interrupted, broke or was misused, whatever ran until then.
@@ -46,8 +50,19 @@ _PYTEST_STOPS = {
 }
 
 
+class Cached(msgspec.Struct, frozen=True):
+    """The run, task and time of which a report is, that was kept."""
+
+    run: str
+    path: str
+    time: str
+
+
 class SideReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All there is to know of one run; what the log keeps of it."""
+    """All there is to know of one run; what the log keeps of it.
+
+    `cached` tells that it ran before, for another task; `key` is what it is kept under, empty where it isn't.
+    """
 
     commit: str
     kind: str
@@ -57,6 +72,8 @@ class SideReport(msgspec.Struct, frozen=True, kw_only=True):
     proof: Proof
     missing: str = ""
     unended: bool = False
+    cached: Cached | None = None
+    key: str = ""
 
     def tested(self) -> Tested:
         """Return the run as the comparison sees it."""
@@ -91,6 +108,14 @@ class SideReport(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
 
+class _Kept(msgspec.Struct):
+    """What is kept of a run: its report, and what it must be judged by for another change."""
+
+    report: SideReport
+    seen: Seen
+    by: Cached
+
+
 def run_side(
     workspace: Workspace,
     *,
@@ -103,10 +128,13 @@ def run_side(
     cancelled: Callable[[], bool] = lambda: False,
     held: Sequence[int] = (),
     writable: Sequence[Path] | None = (),
+    memory: TestMemory | None = None,
+    fresh: bool = False,
 ) -> SideReport:
     """Run the first command that can be run in a workspace, and clear the run's own folder away.
 
-    It may write in the workspace, in the run's own folders and in `writable`; anywhere where that is None.
+    It may write in the workspace, in the run's own folders and in `writable`; anywhere where that is None. With a
+    `memory` a result that is kept there is returned instead, unless `fresh`, and this one is kept.
     """
     scratch = workspace.folder.with_name(workspace.folder.name + ".scratch")
     _clear(scratch)
@@ -117,13 +145,50 @@ def run_side(
         surround = {**places, "temporary": temporary, "caller": caller}
         own = None if writable is None else [places["workspace"], places["scratch"], temporary, *writable]
         guarded = {"limits": limits, "cancelled": cancelled, "leave": [temporary], "held": held, "writable": own}
-        return _run(workspace.commit, surround, tree, changed, commands, guarded)
+        by = Cached(workspace.store.run, workspace.path.rpartition(".")[0], datetime.now(UTC).isoformat())
+        recall = _Recall(memory, fresh, by) if memory is not None else None
+        return _run(workspace.commit, surround, tree, changed, commands, guarded, recall)
     finally:
         _clear(scratch)
         _clear(temporary)
         # Tests that write beside their folder: every entry of ours begins with a task's path, a number.
         for stray in [entry for entry in scratch.parent.iterdir() if not entry.name[0].isdigit()]:
             _clear(stray)
+
+
+class _Recall(msgspec.Struct):
+    """The memory as one run uses it: what it asks of it, and what it leaves there."""
+
+    memory: TestMemory
+    fresh: bool
+    by: Cached
+    key: str | None = None
+
+    def find(self, kind: Kind, commit: str, changed: Sequence[str]) -> SideReport | None:
+        """Return a kept report, judged anew for this change's files; None where it doesn't prove enough of them."""
+        content = self.memory.find(self.key) if self.key is not None and not self.fresh else None
+        if content is None:
+            return None
+        try:
+            kept = msgspec.json.decode(content, type=_Kept)
+        except msgspec.DecodeError:
+            return None
+        # Its workspace is gone: only what was seen of it then counts, and nothing is compared any more.
+        proof = judge(kind, changed, kept.seen, lambda *_: False)
+        if proof.status != "proved" or not set(proof.files.values()) <= _SEEN_FOR_GOOD:
+            return None
+        return msgspec.structs.replace(kept.report, commit=commit, proof=proof, cached=kept.by, key=self.key or "")
+
+    def keep(self, report: SideReport, seen: Seen) -> SideReport:
+        """Keep a report that will be the same for every run of it."""
+        ended = report.execution
+        whole = not (ended.stopped or ended.problem or ended.left_behind or report.missing or report.unended)
+        steady = whole and ended.exit_code is not None and ended.exit_code >= 0 and report.results.ran > 0
+        if self.key is None or not steady or report.proof.status != "proved":
+            return report
+        report = msgspec.structs.replace(report, key=self.key)
+        self.memory.keep(self.key, msgspec.json.encode(_Kept(report, seen, self.by)))
+        return report
 
 
 def _temporary(workspace: Workspace) -> Path:
@@ -142,11 +207,16 @@ def _run(
     changed: Sequence[str],
     commands: Sequence[TestCommand],
     guarded: dict[str, Any],
+    recall: _Recall | None,
 ) -> SideReport:
     folder, repo, scratch = surround["workspace"], surround["repo"], surround["scratch"]
     changed = [path for path in changed if path in tree.paths]
     roots = source_roots(tree.paths, tree.contents, changed)
     names = {name: path for path in changed for name in module_names(path, roots)}
+    asked = list(names)
+    if recall is not None:
+        # Kept, it is judged for other changes too.
+        names = {**{name: path for path in tree.paths for name in module_names(path, roots)}, **names}
     out = lay_recorder(scratch, [folder, repo], names)
     surround = {**surround, "roots": roots}
     chosen, missing = ready_command(commands, build(command=commands[0], **surround))
@@ -160,8 +230,12 @@ def _run(
         )
     if any(path.endswith("package.json") for path in tree.paths):
         lend_node_modules(repo, folder)
-    resolves = find_modules(command, list(names), environment)
+    resolves = find_modules(command, asked, environment)
     builds = find_builds(command, environment)
+    if recall is not None:
+        recall.key = recall.memory.key(command, environment, builds, contained=guarded["writable"] is not None)
+        if kept := recall.find(command.kind, commit, changed):
+            return kept
     watched = _age(folder, changed)
     argv = _arguments(command, scratch)
     execution = run_guarded(argv, folder=folder, env=environment.env, scratch=scratch, **guarded)
@@ -184,7 +258,8 @@ def _run(
     )
     proof = judge(command.kind, changed, seen, lambda file, path: _same(Path(file), folder / path))
     results = read_results(command.kind, record, reports, _output(scratch))
-    return SideReport(execution=execution, results=results, proof=proof, unended=record.unended, **known)
+    report = SideReport(execution=execution, results=results, proof=proof, unended=record.unended, **known)
+    return recall.keep(report, seen) if recall is not None else report
 
 
 def _arguments(command: TestCommand, scratch: Path) -> list[str]:

@@ -24,6 +24,7 @@ from .journal import HumanAnswer
 from .response import Evidence, ToolResponse
 from .store import RunStore, Stores, find_repository
 from .test_compare import NAMES_MAX, Comparison, compare, judge_alone, settle_unsteady
+from .test_memory import TestMemory
 from .test_runner import TestCommand, find_test_commands, given_command
 from .test_side import SideReport, run_side
 from .test_sources import Tree, changed_files, own_packages, read_tree
@@ -66,6 +67,7 @@ class _Bench(msgspec.Struct, kw_only=True):
     changed: list[str]
     trees: dict[str, Tree]
     commands: list[TestCommand]
+    memory: TestMemory | None = None
     effects: list[str] = []
 
 
@@ -91,8 +93,12 @@ class TestingAgent(BaseAgent):
         before = self._side(bench, context, "before", task.base) if task.base is not None else None
         after = self._side(bench, context, "after", task.commit)
         compared = compare(before.tested(), after.tested(), bench.changed) if before else judge_alone(after.tested())
+        if before is not None and before.cached is not None and compared.status != "passed":
+            # Nothing is held against a change by what ran for another task.
+            before = self._side(bench, context, "before", before.commit, fresh=True)
+            compared = compare(before.tested(), after.tested(), bench.changed)
         if before is not None and self._worth_again(compared, before, after):
-            compared = self._again(bench, context, compared)
+            compared = self._again(bench, context, compared, before)
         self.current_stage = "compare"
         self.progress = 1.0
         return _answer(bench, before, after, compared)
@@ -114,9 +120,17 @@ class TestingAgent(BaseAgent):
         # The tests that were there before are the measure; a change that brings the first ones is measured by those.
         for commit in commits:
             commands = commands or find_test_commands(trees[commit].paths, trees[commit].contents, changed)
-        return _Bench(task=task, stores=stores, store=store, changed=watched, trees=trees, commands=commands)
+        memory = None
+        if task.base is not None:
+            tree = stores.git.run("rev-parse", "--verify", f"{task.base}^{{tree}}", git_dir=store.git_dir).text
+            memory = TestMemory(context.places.cache / "tests", tree)
+        return _Bench(
+            task=task, stores=stores, store=store, changed=watched, trees=trees, commands=commands, memory=memory
+        )
 
-    def _side(self, bench: _Bench, context: TaskContext, side: str, commit: str, nth: int = 0) -> SideReport:
+    def _side(
+        self, bench: _Bench, context: TaskContext, side: str, commit: str, nth: int = 0, *, fresh: bool = False
+    ) -> SideReport:
         """Run one side as a recorded effect; what is recorded already isn't run again."""
         self.current_stage = side if nth == 0 else "again"
         self.progress = {"before": 0.1, "after": 0.5}[side] if nth == 0 else 0.9
@@ -124,6 +138,7 @@ class TestingAgent(BaseAgent):
         task = bench.task
         commands = [command.text() for command in bench.commands]
         parameters = {"side": side, "commit": commit, "nth": nth, "commands": commands, "timeout_s": task.timeout_s}
+        parameters |= {"fresh": True} if fresh else {}
 
         def run() -> SideReport:
             # The caller's variables are the project's own to rely on; `test_environment` takes out what would mislead.
@@ -138,6 +153,7 @@ class TestingAgent(BaseAgent):
                     commands=bench.commands, caller=caller, limits=Limits(timeout_s=task.timeout_s),
                     cancelled=lambda: context.cancelled, held=[held],
                     writable=None if context.settings.sandbox == "off" else context.settings.writable,
+                    memory=bench.memory if side == "before" and nth == 0 else None, fresh=fresh,
                 )  # fmt: skip
             if report.execution.stopped == "cancelled":
                 raise TaskWithdrawn(context.run, context.path)
@@ -153,7 +169,7 @@ class TestingAgent(BaseAgent):
         soon = before.execution.elapsed_s + after.execution.elapsed_s <= 2 * AGAIN_ELAPSED_S_MAX
         return compared.status == "failed" and soon and not before.tested().broke and names <= set(after.results.tests)
 
-    def _again(self, bench: _Bench, context: TaskContext, compared: Comparison) -> Comparison:
+    def _again(self, bench: _Bench, context: TaskContext, compared: Comparison, before: SideReport) -> Comparison:
         """Tell broken tests from unsteady ones by running again: with the change, and if that differs, without it."""
         still = self._side(bench, context, "after", bench.task.commit, 1)
         if still.tested().broke or still.tested().doubt or set(compared.newly_failing) <= still.results.failures:
@@ -162,7 +178,10 @@ class TestingAgent(BaseAgent):
         assert bench.task.base is not None  # or there would be nothing that is newly failing
         for nth in (1, 2):
             without |= self._side(bench, context, "before", bench.task.base, nth).results.failures
-        return settle_unsteady(compared, still.results.failures, without)
+        settled = settle_unsteady(compared, still.results.failures, without)
+        if settled.unsteady and bench.memory is not None and before.key:
+            bench.memory.forget(before.key)  # tests that come out now so, now so, are no measure
+        return settled
 
     def _untested(self, bench: _Bench, context: TaskContext) -> ToolResponse:
         reason = "nothing was tested: the repository's files name no tests"
@@ -203,6 +222,7 @@ def _counts(report: SideReport) -> dict[str, Any]:
         # For people who must decide, the end of what was said.
         "output": execution.tail[-OUTPUT_LENGTH_MAX:] if report.tested().broke or results.failed else None,
         "left_behind": list(execution.left_behind),
+        "cached": msgspec.to_builtins(report.cached) if report.cached is not None else None,
         "proof": msgspec.to_builtins(report.proof),
     }
 
