@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -135,6 +136,7 @@ def _refuse_empty(has_triggers: bool) -> None:
 
 
 def _tell(told: Told, *, as_jsonl: bool) -> None:
+    """Write a line, at once: whoever reads it may wait for the next one for days."""
     if as_jsonl:
         import msgspec
 
@@ -145,3 +147,4 @@ def _tell(told: Told, *, as_jsonl: bool) -> None:
         write(f"{told.outcome}  {told.run}  {told.what}")
     elif told.new:
         write(f"started  {told.run}  {told.what}")
+    sys.stdout.flush()
