@@ -7,7 +7,6 @@ it is needed only: most agents never do, and it costs each of them time and memo
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 import time
@@ -25,7 +24,7 @@ from .errors import EffectFailed, HumanNeeded
 from .journal import AgentPlaces, HumanAnswer, Journal, TaskRequest, as_json, pack
 from .response import ToolResponse
 from .tool import Effect, Tool
-from .tool_calls import call_async_within, call_within, finished, response_of
+from .tool_calls import executed, executed_async, in_turn, in_turn_async, response_of
 from .tool_errors import ToolTimedOut
 
 if TYPE_CHECKING:
@@ -174,17 +173,9 @@ class TaskContext:
         actual = self.agent.tool(tool) if isinstance(tool, str) else tool
         given = {**(parameters or {}), **more}
         actual.check(given)
-        return response_of(
-            self.effect("tool", actual.name, given, lambda: self._executed(actual, given), effect=actual.effect), actual
-        )
-
-    def _executed(self, tool: Tool, parameters: dict[str, Any]) -> Any:
-        """Run a tool to its end, an `async` one on a loop of its own that exists only meanwhile."""
-        if tool.timeout_s is not None:
-            do = partial(tool.execute, parameters)
-            return call_within(tool.name, tool.timeout_s, do, self.strays.append)
-        result = tool.execute(parameters)
-        return finished(result) if inspect.isawaitable(result) else result
+        do = partial(executed, actual, given, self.strays.append)
+        with in_turn(actual):
+            return response_of(self.effect("tool", actual.name, given, do, effect=actual.effect), actual)
 
     async def call_async(
         self, tool: str | Tool, parameters: dict[str, Any] | None = None, /, **more: Any
@@ -194,12 +185,9 @@ class TaskContext:
         given = {**(parameters or {}), **more}
         actual.check(given)
 
-        async def do() -> Any:
-            return await call_async_within(
-                actual.name, actual.timeout_s, partial(actual.execute, given), self.strays.append
-            )
-
-        return response_of(await self.effect_async("tool", actual.name, given, do, effect=actual.effect), actual)
+        do = partial(executed_async, actual, given, self.strays.append)
+        async with in_turn_async(actual):
+            return response_of(await self.effect_async("tool", actual.name, given, do, effect=actual.effect), actual)
 
     def effect(
         self,

@@ -7,6 +7,7 @@ Owns the `Tool` base and the `@tool` decorator that makes one of a function or m
 from __future__ import annotations
 
 import inspect
+import threading
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -26,12 +27,14 @@ class Tool(ABC):
     """Something an agent can do. Subclasses give `execute`; `effect` is `once` unless declared otherwise.
 
     `parameters` is a type that msgspec can check (a Struct, a dataclass, a TypedDict), or None for any object.
-    `timeout_s` bounds each call through `TaskContext`, None does not (see `call_timeout`).
+    `timeout_s` bounds each call through `TaskContext`, None does not (see `tool_calls`). Calls of tools that share a
+    `turn` come one after the other, each with its record.
     """
 
     effect: Effect = "once"
     parameters: Any = None
     timeout_s: float | None = None
+    turn: threading.Lock | None = None
 
     def __init__(
         self, name: str, description: str, *, effect: Effect | None = None, timeout_s: float | None = None

@@ -12,7 +12,8 @@ import contextvars
 import inspect
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: How long a tool may need to stop.
 GRACE_S = 5.0
+#: How often a turn is asked for that another call has.
+_TURN_INTERVAL_S = 0.01
 
 _stop: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
 
@@ -102,55 +105,75 @@ def _answer(task: asyncio.Future[Any], name: str, timeout_s: float, late: bool) 
     return task.result()
 
 
-def call_within(
-    name: str,
-    timeout_s: float,
-    do: Callable[[], Any],
-    give_up: Callable[[threading.Thread], None],
-) -> Any:
-    """Call a tool from blocking code, for so long."""
+def executed(tool: Tool, parameters: dict[str, Any], give_up: Callable[[threading.Thread], None]) -> Any:
+    """Run a tool to its end from blocking code, for as long as it may take.
+
+    An `async` one runs on a loop of its own that exists only meanwhile.
+    """
+    if tool.timeout_s is None:
+        result = tool.execute(parameters)
+        return finished(result) if inspect.isawaitable(result) else result
+    timeout_s = tool.timeout_s
 
     def work() -> Any:
         begun = time.monotonic()
-        result = do()
+        result = tool.execute(parameters)
         if not inspect.isawaitable(result):
             return result
-        left = max(timeout_s - (time.monotonic() - begun), 0.0)
+        return finished(timed_async(tool.name, max(timeout_s - (time.monotonic() - begun), 0.0), _awaiting(result)))
 
-        async def wait() -> Any:
-            return await result
-
-        return finished(timed_async(name, left, wait))
-
-    return timed(name, timeout_s, work, give_up)
+    return timed(tool.name, timeout_s, work, give_up)
 
 
-async def call_async_within(
-    name: str, timeout_s: float | None, do: Callable[[], Any], give_up: Callable[[threading.Thread], None]
-) -> Any:
-    """Call a tool from an `async` handler without holding up its event loop, for so long where there is an end.
+async def executed_async(tool: Tool, parameters: dict[str, Any], give_up: Callable[[threading.Thread], None]) -> Any:
+    """Run a tool to its end from an `async` handler without holding up its event loop, for as long as it may take.
 
     What begins by awaiting is awaited here; a function that blocks gets a thread.
     """
     import asyncio
 
     begun = time.monotonic()
-    function = do.func if isinstance(do, partial) else do
-    if inspect.iscoroutinefunction(function):
-        result = do()
-    elif timeout_s is None:
+    do = partial(tool.execute, parameters)
+    if inspect.iscoroutinefunction(tool.execute):
+        result: Any = do()
+    elif tool.timeout_s is None:
         result = await asyncio.to_thread(do)
     else:
-        result = await asyncio.to_thread(timed, name, timeout_s, do, give_up)
+        result = await asyncio.to_thread(timed, tool.name, tool.timeout_s, do, give_up)
     if not inspect.isawaitable(result):
         return result
-    if timeout_s is None:
+    if tool.timeout_s is None:
         return await result
+    left = max(tool.timeout_s - (time.monotonic() - begun), 0.0)
+    return await timed_async(tool.name, left, _awaiting(result))
 
+
+def _awaiting(result: Awaitable[Any]) -> Callable[[], Awaitable[Any]]:
     async def wait() -> Any:
         return await result
 
-    return await timed_async(name, max(timeout_s - (time.monotonic() - begun), 0.0), wait)
+    return wait
+
+
+@contextmanager
+def in_turn(tool: Tool) -> Iterator[None]:
+    """Hold the turn of a tool from its intent to its result, where it shares one with others."""
+    with tool.turn or nullcontext():
+        yield
+
+
+@asynccontextmanager
+async def in_turn_async(tool: Tool) -> AsyncIterator[None]:
+    """Do so in an `async` handler; waiting for it takes no thread, as the call that has it may need one."""
+    import asyncio
+
+    while tool.turn is not None and not tool.turn.acquire(blocking=False):
+        await asyncio.sleep(_TURN_INTERVAL_S)
+    try:
+        yield
+    finally:
+        if tool.turn is not None:
+            tool.turn.release()
 
 
 def finished(waiting: Awaitable[Any]) -> Any:

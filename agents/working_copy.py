@@ -36,7 +36,7 @@ def working_copy(context: TaskContext, repo: str | Path, commit: str, name: str 
     repository = find_repository(stores.git, Path(repo))
     require(context, repository.top, "read")
     store = _store(stores, repository, context.run, check_commit(commit))
-    with alone(work_name(context)):
+    with alone(work_name(context, f"{context.path}.{name}" if name else context.path)):
         pass  # the last command of a killed holder has ended
     workspaces = Workspaces(stores, context.places.workspaces, context.emit)
     with workspaces.create(store, context.path, context.recorded_commits.get(name, commit), name) as workspace:
@@ -49,9 +49,9 @@ def working_copy(context: TaskContext, repo: str | Path, commit: str, name: str 
             context.detach_workspace(name)
 
 
-def work_name(context: TaskContext) -> str:
-    """Return the name that is held while a command of the task is at work, also after its agent was killed."""
-    return f"twelvefold-{context.run}-{context.path}"
+def work_name(context: TaskContext, key: str) -> str:
+    """Return the name that is held while a command is at work in a workspace, also after its agent was killed."""
+    return f"twelvefold-{context.run}-{key}"
 
 
 def _store(stores: Stores, repository: Repository, run: str, commit: str) -> RunStore:

@@ -8,6 +8,7 @@ only where a tool wrote them; one call at a time is at work in the files.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -48,6 +49,8 @@ class Bench:
         self._submodules: frozenset[str] | None = None
         self._written: set[str] = set()
         self._told = ""
+        #: Between two calls nothing is unrecorded: what one changed and its result are there before the next begins.
+        self.turn = threading.Lock()
         self._doing = "Snapshot"
 
     @property
@@ -102,15 +105,18 @@ class Bench:
     def snapshot(self) -> str | None:
         """Commit the files where they differ from the last commit; return the last commit where it is a new one.
 
-        Raises WorkspaceBusy while a call is at work that was given up.
+        While a call is at work nothing is committed: its own end does that, or nobody if it was given up.
         """
         if not getattr(self.workspace, "laid_out", True):
             return None
-        with self.tree.alone():
-            before = self._told or self.workspace.commit
-            self.record()
-            self._told = self.workspace.commit
-            return self._told if self._told != before else None
+        try:
+            with self.tree.alone(timeout_s=0):
+                before = self._told or self.workspace.commit
+                self.record()
+                self._told = self.workspace.commit
+                return self._told if self._told != before else None
+        except WorkspaceBusy:
+            return None
 
     def record(self) -> None:
         """Commit the files where they differ from the last commit."""
@@ -145,6 +151,7 @@ class WorkspaceTool(Tool):
     def __init__(self, bench: Bench) -> None:
         super().__init__(self.title, " ".join((type(self).__doc__ or "").split()))
         self.bench = bench
+        self.turn = bench.turn
 
     def perform(self, given: Any) -> ToolResponse:
         """Do it, alone in the workspace."""

@@ -103,7 +103,10 @@ class RunCommand(WorkspaceTool):
         if sandbox == "required" and not (possible := available()).contained:
             return refused("not_contained", f"commands must be held by file rules, and can't: {possible.reason}")
         folder = self._folder(given.folder)
-        with command_places(self.bench) as (scratch, temporary), alone(work_name(self.bench.context)) as held:
+        with (
+            command_places(self.bench) as (scratch, temporary),
+            alone(work_name(self.bench.context, self.bench.workspace.path)) as held,
+        ):
             env = self._environment(scratch, temporary)
             argv = self._argv(given.command, env)
             stdin = scratch / "stdin"

@@ -90,7 +90,7 @@ class RunTests(WorkspaceTool):
         context, own = self.bench.context, self.bench.workspace
         workspaces = Workspaces(own.stores, context.places.workspaces, context.emit)
         with (
-            alone(work_name(context)) as held,
+            alone(work_name(context, own.path)) as held,
             workspaces.create(own.store, context.path, commit, "tests") as workspace,
         ):
             report = run_side(

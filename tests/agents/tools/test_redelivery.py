@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -164,3 +165,28 @@ def test_a_commit_of_an_earlier_task_of_the_run_is_found(desk: Desk, desk_on: Ca
     later = TaskContext(Nobody(), request, desk.trial.journal, desk.trial.places)
     with later.workspace(desk.user.folder, made) as workspace:
         assert (workspace.folder / "README.md").read_text() == "one\n"
+
+
+class Parallel(BaseAgent):
+    """Calls many tools of one workspace at once."""
+
+    async def execute_task(self, task: dict[str, str], context: TaskContext) -> ToolResponse:
+        with context.workspace(task["repo"], task["commit"]) as workspace:
+            tools = {tool.name: tool for tool in workspace_tools(workspace, context)}
+            slow = ["python3", "-c", "import time; time.sleep(0.3); open('slow', 'w')"]
+            calls = [("write_file", {"path": f"{number}.txt", "text": str(number)}) for number in range(12)]
+            calls += [("run_command", {"command": slow}), ("git_log", {}), ("list_files", {})]
+            answers = await asyncio.gather(*(context.call_async(tools[name], given) for name, given in calls))
+            files = workspace.changed(task["commit"], workspace.commit)
+            return ToolResponse.succeeded({"done": [answer.success for answer in answers], "files": files})
+
+
+def test_calls_at_once_take_turns_and_each_is_recorded_with_its_own_files(tmp_path: Any, user: UserRepo) -> None:
+    """Each commit holds the changes of one call, so that redoing one begins with the files of those before it."""
+    trial = Trial(tmp_path / "home")
+    task = {"repo": str(user.folder), "commit": user.git("rev-parse", "HEAD")}
+    outcome = trial.deliver(Parallel(), trial.request(Parallel(), task))
+    assert outcome.outcome == "succeeded", outcome.error
+    assert all(outcome.value["done"]) and len(outcome.value["files"]) == 13
+    commits = [event.data["files_changed"] for event in trial.events("workspace.committed")]
+    assert sorted(commits) == [[name] for name in outcome.value["files"]]
