@@ -52,38 +52,40 @@ def review(
     severity, confidence, message, harm, tool), omitted, tools (name, version, status, reason, contained, advisory).
     sarif is SARIF 2.1.0.
     """
-    from ..agents.job import resolve_request
-    from ..agents.review.range import Range, resolve_range
     from ..errors import UsageInvalid
+    from ..one_task import do_task
     from ..settings import load_settings
+    from .run_progress import progress
 
     if format not in FORMATS:
         raise UsageInvalid(f"--format: there is no {format!r}, only {', '.join(FORMATS)}", "twelvefold review")
-    task: dict[str, Any] = {"report_only": True, "path": os.environ.get("PATH"), "timeout_s": timeout}
-    if patch is None:
-        chosen = resolve_range(repo, range)
-        task |= {"commit": chosen.commit}
-    else:
-        request = resolve_request(repo, range)
-        chosen = Range(repo=request.repo, base=request.base, commit="", text=f"{range or 'HEAD'} with {patch}")
-        task |= _patch(patch)
+    chosen, task = _asked(repo, range, patch)
     if chosen.empty:
         return _show_nothing(chosen, format)
-    if range is None and patch is None and (left_out := resolve_request(repo).note()):
-        note(left_out.replace("work started from", "the review is of commits, up to"))
-    from ..one_task import do_task
-    from .run_progress import progress
-
-    settings = load_settings()
     result = do_task(
         "pr_review",
-        {"repo": chosen.repo, "base": chosen.base, **task},
-        settings=settings,
+        {"path": os.environ.get("PATH"), "timeout_s": timeout, "report_only": True, **task},
+        settings=load_settings(),
         environ=os.environ,
         labels={"job": "review", "repo": chosen.repo},
         progress=lambda run: progress(run, quiet=format != "text"),
     )
     return _show(result, chosen, format)
+
+
+def _asked(repo: Path, range: str | None, patch: str | None) -> tuple[Range, dict[str, Any]]:
+    """Return the commits that are meant, and the agent's task of them."""
+    from ..agents.job import resolve_request
+    from ..agents.review.range import Range, resolve_range
+
+    if patch is not None:
+        request = resolve_request(repo, range)
+        chosen = Range(repo=request.repo, base=request.base, commit="", text=f"{range or 'HEAD'} with {patch}")
+        return chosen, {"repo": chosen.repo, "base": chosen.base, **_patch(patch)}
+    chosen = resolve_range(repo, range)
+    if range is None and (left_out := resolve_request(repo).note()):
+        note(left_out.replace("work started from", "the review is of commits, up to"))
+    return chosen, {"repo": chosen.repo, "base": chosen.base, "commit": chosen.commit}
 
 
 def _patch(name: str) -> dict[str, Any]:
