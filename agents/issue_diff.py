@@ -188,17 +188,12 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
                 place = [Scope([_path(header[1])], number)]
         elif line.startswith("*** "):  # the headers of a patch that programs like to write
             finish(number + 1)
-            word, _, named = line[4:].partition(": ")
-            own = [Scope([normal(named)], number)]
-            if word == "Update File":
-                place = own
-            elif word == "Delete File":
-                found.append(Pair("", None, False, number, own, how="delete"))
-            elif word == "Move to":
-                found.append(Pair("", "", False, number, place, how="move", to=normal(named)))
-            elif word == "Add File":
-                place = own
-                adding = True
+            word, _, path = line[4:].partition(": ")
+            adding = word == "Add File"
+            if word in ("Update File", "Add File"):
+                place = [Scope([normal(path)], number)]
+            elif word in ("Delete File", "Move to"):
+                found.append(_whole(word, normal(path), number, place))
             elif not re.match(r"\*\*\* (?:Begin Patch|End Patch|End of File)", line):
                 return [Problem(number, "makes, removes or moves a whole file")]
         elif line.startswith("@@") or line.strip() in ("...", "…", "[...]"):
@@ -214,6 +209,13 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
             return [Problem(number, "is a line of a diff that starts with none of `-`, `+` and a blank")]
     finish(0)
     return found
+
+
+def _whole(word: str, path: str, line: int, place: list[Scope]) -> Pair:
+    """Return what such a header says of a whole file."""
+    if word == "Delete File":
+        return Pair("", None, False, line, [Scope([path], line)], how="delete")
+    return Pair("", "", False, line, place, how="move", to=path)
 
 
 def _text(lines: list[str]) -> str:

@@ -20,6 +20,8 @@ from ..context import TaskContext
 from ..errors import TaskWithdrawn
 from ..guarded import Execution, Limits, alone, run_guarded
 from ..issue import Issue
+from ..repositories.allowed import require
+from ..repository_errors import RepositoryForbidden
 from ..sandbox.confine import available
 from ..tools.bench import Bench
 from ..tools.commands import command_places
@@ -69,6 +71,10 @@ class CommandEngine:
             words = shlex.split(command)
         except ValueError as error:
             return FixResult(outcome="failed", reason="invalid_command", message=f"the command {command!r}: {error}")
+        try:
+            require(context, Path(task.repo), "commands", words)
+        except RepositoryForbidden as error:
+            return FixResult(outcome="failed", reason="repository_forbidden", message=error.message())
         if context.settings.sandbox == "required" and not (possible := available()).contained:
             message = f"commands must be held by file rules, and can't: {possible.reason}"
             return FixResult(outcome="failed", reason="not_contained", message=message)
@@ -114,12 +120,15 @@ class _Attempt:
     def run(self, words: list[str]) -> Done:
         """Run it to its end, look at what it left, and clear its own folders away."""
         workspace, context = self.workspace, self.context
-        with alone(work_name(context)):
+        with alone(work_name(context, context.path)):
             pass  # the program of a killed holder has ended
         if workspace.commit != self.task.origin or not workspace.is_clean():
             workspace.reset(self.task.origin)
         settings = context.settings
-        with command_places(Bench(workspace, context)) as (scratch, temporary), alone(work_name(context)) as held:
+        with (
+            command_places(Bench(workspace, context)) as (scratch, temporary),
+            alone(work_name(context, context.path)) as held,
+        ):
             issue_file = scratch / "issue.md"
             issue_file.write_text(self._issue_text(), encoding="utf-8", errors="replace", newline="")
             env, notes = command_environment(settings, scratch, temporary, workspace.folder, issue_file)

@@ -15,7 +15,8 @@ import pytest
 
 from twelvefold.agents.agent_settings import AgentSettings
 from twelvefold.agents.context import TaskContext
-from twelvefold.agents.engines.engine import FixResult, register_engine
+from twelvefold.agents.engines import engine
+from twelvefold.agents.engines.engine import FixResult
 from twelvefold.agents.engines.model import ModelEngine
 from twelvefold.agents.errors import TaskWithdrawn
 from twelvefold.agents.fixer import IssueFixerAgent
@@ -395,7 +396,7 @@ def test_auto_with_nothing_to_try_asks(user: UserRepo, job: Job) -> None:
     assert [one["engine"] for one in outcome.value["tried"]] == ["patch", "model", "command"]
 
 
-def test_a_failing_engine_leaves_clean_files_to_the_next(run: Fix) -> None:
+def test_a_failing_engine_leaves_clean_files_to_the_next(run: Fix, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one engine has left in the workspace is gone when the next begins; the last one that tried decides."""
 
     class Half(ModelEngine):
@@ -403,11 +404,8 @@ def test_a_failing_engine_leaves_clean_files_to_the_next(run: Fix) -> None:
             (workspace.folder / "stray.txt").write_text("left")
             return FixResult(outcome="failed", reason="gave_up", message="it gave up")
 
-    register_engine("model", Half)
-    try:
-        outcome = run(EDIT, engine="auto")
-    finally:
-        register_engine("model", ModelEngine)
+    monkeypatch.setitem(engine._registered, "model", Half)
+    outcome = run(EDIT, engine="auto")
     assert outcome.outcome == "succeeded", outcome
     assert outcome.value["files_changed"] == ["calc.py"]
     assert outcome.value["tried"][1]["reason"] == "gave_up"

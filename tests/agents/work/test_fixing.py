@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from twelvefold.agents.engines.engine import register_engine
+from twelvefold.agents.engines import engine
 from twelvefold.agents.engines.patch import PatchEngine
 from twelvefold.agents.fixer import IssueFixerAgent
 from twelvefold.agents.git import Git, Identity
@@ -167,7 +167,7 @@ def test_modes_are_kept(user: UserRepo, job: Job) -> None:
     assert raw.startswith(":100755 100755 ")
 
 
-def test_a_killed_attempt_is_taken_over(user: UserRepo, job: Job) -> None:
+def test_a_killed_attempt_is_taken_over(user: UserRepo, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a killed holder left, half a workspace and git's locks, is cleared away, and the commit is the same."""
     base = user.commit({"calc.py": SOURCE})
     given = {"issue": {"name": "x.md", "text": issue()}, "repo": str(user.folder), "base": base, "engine": "killed"}
@@ -178,10 +178,10 @@ def test_a_killed_attempt_is_taken_over(user: UserRepo, job: Job) -> None:
             super().work(*args)
             raise KeyboardInterrupt  # stands for SIGKILL: nothing of the handler runs after it
 
-    register_engine("killed", Killed)
+    monkeypatch.setitem(engine._registered, "killed", Killed)
     with pytest.raises(KeyboardInterrupt):
         job.trial.deliver(IssueFixerAgent(), request)
-    register_engine("killed", PatchEngine)
+    monkeypatch.setitem(engine._registered, "killed", PatchEngine)
     first = job.trial.events("workspace.committed")[0].data["commit"]
     store = job.stores.find_run(job.run)
     assert store is not None
