@@ -86,11 +86,8 @@ def test_a_patch_is_reviewed_on_its_base(reviewed: Reviewed, form: str) -> None:
     shown = ["format-patch", "-1", "--stdout"] if form == "mailbox" else ["diff", "HEAD~1", "HEAD"]
     patch = subprocess.run(["git", *shown], cwd=reviewed.repo, capture_output=True, check=True).stdout
     reviewed.git("checkout", "-q", "main")
-    task = (
-        {"patch": patch.decode()}
-        if form != "base64"
-        else {"patch": base64.b64encode(patch).decode(), "patch_encoding": form}
-    )
+    encoded = {"patch": base64.b64encode(patch).decode(), "patch_encoding": "base64"}
+    task = encoded if form == "base64" else {"patch": patch.decode()}
     outcome = reviewed.task(base=base, **task)
     assert (outcome.outcome, outcome.reason) == ("failed", "changes_requested")
     assert {one["file"] for one in findings(outcome) if one["rule"] == "debug-leftover"} == {"a.py", "caf\u00e9.py"}
@@ -98,7 +95,7 @@ def test_a_patch_is_reviewed_on_its_base(reviewed: Reviewed, form: str) -> None:
 
 
 ESCAPE = "diff --git a/../x b/../x\nnew file mode 100644\n--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n"
-INSIDE = "diff --git a/.git/hooks/x b/.git/hooks/x\nnew file mode 100755\n--- /dev/null\n+++ b/.git/hooks/x\n@@ -0,0 +1 @@\n+x\n"
+INSIDE = ESCAPE.replace("../x", ".git/hooks/x")
 MISFIT = "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-y = 1\n+y = 2\n"
 
 
