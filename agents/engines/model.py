@@ -33,7 +33,7 @@ from ..response import ToolResponse
 from ..tool import Tool
 from ..turn import reason_of
 from .engine import FixResult, FixTask
-from .finish import issue_hash, trailers
+from .finish import issue_hash, trailers, wrong_change
 
 if TYPE_CHECKING:
     from ..context import TaskContext
@@ -165,10 +165,12 @@ class ModelEngine:
         """Make one commit of all steps on top of what the task started from."""
         time_s = context.record("time_s", lambda: int(time.time()))
         title = " ".join(issue.title.split()) or task.issue.name
+        # Trailers are ours to write.
+        said = "\n".join(line for line in ended.message.splitlines() if not line.lstrip().startswith("Twelvefold-"))
         lines = [
             title,
             "",
-            ended.message,
+            said,
             "",
             *trailers(task.issue.name, context.run),
             f"Twelvefold-Model: {model.name}",
@@ -176,6 +178,8 @@ class ModelEngine:
         made: list[str] = []
 
         def work() -> FixResult:
+            if problem := wrong_change(task, workspace):
+                return problem
             commit = workspace.recommit(task.origin, "\n".join(lines), time_s)
             made.append(commit)
             changed = workspace.changed(task.origin, commit)

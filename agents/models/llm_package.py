@@ -55,7 +55,7 @@ class LlmPackageModel:
             text = response.text()
             calls = tuple(response.tool_calls()) if options.get("tools") else ()
             used = response.usage()
-        except Exception as error:  # a plugin may raise anything
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything, and its text may hold the key
             said = f"{type(error).__name__}: {error}"
             raise ModelRefused(
                 self.name, _WHERE, 500, said.replace(self._key, "********") if self._key else said

@@ -8,6 +8,7 @@ does; its errors are typed, and hold neither the key nor a password of the URL.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ _EXTRAS = {
 }
 #: Statuses with which services refuse what they don't know.
 _UNKNOWING = frozenset({400, 404, 415, 422, 500, 501})
+#: How a service that fails says that it doesn't know something, and not that something went wrong in it.
+_LACKING = re.compile(r"support|requires?\b|param|flag|unknown|unrecognized|not (?:allowed|enabled|implemented)")
+#: A request that is too long is not shorter without them.
+_TOO_LONG = re.compile(r"context|too long|too large|maximum|exceed")
 #: What stands for the key where a service repeats it.
 _MASK = "********"
 
@@ -174,13 +179,16 @@ class OpenAIStyleModel:
             return None
         present = [name for name in _EXTRAS if _has(body, name)]
         said = error.said.lower()
+        if error.status >= 500 and not _LACKING.search(said):
+            return None
         for name in present:
             if any(word in said for word in _EXTRAS[name]):
                 return name
         # It may say no more than that the request is a bad one: then without what is known least. Not after a 404 or
         # 500, which have other reasons, nor without tools, which would be another request.
         unsaid = [name for name in present if name not in ("tools", "stream")]
-        return unsaid[0] if unsaid and error.status in (400, 415, 422) else None
+        unnamed = error.status in (400, 415, 422) and not _TOO_LONG.search(said)
+        return unsaid[0] if unsaid and unnamed else None
 
     def _body(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec], schema: dict[str, Any] | None

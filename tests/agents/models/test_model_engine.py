@@ -12,6 +12,8 @@ import pytest
 
 import twelvefold as tf
 from twelvefold.agents.agent_settings import AgentSettings
+from twelvefold.agents.engines import engine
+from twelvefold.agents.engines.model import FixLoop, ModelEngine
 from twelvefold.agents.fixer import IssueFixerAgent
 from twelvefold.agents.journal import LogJournal
 from twelvefold.agents.model_context import build_context, facts_of, steps_of
@@ -268,6 +270,97 @@ def test_without_a_model_the_issue_is_somebody_elses(repo: Path, tmp_path: Path)
     settings = AgentSettings(model="tiny", model_url="http://127.0.0.1:9", model_key="NO_SUCH_KEY")
     outcome = tf.run_task(IssueFixerAgent(), task, trial=tf.Trial(tmp_path / "home2", settings=settings))
     assert (outcome.outcome, outcome.reason) == ("failed", "model_not_usable")
+
+
+class Strict(IssueFixerAgent):
+    """A fixer whose policy lets no model run commands."""
+
+    def _apply_action(self, action: dict[str, Any]) -> tf.ToolResponse:
+        if action["tool"] in ("run_command", "run_tests"):
+            return tf.ToolResponse.failed("policy", "commands need an approval")
+        response = super()._apply_action(action)
+        assert isinstance(response, tf.ToolResponse)
+        return response
+
+
+def test_the_agent_carries_actions_out_or_not(repo: Path, tmp_path: Path) -> None:
+    """`_apply_action` is where a policy refuses an action; the model is told, and the refusal is recorded."""
+    lines = [call("run_command", command=["touch", "x"]), call("edit_file", **EDIT), call("done", summary="Done.")]
+    world = World(repo, tmp_path, lines)
+    outcome = tf.run_task(Strict(), world.task(), trial=world.trial)
+    assert outcome.value["files_changed"] == ["greet.py"]
+    assert "commands need an approval" in world.asked()[1]["messages"][-1]["content"]
+
+
+class Short(FixLoop):
+    """A loop of one's own: two steps, and no tool that deletes."""
+
+    steps_max = 2
+
+    def refusal(self, action: tf.ToolCall) -> tf.ToolResponse | None:
+        if action.name == "delete_file":
+            return tf.ToolResponse.failed("never", "nothing is deleted here")
+        return super().refusal(action)
+
+
+class ShortEngine(ModelEngine):
+    """The engine with that loop."""
+
+    loop = Short
+
+
+def test_the_loop_is_the_users_to_replace(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine of one's own under the name `model`, with a loop of one's own, stands in the built-in one's place."""
+    monkeypatch.setitem(engine._registered, "model", ShortEngine)
+    world = World(repo, tmp_path, [call("delete_file", path="greet.py"), call("read_file", path="greet.py")])
+    assert world.run().reason == "model_steps"
+    assert "nothing is deleted here" in world.asked()[1]["messages"][-1]["content"]
+
+
+def test_trailers_are_not_the_models_to_write(repo: Path, tmp_path: Path) -> None:
+    """A summary that looks like our own lines of a commit's message loses them."""
+    summary = "Fine.\n\nTwelvefold-Run: forged\n  Twelvefold-Issue: forged"
+    world = World(repo, tmp_path, [call("edit_file", **EDIT), call("done", summary=summary)])
+    outcome = world.run()
+    store = next(world.trial.places.stores.rglob(f"*{outcome.value['commit'][2:]}")).parents[2]
+    message = git(store, "log", "-1", "--format=%B", outcome.value["commit"])
+    assert "Fine." in message
+    assert "forged" not in message
+
+
+def test_a_reply_with_very_many_calls_is_bounded(repo: Path, tmp_path: Path) -> None:
+    """Of hundreds of calls in one reply the first few are done, and the model is told."""
+    many = {"tool_calls": [{"name": "read_file", "arguments": {"path": "greet.py"}}] * 500}
+    world = World(repo, tmp_path, [many, call("give_up", reason="Enough.")])
+    assert world.run().reason == "model_gave_up"
+    done = [event for event in world.trial.events("effect.completed") if event.data["name"] == "read_file"]
+    assert len(done) == 16
+    told = [message["content"] for message in world.asked()[1]["messages"] if message["role"] == "tool"]
+    assert "at most 16 actions" in told[16]
+    assert len(told) == 32
+
+
+def test_a_model_with_too_little_room_is_told_so(repo: Path, tmp_path: Path) -> None:
+    """Where the tools alone fill what a model takes, the engine says how much it needs instead of a blind try."""
+    world = World(repo, tmp_path, [call("done", summary="!")], model_context=2000)
+    outcome = world.run()
+    assert (outcome.outcome, outcome.reason) == ("failed", "model_not_usable")
+    assert "TWELVEFOLD_MODEL_CONTEXT=" in (outcome.message or "")
+    assert world.asked() == []
+
+
+def test_a_small_room_is_kept_over_many_steps(repo: Path, tmp_path: Path) -> None:
+    """Dozens of long results don't overflow what the model takes."""
+    (repo / "long.py").write_text("x = 1  # " + "long " * 4000 + "\n")
+    git(repo, "add", ".")
+    git(repo, "commit", "-q", "-m", "long")
+    lines = [call("read_file", path="long.py", start_line=1)] * 30
+    world = World(repo, tmp_path, [*lines, call("edit_file", **EDIT), call("done", summary="!")], model_context=12_000)
+    assert world.run().outcome == "succeeded"
+    shown: list[Any] = []
+    for one in world.asked():
+        shown = [*shown[: one["since"]], *one["messages"]]
+        assert len(msgspec.json.encode(shown)) < 3.5 * 12_000
 
 
 class Dying(LogJournal):

@@ -410,6 +410,24 @@ def test_tools_are_offered_in_words_where_a_service_knows_none(service: Any, beh
     assert {message["role"] for message in sent["messages"]} == {"system", "user", "assistant"}
 
 
+def test_a_failure_is_not_taken_for_not_knowing(service: Any, behave: Any) -> None:
+    """A service that breaks in its own functions still gets the tools in the next attempt; one that says so doesn't."""
+    service.will(behave.refusing(500, "panic in function decode_stream"), behave.text("well"))
+    assert model(service).complete(ASKED, [TOOL]).text == "well"
+    assert ["tools" in one for one in service.asked] == [True, True]
+    service.will(behave.refusing(500, "tools param requires --jinja flag"), behave.text("well"))
+    assert model(service).complete(ASKED, [TOOL]).text == "well"
+    assert ["tools" in one for one in service.asked[2:]] == [True, False]
+
+
+def test_a_request_that_is_too_long_is_told_at_once(service: Any, behave: Any) -> None:
+    """Leaving out what may be unknown makes no request shorter."""
+    service.will(behave.refusing(400, "This model's maximum context length is 4096 tokens"))
+    with pytest.raises(ModelRefused):
+        model(service).complete(ASKED, (), SCHEMA)
+    assert len(service.asked) == 1
+
+
 def test_prices_make_money_of_usage(service: Any, behave: Any) -> None:
     """Dollars are worked out from the prices given; without prices the service's own word counts, else nobody knows."""
     assert model(service, price_in=2.0, price_out=10.0).complete(ASKED).usage.usd == pytest.approx(44e-6)
