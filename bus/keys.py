@@ -1,7 +1,8 @@
 """The secrets by which orchestrator and supervisor prove who they are: fresh at each start of the bus.
 
-They lie in `<home>/keys` (0700), each a file that only the user can read (0600). Agents are told no secret and their
-sandbox does not reach the folder.
+A supervisor makes them and hands them on by a variable, KEYS_VARIABLE, which agents can't see: their sandbox keeps them
+from looking into other processes. A bus without a supervisor writes them in `<home>/keys` (0700), each a file that only
+the user can read (0600); agents of that user can, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,35 @@ from .errors import KeysUnusable, RoleRefused
 SECRET_ROLES = ("orchestrator", "supervisor")
 
 
+#: Where a supervisor tells the bus and the orchestrator the secrets.
+KEYS_VARIABLE = "TWELVEFOLD_KEYS"
+
+
+def fresh_keys() -> dict[str, str]:
+    """Return a new secret for each role."""
+    return {role: secrets.token_hex(32) for role in SECRET_ROLES}
+
+
+def keys_text(keys: dict[str, str]) -> str:
+    """Return secrets as a variable holds them."""
+    return ",".join(f"{role}={secret}" for role, secret in keys.items())
+
+
+def told_keys(text: str) -> dict[str, str] | None:
+    """Return the secrets that a variable holds, None where it holds none for some role."""
+    found = dict(part.partition("=")[::2] for part in text.split(","))
+    return found if all(found.get(role) for role in SECRET_ROLES) else None
+
+
+def remove_keys(home: Path) -> None:
+    """Remove the files of secrets that hold no longer. Raises KeysUnusable."""
+    try:
+        for role in SECRET_ROLES:
+            key_path(home, role).unlink(missing_ok=True)
+    except OSError as error:
+        raise KeysUnusable(str(home / "keys"), error.strerror or str(error)) from error
+
+
 def key_path(home: Path, role: str) -> Path:
     """Return where the secret of a role lies."""
     return home / "keys" / role
@@ -24,7 +54,7 @@ def key_path(home: Path, role: str) -> Path:
 def write_keys(home: Path) -> dict[str, str]:
     """Write a fresh secret for each role and return them by role. Raises KeysUnusable."""
     folder = home / "keys"
-    fresh = {role: secrets.token_hex(32) for role in SECRET_ROLES}
+    fresh = fresh_keys()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)

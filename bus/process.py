@@ -19,7 +19,7 @@ from ..eventstore.blobs import BlobStore
 from ..eventstore.sqlite_log import Durability, SqliteLog
 from .broker import Broker, Options
 from .endpoints import Endpoints
-from .keys import write_keys
+from .keys import remove_keys, write_keys
 
 #: Two descriptors an agent, and room for the log; lowered to what the system allows.
 FILES_MIN = 8192
@@ -36,11 +36,13 @@ def main(
     *,
     ready: Callable[[], None] | None = None,
     page_count_max: int | None = None,
+    keys: dict[str, str] | None = None,
 ) -> int:
     """Serve the bus of a home until a signal ends it, and return the exit status (0).
 
-    `ready` is called once clients can connect; `page_count_max` limits the log's file, in pages of 4 KiB. Call it from
-    the main thread. Raises LogLocked where another bus has the home, and any error of opening the log or making the
+    `ready` is called once clients can connect; `page_count_max` limits the log's file, in pages of 4 KiB. `keys` are
+    the secrets of roles that a supervisor has made; without, they are made and written below the home. Call it from the
+    main thread. Raises LogLocked where another bus has the home, and any error of opening the log or making the
     sockets.
     """
     raise_file_limit(FILES_MIN)
@@ -48,7 +50,9 @@ def main(
     try:
         blobs = BlobStore(home / "blobs")
         blobs.collect(log.blob_names(), time.time())
-        broker = Broker(endpoints, log, blobs, write_keys(home), options or Options())
+        if keys is not None:
+            remove_keys(home)
+        broker = Broker(endpoints, log, blobs, keys or write_keys(home), options or Options())
         try:
             _serve(broker, ready)
         finally:

@@ -10,14 +10,12 @@ import os
 import threading
 import time
 from collections import deque
-from pathlib import Path
 
 import msgspec
 
 from ..bus.client import BusClient
 from ..bus.endpoints import Endpoints
 from ..bus.errors import BusNotRunning, BusTimeout, ClientClosed, RoleRefused
-from ..bus.keys import key_path
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import uuid7
@@ -123,9 +121,9 @@ class _Batch:
 
 
 class BusLink:
-    """The link of one supervisor, named `instance` on the bus."""
+    """The link of one supervisor, named `instance` on the bus, which knows it by `secret`."""
 
-    def __init__(self, where: Endpoints, home: Path, instance: str, inbox: Inbox) -> None:
+    def __init__(self, where: Endpoints, secret: str, instance: str, inbox: Inbox) -> None:
         self._inbox = inbox
         self._living: dict[str, None] = {}
         self._changed = threading.Condition()
@@ -139,7 +137,7 @@ class BusLink:
             where,
             instance=instance,
             role="supervisor",
-            secret=key_path(home, "supervisor"),
+            secret=secret,
             living=self._alive,
             timeout_s=_TRY_S,
         )

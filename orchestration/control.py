@@ -85,16 +85,16 @@ class ControlServer:
         """The descriptor that becomes readable when something came (only then: call `requests` until it is empty)."""
         return int(self._socket.getsockopt(zmq.FD))
 
-    def requests(self) -> list[tuple[bytes, ControlRequest]]:
-        """Return what was asked, each with the address for its answer."""
-        found: list[tuple[bytes, ControlRequest]] = []
+    def requests(self) -> list[tuple[bytes, ControlRequest, int]]:
+        """Return what was asked, each with the address for its answer and the pid of who asks."""
+        found: list[tuple[bytes, ControlRequest, int]] = []
         while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
             try:
-                address, empty, body = frames
+                address, empty, body = (frame.bytes for frame in frames)
                 if empty:
                     raise ValueError
-                found.append((address, msgspec.json.decode(body, type=ControlRequest)))
+                found.append((address, msgspec.json.decode(body, type=ControlRequest), _peer_of(frames[-1])))
             except (ValueError, msgspec.DecodeError):
                 self.dropped += 1
         return found
@@ -113,6 +113,15 @@ class ControlServer:
 
     def _send(self, address: bytes, reply: ControlReply) -> None:
         self._socket.send_multipart([address, b"", msgspec.json.encode(reply)])
+
+
+def _peer_of(frame: zmq.Frame) -> int:
+    """Return the pid of the process at the other end, as the kernel has told ZeroMQ; 0 where it hasn't."""
+    try:
+        pid = str(frame.get("Peer-Address")).rpartition(":")[2]
+    except zmq.ZMQError:
+        return 0
+    return int(pid) if pid.isdigit() else 0
 
 
 def ask(home: Path, runtime_dir: Path | None, request: ControlRequest, *, timeout_s: float | None = 10.0) -> Any:

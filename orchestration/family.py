@@ -21,7 +21,7 @@ from .command_line import agent_arguments, own_environment, sandbox_environment,
 from .limiter import Grant
 from .proc_files import children_of_self, parent_and_session
 from .process_output import OutputPipe
-from .process_table import ProcessSpec
+from .process_table import RANK_BUS, RANK_ORCHESTRATOR, ProcessSpec
 from .spawning import signal_group, spawn
 from .stragglers import kill_adopted
 from .zygote_client import ZygoteClient
@@ -73,6 +73,8 @@ class Family:
     open_output: Callable[[str], OutputPipe]
     say: Callable[[str], None]
     forget_zygote: Callable[[], None]
+    #: What the bus and the orchestrator are told, and no other child.
+    secrets: Mapping[str, str]
     zygote: ZygoteClient | None = None
     pids: dict[int, str] = field(default_factory=dict)
     #: A sweep was put off, to be made up for when births are done.
@@ -146,6 +148,7 @@ class Family:
     def begin(self, spec: ProcessSpec, instance: str, grant: Grant | None = None) -> int | None:
         """Start a place's process; return its pid, or None where the zygote will tell it (see `births`)."""
         own = own_environment(spec.key, instance, spec.port)
+        own |= self.secrets if spec.rank in (RANK_BUS, RANK_ORCHESTRATOR) else {}
         own |= sandbox_environment(spec.sandbox, spec.writable, self.environ)
         limits, cgroup = (grant.limits, grant.cgroup) if grant is not None else (None, "")
         pipe = self.open_output(spec.key)

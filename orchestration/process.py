@@ -40,15 +40,16 @@ def main(
     versions: Mapping[str, Any] | None = None,
     ready: Callable[[], None] | None = None,
     timeout_s: float = 30.0,
+    keys: Mapping[str, str] | None = None,
 ) -> int:
     """Orchestrate the runs of a home until SIGTERM or SIGINT, and return the exit status (0).
 
     `versions` (of program, config, prompts) are pinned in each run's first decision. `ready` is called once all open
-    runs are loaded. Call it from the main thread. Raises BusNotRunning where no bus answers for `timeout_s`.
+    runs are loaded. `keys` are the secrets of roles, where a supervisor has told them. Call it from the main thread.
+    Raises BusNotRunning where no bus answers for `timeout_s`.
     """
-    with BusClient(
-        endpoints, instance=instance, role="orchestrator", secret=key_path(home, "orchestrator"), timeout_s=timeout_s
-    ) as client:
+    secret = key_path(home, "orchestrator") if keys is None else keys["orchestrator"]
+    with BusClient(endpoints, instance=instance, role="orchestrator", secret=secret, timeout_s=timeout_s) as client:
         process = Process(client, Orchestrator(versions, client.blobs.load))
 
         def stop(signum: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..eventstore.errors import TwelvefoldError
+from .confined_callers import refuse_confined
 from .control import ControlRequest, ControlServer, ProcessStatus
 from .errors import SupervisorRefused, UnknownProcess
 from .process_table import Entry
@@ -43,8 +44,9 @@ class Requests:
 
     def serve(self) -> None:
         """Begin with every request that has come."""
-        for address, request in self.server.requests():
+        for address, request, peer in self.server.requests():
             try:
+                refuse_confined(request, peer)
                 self._begin(address, request)
             except TwelvefoldError as error:
                 self.server.refuse(address, error)

@@ -18,6 +18,7 @@ from typing import Any
 import zmq
 
 from ..bus.endpoints import endpoints
+from ..bus.keys import KEYS_VARIABLE, fresh_keys, keys_text
 from . import bus_link
 from .background import Background
 from .control import ControlServer
@@ -54,7 +55,9 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._console = console
         self.pump = OutputPump(self._selector, Path(plan.home) / "logs", console)
-        self.family = Family(environ, plan.cwd, plan.agent_entry, self.pump.open, self.say, self._forget_zygote)
+        keys = fresh_keys()
+        told = {KEYS_VARIABLE: keys_text(keys)}
+        self.family = Family(environ, plan.cwd, plan.agent_entry, self.pump.open, self.say, self._forget_zygote, told)
         self._limiter = Limiter(self.family.adopted, self.say)
         self._instances: dict[str, str] = {}
         self._bus_stream = ""
@@ -64,7 +67,7 @@ class Supervisor:
         self.background = Background(self, Path(plan.home))
         self.requests = Requests(self, ControlServer(self._context, self.where))
         self._inbox = bus_link.Inbox()
-        self._link = bus_link.BusLink(self.where, Path(plan.home), f"supervisor.{incarnation[-8:]}", self._inbox)
+        self._link = bus_link.BusLink(self.where, keys["supervisor"], f"supervisor.{incarnation[-8:]}", self._inbox)
         self._idle = None if plan.idle_s is None else IdleClock(plan.idle_s, time.monotonic())
         self._files = FrameworkFiles(time.monotonic())
 

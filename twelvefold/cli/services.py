@@ -6,6 +6,7 @@ Each is a thin call: settings are read here and handed down as plain values.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ def bus() -> int:
     """
     from ..bus.broker import Options
     from ..bus.endpoints import endpoints
+    from ..bus.keys import KEYS_VARIABLE, told_keys
     from ..bus.process import main
 
     settings = load_settings()
@@ -31,7 +33,9 @@ def bus() -> int:
         lease_s=settings.lease_s, stop_timeout_s=settings.stop_timeout_s, attempts_max=settings.attempts_max
     )
     places = endpoints(home, settings.runtime_dir)
-    return main(home, places, settings.durability, options, ready=lambda: note(f"bus ready at {places.ingress}"))
+    keys = told_keys(os.environ.pop(KEYS_VARIABLE, ""))
+    ready = partial(note, f"bus ready at {places.ingress}")
+    return main(home, places, settings.durability, options, ready=ready, keys=keys)
 
 
 def orchestrator() -> int:
@@ -41,6 +45,7 @@ def orchestrator() -> int:
     """
     from .. import __version__
     from ..bus.endpoints import endpoints
+    from ..bus.keys import KEYS_VARIABLE, told_keys
     from ..orchestration.process import main
 
     settings = load_settings()
@@ -51,6 +56,7 @@ def orchestrator() -> int:
         versions={"twelvefold": __version__},
         ready=lambda: note("orchestrator ready"),
         timeout_s=settings.timeout_s,
+        keys=told_keys(os.environ.pop(KEYS_VARIABLE, "")),
     )
 
 
