@@ -50,7 +50,13 @@ def revive(settings: Settings, environ: Mapping[str, str], plan: PatternFields |
     What `run` starts by itself ends while a run rests, and whoever answers it need not know of that.
     """
     if plan is not None and set(queues_of(plan)) <= QUEUES and holder_of(settings.home) is None:
-        jobs.ground(settings, environ, queues_of(plan))
+        jobs.ground(settings, environ, (*queues_of(plan), *_asked_later(plan)))
+
+
+def _asked_later(plan: PatternFields) -> tuple[str, ...]:
+    """Return the queues that a job's first task will ask for, beyond those of every job: whoever offers its result."""
+    asked = [node.input for node in nodes_of(plan) if isinstance(node, Task) and isinstance(node.input, dict)]
+    return ("pull_request",) if any(one.get("offer") for one in asked) else ()
 
 
 def ground(settings: Settings, environ: Mapping[str, str], queues: tuple[str, ...]) -> bool:

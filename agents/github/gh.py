@@ -48,9 +48,13 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class GhTransport(httpx.BaseTransport):
-    """Carries requests by `gh api --include`. Raises httpx.ConnectError where `gh` gives no answer of the server."""
+    """Carries requests by `gh api --include`; over the network itself once `gh` says that nobody has signed it in.
+
+    Raises httpx.ConnectError where `gh` gives no answer of the server.
+    """
 
     def __init__(self, program: str, access: Access, environ: Mapping[str, str]) -> None:
+        self._plain: httpx.Client | None = None
         self._program = program
         self._host = access.host
         self._prefix = urlsplit(access.api_url).path
@@ -58,6 +62,8 @@ class GhTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Run `gh` for one request, and return what the server answered."""
+        if self._plain is not None:
+            return self._plain.send(request, stream=True)
         path = request.url.raw_path.decode("ascii").removeprefix(self._prefix).lstrip("/")
         command = [self._program, "api", "--include", "--hostname", self._host, "--method", request.method]
         for name in ("Accept", "X-GitHub-Api-Version"):
@@ -73,12 +79,19 @@ class GhTransport(httpx.BaseTransport):
         except OSError as error:
             raise httpx.ConnectError(f"gh cannot be run: {error.strerror}", request=request) from error
         response = _answer(done.stdout, request)
+        if response is None and done.returncode == NOT_SIGNED_IN:
+            self._plain = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False)
+            return self._plain.send(request, stream=True)
         if response is None:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             reason = (said[0] if said else "it said nothing")[:300]
-            kind = httpx.UnsupportedProtocol if done.returncode == NOT_SIGNED_IN else httpx.ConnectError
-            raise kind(f"gh ended with {done.returncode}: {reason}", request=request)
+            raise httpx.ConnectError(f"gh ended with {done.returncode}: {reason}", request=request)
         return response
+
+    def close(self) -> None:
+        """Close what was opened in the place of `gh`."""
+        if self._plain is not None:
+            self._plain.close()
 
 
 def _answer(output: bytes, request: httpx.Request) -> httpx.Response | None:

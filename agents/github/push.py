@@ -57,6 +57,7 @@ class Pusher:
 
     def __init__(self, url: str, access: Access, environ: Mapping[str, str], repo: str) -> None:
         self._access, self._repo = access, repo
+        self._hint = ""
         self._is_ssh = urlsplit(url).scheme not in ("https", "http")
         parts = urlsplit(url)
         # Whatever a URL in the configuration holds of a user or a password: credentials come from elsewhere.
@@ -111,7 +112,7 @@ class Pusher:
         # What a server prints beside it (`remote:`) tells most often why.
         telling = [line for line in said if line.startswith(("remote:", "fatal:", "error:", "!"))] or said
         text = "; ".join(line for line in telling if line)[:600] or f"git ended with {status}"
-        return self._access.hidden(text)
+        return self._access.hidden(text) + self._hint
 
     def _environment(self, scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
         allowed = "ssh" if self._is_ssh else scheme
@@ -140,6 +141,7 @@ class Pusher:
         if self._is_ssh:
             variables |= {name: environ[name] for name in _SSH if name in environ}
             variables["GIT_SSH_COMMAND"] = _SSH_COMMAND
+            self._hint = "" if "SSH_AUTH_SOCK" in environ else "; there is no ssh agent in this agent's environment"
         elif self._access.token:
             plain = base64.b64encode(f"x-access-token:{self._access.token}".encode()).decode()
             parts = urlsplit(self._url)
@@ -147,6 +149,12 @@ class Pusher:
         elif (gh := find_gh(self._access, environ)) is not None and is_signed_in(gh, self._access, environ):
             variables |= environment(environ)
             helpers.append(("credential.helper", f"!'{gh}' auth git-credential"))
+        else:
+            # An agent has the environment of whoever started what it runs under, which need not be this run's caller.
+            self._hint = (
+                "; the agent that pushes was started without a token: end it with `twelvefold down`, set GITHUB_TOKEN, "
+                "and answer `retry`"
+            )
         entries = [*settings.items(), *helpers]
         variables["GIT_CONFIG_COUNT"] = str(len(entries))
         for number, (name, value) in enumerate(entries):

@@ -10,10 +10,10 @@ from .client import GitHub
 
 def open_github(environ: Mapping[str, str], access: Access | None = None) -> GitHub:
     """Return a client of the GitHub that an environment names, to be closed; raises AgentSettingInvalid."""
-    from .gh import GhTransport, find_gh, is_signed_in
+    from .gh import GhTransport, find_gh
 
     access = access_from(environ) if access is None else access
     program = find_gh(access, environ)
-    if program is not None and is_signed_in(program, access, environ):
+    if program is not None:
         return GitHub(access, GhTransport(program, access, environ))
     return GitHub(access)

@@ -153,6 +153,20 @@ def test_many_watchers_and_killed_ones_make_one_run_a_file(project: CommandLine,
     assert [row["what"][-5:] for row in map(json.loads, once.out.splitlines()) if row.get("new")] == ["0.txt"]
 
 
+def test_names_of_any_bytes(project: CommandLine, bus: tf.SyncConnection) -> None:
+    """Names with control characters and without a UTF-8 form are names of files, and can do no harm in logs."""
+    import os
+
+    inbox = project.cwd / "odd"
+    inbox.mkdir()
+    for n, name in enumerate((b"\xff\xfe.txt", b"a\x1b[2J\nb.txt", "ä b.txt".encode())):
+        Path(os.fsdecode(os.path.join(os.fsencode(inbox), name))).write_text(f"text {n}")  # noqa: PTH118
+    done = project("watch", "odd", "--plan", "plan.toml", "--once")
+    assert done.status == 0 and "\x1b" not in done.out + done.err and done.out.count("started") == 3
+    keys = [event.data.get("key") or "" for event in bus.read(type="run.requested")]
+    assert len({key for key in keys if "/odd/" in key}) == 3
+
+
 def test_a_missed_schedule_is_fired_once_after_a_restart(project: CommandLine, bus: tf.SyncConnection) -> None:
     """Of the times that passed while nobody was there the last is fired, by whoever comes, once."""
     stream = "trigger.leap"

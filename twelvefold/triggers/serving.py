@@ -28,7 +28,7 @@ from ..project_file import Schedule, WatchedFolder, Work
 from ..settings import Settings
 from .folder import FolderScan, Found
 from .schedule import ScheduleClock
-from .starting import Started, Starter, plan_of
+from .starting import Started, Starter, plan_of, printable
 
 #: The longest time between two looks at folders and clock.
 TICK_S = 0.5
@@ -147,7 +147,7 @@ class Triggers:
             self._started(f"{clock.schedule.name} at {due}{more}", started)
 
     def _on_file(self, work: Work, scan: FolderScan, found: Found, starter: Starter) -> None:
-        what = str(found.path)
+        what = printable(found.path)
         if found.problem:
             self._tell(Told(what=what, problem=found.problem))
             return

@@ -48,8 +48,9 @@ class Starter:
         The plan's input, beside its own, has the file's `name`, `path`, `sha256`, and its `text` where it is UTF-8.
         """
         digest = hashlib.sha256(found.content).hexdigest()
-        key = f"file:{self._purpose(work)}:{found.path}:{digest}"
-        trigger = {"trigger": {"file": str(found.path), "sha256": digest}}
+        path, name = printable(found.path), printable(found.path.name)
+        key = f"file:{self._purpose(work)}:{path}:{digest}"
+        trigger = {"trigger": {"file": path, "sha256": digest}}
         try:
             text: str | None = found.content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -59,8 +60,8 @@ class Starter:
                 raise ValueError("it is no text in UTF-8")
             if len(found.content) > ISSUE_SIZE_MAX:
                 raise ValueError(f"it is larger than {ISSUE_SIZE_MAX} bytes")
-            return self._job(work, (found.path.name, text), key, trigger)
-        given = {"name": found.path.name, "path": str(found.path), "sha256": digest, "text": text}
+            return self._job(work, (name, text), key, trigger)
+        given = {"name": name, "path": path, "sha256": digest, "text": text}
         if isinstance(work.input, Mapping):
             given = {**work.input, **given}
         return self._plan(work, given, key, trigger)
@@ -130,6 +131,12 @@ class Starter:
         run = submit.run_of_key(key)
         there = next(iter(self._client.read(stream=f"run.{run}", limit=1)), None)
         return None if there is None else Started(run, key, False)
+
+
+def printable(path: Path | str) -> str:
+    """Return a path as text that any log and terminal takes: other bytes and control characters are escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def plan_of(work: Work, folder: Path) -> PatternFields | None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.agents.github.github_server import GitHubServer, serve, soon
 from twelvefold.agents.errors import AgentSettingInvalid
-from twelvefold.agents.github.access import access_from
+from twelvefold.agents.github.access import access_from, environment_for
 from twelvefold.agents.github.address import (
     IssueAddress,
     RepositoryName,
@@ -291,12 +291,9 @@ import json, os, sys
 here = os.path.dirname(os.path.abspath(__file__))
 with open(os.path.join(here, "called"), "a") as file:
     file.write(json.dumps({"argv": sys.argv[1:], "env": dict(os.environ)}) + "\\n")
-if sys.argv[1:3] == ["auth", "token"]:
-    if os.path.exists(os.path.join(here, "signed-out")):
-        print("no oauth token found for github.com", file=sys.stderr)
-        sys.exit(1)
-    print("gho_stored")
-    sys.exit(0)
+if os.path.exists(os.path.join(here, "signed-out")):
+    print("To get started with GitHub CLI, please run:  gh auth login", file=sys.stderr)
+    sys.exit(4)
 path = sys.argv[-1]
 answers = json.load(open(os.path.join(here, "answers.json")))
 if path.split("?")[0] not in answers:
@@ -344,9 +341,9 @@ def test_gh_carries_the_requests(gh: Path) -> None:
         with pytest.raises(NotOnGitHub):
             read_issue(github, missing)
     called = [json.loads(line) for line in (gh / "called").read_text().splitlines()]
-    assert len(called) == 5 and all(TOKEN not in " ".join(one["argv"]) for one in called)
+    assert len(called) == 4 and all(TOKEN not in " ".join(one["argv"]) for one in called)
     assert all("SECRET_OF_OTHERS" not in one["env"] and one["env"]["GITHUB_TOKEN"] == TOKEN for one in called)
-    assert called[1]["argv"][:6] == ["api", "--include", "--hostname", "github.com", "--method", "GET"]
+    assert called[0]["argv"][:6] == ["api", "--include", "--hostname", "github.com", "--method", "GET"]
 
 
 def test_gh_that_reaches_nobody(gh: Path) -> None:
@@ -357,17 +354,36 @@ def test_gh_that_reaches_nobody(gh: Path) -> None:
     assert "error connecting" in told.value.message()
 
 
-@pytest.mark.parametrize("why", ["signed out", "another API"])
-def test_gh_is_left_alone_where_it_is_of_no_use(gh: Path, github_server: GitHubServer, why: str) -> None:
-    """A `gh` that nobody signed in, or that can't ask this server, isn't used: the API is asked itself."""
+def test_gh_that_nobody_has_signed_in(gh: Path, github_server: GitHubServer) -> None:
+    """A `gh` without an account is asked once, and then the API itself, with the token of the environment if any."""
+    from twelvefold.agents.github.gh import GhTransport
+
     (gh / "answers.json").write_text("{}")
-    path = f"{gh}:/usr/bin:/bin"
-    if why == "signed out":
-        (gh / "signed-out").touch()
-        with open_github({"PATH": path}) as github:
-            assert type(github._http._transport).__name__ == "HTTPTransport"
-    else:
-        github_server.add_issue(12, "By API")
-        with open_github({"PATH": path, "GITHUB_API_URL": github_server.url}) as github:
-            assert read_issue(github, ADDRESS).title == "By API"
-        assert not (gh / "called").exists()
+    (gh / "signed-out").touch()
+    github_server.add_issue(12, "By API")
+    github_server.add_comments(12, "one")
+    given = {"PATH": f"{gh}:/usr/bin:/bin", "GITHUB_API_URL": github_server.url, "GITHUB_TOKEN": TOKEN}
+    access = access_from(given)
+    with GitHub(access, GhTransport(str(gh / "gh"), access, given)) as github:
+        assert read_issue(github, ADDRESS).title == "By API"
+    assert len((gh / "called").read_text().splitlines()) == 1
+    assert [asked.headers["authorization"] for asked in github_server.asked] == [f"Bearer {TOKEN}"] * 2
+
+
+def test_gh_is_left_alone_where_it_cannot_ask_this_server(gh: Path, github_server: GitHubServer) -> None:
+    """A base URL that `gh` knows nothing of is asked itself."""
+    github_server.add_issue(12, "By API")
+    with open_github({"PATH": f"{gh}:/usr/bin:/bin", "GITHUB_API_URL": github_server.url}) as github:
+        assert read_issue(github, ADDRESS).title == "By API"
+    assert not (gh / "called").exists()
+
+
+def test_a_token_goes_to_no_other_server() -> None:
+    """An issue's own address leads to another server without any token; the one that is set up keeps it."""
+    environ = {"GITHUB_TOKEN": "one", "GH_ENTERPRISE_TOKEN": "two", "PATH": "/bin"}
+    assert environment_for("", environ) is environ and environment_for("GitHub.com", environ) is environ
+    other = environment_for("evil.example.org", environ)
+    assert other == {"PATH": "/bin", "GH_HOST": "evil.example.org"} and access_from(other).token == ""
+    own = {**environ, "GH_HOST": "ghe.example.org"}
+    assert access_from(environment_for("ghe.example.org", own)).token == "two"
+    assert access_from(environment_for("github.com", own)).token == ""
