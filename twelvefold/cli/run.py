@@ -41,6 +41,9 @@ _TestCommand = Annotated[
     str | None, typer.Option("--test-command", metavar="CMD", help="Test with this instead of what is found.")
 ]
 _AllowUntested = Annotated[bool, typer.Option("--allow-untested", help="Publish although no test result counts.")]
+_RequireSandbox = Annotated[
+    bool, typer.Option("--require-sandbox", help="Refuse to work where agents can't be contained.")
+]
 _Detach = Annotated[bool, typer.Option("--detach", help="Print the run's id and don't wait for its end.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and start nothing.")]
 _Publish = Annotated[
@@ -67,6 +70,7 @@ def run(
     engine: _Engine = "auto",
     test_command: _TestCommand = None,
     allow_untested: _AllowUntested = False,
+    require_sandbox: _RequireSandbox = False,
     detach: _Detach = False,
     dry_run: _DryRun = False,
     publish: _Publish = False,
@@ -103,7 +107,7 @@ def run(
     """
     from .run_plan import budget_of
 
-    _refuse_unknown(engine, test_command)
+    _refuse_unknown(engine, test_command, require_sandbox=require_sandbox)
     folders = _folders(repo)
     more: _More = {"budget": budget_of(budget), "detach": detach, "as_json": as_json, "key": key}
     how = (base, engine, test_command, allow_untested)
@@ -210,8 +214,15 @@ def _refuse_mixed(plan: Path | None, *, dry_run: bool, publish: bool) -> None:
         raise UsageInvalid("--dry-run shows what a job or a plan would do, and --agent is neither", "twelvefold run")
 
 
-def _refuse_unknown(engine: str, test_command: str | None) -> None:
-    """Raise UsageInvalid for an engine that there is not, or a test command that no shell could read."""
+def _refuse_unknown(engine: str, test_command: str | None, *, require_sandbox: bool) -> None:
+    """Raise UsageInvalid for an engine that there is not, or a test command that no shell could read.
+
+    Raises NotContained where the sandbox is required and can't be had.
+    """
+    if require_sandbox:
+        from .require_sandbox import refuse_uncontained
+
+        refuse_uncontained()
     from ..errors import UsageInvalid
 
     if engine != "auto":
