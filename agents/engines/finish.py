@@ -53,7 +53,7 @@ def finish(
     found = changes(workspace, task.origin, workspace.commit)
     if not found:
         return FixResult(outcome="failed", reason="no_change", message="no file is different from what it was")
-    if problem := _wrong(task, workspace, found):
+    if problem := wrong_change(task, workspace):
         return problem
     if commit is None or before != task.origin:
         commit = workspace.recommit(task.origin, message, time_s)
@@ -76,7 +76,9 @@ def changes(workspace: Workspace, old: str, new: str) -> list[Changed]:
     return found
 
 
-def _wrong(task: FixTask, workspace: Workspace, found: Sequence[Changed]) -> FixResult | None:
+def wrong_change(task: FixTask, workspace: Workspace) -> FixResult | None:
+    """Return why what differs between the task's origin and the workspace's last commit may not go on, or None."""
+    found = changes(workspace, task.origin, workspace.commit)
     if len(found) > FILES_MAX:
         return _failed("too_many_files", f"{len(found)} files were changed, more than {FILES_MAX}", [])
     if task.files and (beyond := [one.path for one in found if one.path not in task.files]):
