@@ -21,6 +21,8 @@ from .errors import TaskWithdrawn
 from .git import Git
 from .guarded import Limits, alone
 from .journal import HumanAnswer
+from .repositories.allowed import require
+from .repository_errors import RepositoryForbidden
 from .response import Evidence, ToolResponse
 from .store import RunStore, Stores, find_repository
 from .test_compare import NAMES_MAX, Comparison, compare, judge_alone, settle_unsteady
@@ -58,6 +60,9 @@ class TestingTask(msgspec.Struct, kw_only=True):
     ask: bool = True
 
 
+_NO_TESTS = "nothing was tested: the repository's files name no tests"
+
+
 class _Bench(msgspec.Struct, kw_only=True):
     """What the runs of one task have in common."""
 
@@ -68,6 +73,7 @@ class _Bench(msgspec.Struct, kw_only=True):
     trees: dict[str, Tree]
     commands: list[TestCommand]
     memory: TestMemory | None = None
+    forbidden: str = ""
     effects: list[str] = []
 
 
@@ -120,13 +126,15 @@ class TestingAgent(BaseAgent):
         # The tests that were there before are the measure; a change that brings the first ones is measured by those.
         for commit in commits:
             commands = commands or find_test_commands(trees[commit].paths, trees[commit].contents, changed)
+        forbidden = _forbidden(task, commands, context)
         memory = None
         if task.base is not None:
             tree = stores.git.run("rev-parse", "--verify", f"{task.base}^{{tree}}", git_dir=store.git_dir).text
             memory = TestMemory(context.places.cache / "tests", tree)
         return _Bench(
-            task=task, stores=stores, store=store, changed=watched, trees=trees, commands=commands, memory=memory
-        )
+            task=task, stores=stores, store=store, changed=watched, trees=trees, memory=memory,
+            commands=[] if forbidden else commands, forbidden=forbidden,
+        )  # fmt: skip
 
     def _side(
         self, bench: _Bench, context: TaskContext, side: str, commit: str, nth: int = 0, *, fresh: bool = False
@@ -184,7 +192,7 @@ class TestingAgent(BaseAgent):
         return settled
 
     def _untested(self, bench: _Bench, context: TaskContext) -> ToolResponse:
-        reason = "nothing was tested: the repository's files name no tests"
+        reason = f"nothing was tested: {bench.forbidden}" if bench.forbidden else _NO_TESTS
         looked = {"base": bench.task.base, "commit": bench.task.commit}
         found = {"commands": [], "files": len(bench.trees[bench.task.commit].paths)}
         context.effect("git", "look for tests", looked, lambda: found, effect="idempotent")
@@ -199,6 +207,18 @@ class TestingAgent(BaseAgent):
         }
         value |= {"newly_failing": [], "newly_passing": [], "contained": context.contained}
         return ToolResponse.succeeded(value, _evidence(bench, "none"), reason)
+
+
+def _forbidden(task: TestingTask, commands: list[TestCommand], context: TaskContext) -> str:
+    """Say why the tests must not be run, "" where they may; raises RepositoryForbidden where they would be needed."""
+    try:
+        for command in commands:
+            require(context, Path(task.repo), "commands", command.argv or command.shell)
+    except RepositoryForbidden as error:
+        if not task.allow_untested:
+            raise
+        return error.message()
+    return ""
 
 
 def _evidence(bench: _Bench, status: str) -> list[Evidence]:

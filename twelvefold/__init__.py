@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .agents.prompt import load_prompt as load_prompt
     from .agents.publisher import PublisherAgent as PublisherAgent
     from .agents.repositories.cross_repo import CrossRepoContextManager as CrossRepoContextManager
+    from .agents.research_agent import ResearchAgent as ResearchAgent
     from .agents.secondary import SecondaryAgent as SecondaryAgent
     from .agents.smart_issue import SmartIssueAgent as SmartIssueAgent
     from .agents.testing import TestingAgent as TestingAgent
@@ -149,6 +150,7 @@ _PLACES = {
     "Race": "orchestration.race",
     "Recommendation": "orchestration.recommendation",
     "Reply": "agents.models.model",
+    "ResearchAgent": "agents.research_agent",
     "ResourceContext": "orchestration.resource_context",
     "ResourceManager": "orchestration.resources",
     "Retry": "orchestration.plan",
@@ -240,6 +242,7 @@ __all__ = [
     "Race",
     "Recommendation",
     "Reply",
+    "ResearchAgent",
     "ResourceContext",
     "ResourceManager",
     "Retry",

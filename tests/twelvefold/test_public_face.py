@@ -61,6 +61,7 @@ PUBLIC = [
     "Race",
     "Recommendation",
     "Reply",
+    "ResearchAgent",
     "ResourceContext",
     "ResourceManager",
     "Retry",
