@@ -42,7 +42,8 @@ class IssueFromOutside(msgspec.Struct, frozen=True, kw_only=True):
         repository = self.address.repository
         return {
             "repository": str(repository),
-            "host": repository.host,
+            "api_url": self.access.api_url,
+            "web_url": self.access.web_url,
             "issue": self.address.number,
             "title": self.title,
             "branch": request.branch,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -33,6 +34,7 @@ _TITLE_MAX = 240
 class PullRequestTask(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be offered: `commit`, published as `ref` of the repository at `repo`, for an issue of `repository`.
 
+    `api_url` and `web_url` are the server that the issue was read from (the agent's own where they are empty).
     `tests` is what the step before has found; `branch` is what the checkout was on, `base` what was worked from.
     """
 
@@ -40,7 +42,8 @@ class PullRequestTask(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     ref: str
     repository: str
-    host: str = ""
+    api_url: str = ""
+    web_url: str = ""
     issue: int | None = None
     title: str = ""
     branch: str | None = None
@@ -59,8 +62,8 @@ class PullRequestAgent(BaseAgent):
             return ToolResponse.succeeded({"closed": False}, message="what was pushed stays; nothing was taken back")
         check_commit(task.commit)
         branch = check_branch(task.ref).removeprefix("refs/heads/")
-        access = access_from(_environ(task, context))
-        repository = repository_name(task.repository, task.host)
+        access = _access(task, context)
+        repository = repository_name(task.repository, access.host)
         if repository is None:
             return ToolResponse.failed("repository_invalid", f"{task.repository!r} is no owner/repo")
         try:
@@ -85,8 +88,19 @@ class PullRequestAgent(BaseAgent):
         return ToolResponse.succeeded(value, evidence, f"draft pull request: {made['pull_request']}")
 
 
+def _access(task: PullRequestTask, context: TaskContext) -> Access:
+    """Return access to the issue's server; without a token, where the agent was told of another one."""
+    access = access_from(_environ(task, context))
+    if task.api_url in ("", access.api_url):
+        return access
+    return msgspec.structs.replace(
+        access, api_url=task.api_url, web_url=task.web_url or access.web_url, token="", token_from=""
+    )
+
+
 def _environ(task: PullRequestTask, context: TaskContext) -> Mapping[str, str]:
-    return environment_for(task.host, context.settings.environ)
+    host = urlsplit(task.web_url).netloc
+    return environment_for(host, context.settings.environ)
 
 
 _REASONS = {
@@ -107,7 +121,7 @@ def _push(task: PullRequestTask, repository: RepositoryName, access: Access, con
     url = remote_url(git, repo, repository, access)
     if url is None:
         host = repository.host or access.host
-        raise PushRefused(task.repo, branch, f"no remote of {task.repo} leads to {host}/{repository}")
+        raise PushRefused(task.repo, branch, f"no remote of {task.repo} leads to {repository.host}/{repository}")
     stores = Stores(git, context.places.stores)
     store = stores.find_run(context.run, task.commit)
     if store is None:

@@ -238,3 +238,19 @@ def test_killed_while_it_publishes(own_home: JobHome, server: GitHubServer, repo
     assert len(killed) == 2 and len(server.pulls) == 1
     assert done.json["pull_request"] == server.pulls[0]["html_url"]
     subprocess.run(["git", "-C", str(repo), "fsck", "--strict"], check=True, capture_output=True)
+
+
+def test_agents_that_were_started_without_a_token(own_home: JobHome, server: GitHubServer, repo: Path) -> None:
+    """What another run has started knows no token: the run says so and rests, and ends well once it is begun anew."""
+    server.add_issue(21, *body(RIGHT))
+    token = {"GITHUB_API_URL": server.url, "GITHUB_TOKEN": TOKEN}
+    assert own_home.job(repo, RIGHT).json["outcome"] == "succeeded"
+    own_home.environment |= token
+    done = own_home("run", "acme/calc#21", "--publish", "--json", cwd=repo)
+    assert (done.status, done.json["outcome"]) == (7, "needs_human"), done.out
+    assert "started without a token" in done.json["reason"] and server.pulls == []
+    assert own_home("down", cwd=repo).status == 0
+    (asked,) = json.loads(own_home("inbox", "--json", cwd=repo).out)
+    assert own_home("answer", asked["id"], "retry", cwd=repo).status == 0
+    eventually(lambda: len(server.pulls) == 1, 60)
+    assert eventually(lambda: _ended(own_home, done.json["run"], repo), 60)
