@@ -25,7 +25,7 @@ import msgspec
 from .access import opening_command
 from .eventstore.errors import TwelvefoldError
 from .home import FOLDER_NAME
-from .settings import SETTINGS, Settings, is_secret, read_env_file, removal
+from .settings import SETTINGS, Settings, is_secret, masked, read_env_file, removal
 
 Status = Literal["ok", "info", "problem"]
 
@@ -49,6 +49,7 @@ _NETWORK_FILE_SYSTEMS = {
 }
 _VARIABLE = "TWELVEFOLD_SANDBOX"
 _FLEETING_FILE_SYSTEMS = {"tmpfs", "ramfs"}
+_A_MODEL = "export TWELVEFOLD_MODEL_URL=http://localhost:11434/v1 TWELVEFOLD_MODEL=NAME"
 _ANOTHER_HOME = "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
 #: What a home holds; a folder with anything else in it was somebody's before it became one.
 _HOME_CONTENT = {
@@ -78,6 +79,7 @@ def examine(settings: Settings) -> list[Finding]:
         _sockets,
         _limits,
         _containment,
+        _model,
         _environment,
         _procfile,
         _log,
@@ -239,6 +241,24 @@ def _containment(settings: Settings) -> Iterator[Finding]:
     yield Finding("ptrace", "info", words)
 
 
+def _model(settings: Settings) -> Iterator[Finding]:
+    """Look whether the model that is named can be made; the service itself isn't asked."""
+    from .agent_environment import agent_environment, agent_settings_of
+    from .agents.models.choose import model_from
+    from .agents.models.errors import ModelNotUsable
+
+    try:
+        model = model_from(agent_settings_of(settings, agent_environment(settings, os.environ)))
+    except ModelNotUsable as error:
+        yield Finding("model", "problem", error.message(), error.help() or "twelvefold config")
+        return
+    if model is None:
+        yield Finding("model", "info", "no model is set: agents do what needs none", _A_MODEL)
+    else:
+        place = f" at {masked('', settings.model_url)}" if settings.model_url else ""
+        yield Finding("model", "ok", f"{model.name}{place}")
+
+
 def _environment(settings: Settings) -> Iterator[Finding]:
     known = [setting.variable for setting in SETTINGS]
     path = settings.env_file
@@ -250,7 +270,10 @@ def _environment(settings: Settings) -> Iterator[Finding]:
             yield Finding("environment", "problem", f"{name} is no setting; {close[0]} is", fix)
     if path is None:
         return
-    names = [name for name, value in in_file.items() if value and is_secret(name, value)]
+    # The name of the key's variable is none; the key itself stands under that name.
+    names = [
+        name for name, value in in_file.items() if value and is_secret(name, value) and name != "TWELVEFOLD_MODEL_KEY"
+    ]
     if names and stat.S_IMODE(path.stat().st_mode) & 0o077:
         message = f"{path} holds secrets ({', '.join(names)}) and can be read by others"
         yield Finding("environment", "problem", message, f"chmod 600 {quote(str(path))}")

@@ -79,7 +79,8 @@ PROMPTS = """\
 # Prompts
 
 One Markdown file for each prompt, kept in git beside the agents that use it, so that a change of words is a commit
-like any other.
+like any other. Its front matter declares its variables. A file here stands in the place of the packaged prompt of the
+same name, such as `fixer.md`, `review.md` or `repair.md`.
 """
 
 IGNORED = (".env", f"{FOLDER_NAME}/")
