@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .agents.models.model import ToolSpec as ToolSpec
     from .agents.models.model import Usage as Usage
     from .agents.models.scripted import ScriptedModel as ScriptedModel
+    from .agents.pr_review import PRReviewAgent as PRReviewAgent
     from .agents.primary import PrimaryAgent as PrimaryAgent
     from .agents.prompt import Prompt as Prompt
     from .agents.prompt import load_prompt as load_prompt
@@ -138,6 +139,7 @@ _PLACES = {
     "NewEvent": "eventstore.event:new_event",
     "OrchestrationPattern": "orchestration.orchestration_pattern",
     "OrchestrationResult": "hierarchy",
+    "PRReviewAgent": "agents.pr_review",
     "PatternExecutor": "pattern_executor",
     "PatternResult": "orchestration.pattern_result",
     "Pipeline": "orchestration.pipeline",
@@ -230,6 +232,7 @@ __all__ = [
     "NewEvent",
     "OrchestrationPattern",
     "OrchestrationResult",
+    "PRReviewAgent",
     "PatternExecutor",
     "PatternResult",
     "Pipeline",

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from .finding import Confidence, Severity
+from .kinds import is_fixture, is_test
 from .tool_answers import (
     Raw,
     read_bandit,
@@ -62,6 +63,11 @@ class Analyzer(msgspec.Struct, frozen=True, kw_only=True):
 
 def _suffix(*suffixes: str) -> Callable[[str, bytes], bool]:
     return lambda path, _: PurePosixPath(path).suffix.lower() in suffixes
+
+
+def _shipped_python(path: str, _: bytes) -> bool:
+    # Every `assert` and password of a test would be a finding.
+    return path.endswith(".py") and not (is_test(path) or is_fixture(path))
 
 
 def tables(side: Side) -> Mapping[str, object]:
@@ -153,7 +159,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
         runs_code=_mypy_plugins,
         kept_clean=True,
     ),
-    Analyzer(name="bandit", wanted=_suffix(".py"), command=_bandit, read=read_bandit),
+    Analyzer(name="bandit", wanted=_shipped_python, command=_bandit, read=read_bandit),
     Analyzer(
         name="eslint",
         wanted=_suffix(".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".vue", ".svelte"),

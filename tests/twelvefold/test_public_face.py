@@ -49,6 +49,7 @@ PUBLIC = [
     "NewEvent",
     "OrchestrationPattern",
     "OrchestrationResult",
+    "PRReviewAgent",
     "PatternExecutor",
     "PatternResult",
     "Pipeline",
