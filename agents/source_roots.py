@@ -19,6 +19,7 @@ _NOT_PACKAGES = {"tests", "test", "testing", "docs", "doc", "examples", "example
 
 def source_roots(paths: Sequence[str], contents: Mapping[str, str], changed: Sequence[str] = ()) -> list[str]:
     """List the folders ("" is the top) that belong on PYTHONPATH, the ones that configuration names first."""
+    known_paths = set(paths)
     folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
     configured = [_clean(root) for root in _configured(contents)]
     roots = [root for root in configured if root == "" or root in folders]
@@ -26,10 +27,10 @@ def source_roots(paths: Sequence[str], contents: Mapping[str, str], changed: Seq
     if any(path.startswith("src/") for path in modules) and "src/__init__.py" not in paths:
         roots.append("src")
     for path in changed:
-        root = _package_root(path, set(paths))
+        root = _package_root(path, known_paths)
         if root is not None and not any(_inside(path, known) for known in roots):
             roots.append(root)
-    if any(_at_top(path, set(paths)) for path in modules):
+    if any(_at_top(path, known_paths) for path in modules):
         roots.append("")
     return list(dict.fromkeys(roots))
 
