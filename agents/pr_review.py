@@ -88,7 +88,7 @@ class PRReviewAgent(BaseAgent):
         if (task.commit is None) == (task.patch is None):
             return ToolResponse.failed("invalid_task", "a review needs a commit or a patch, and not both")
         self.current_stage = "look"
-        stores = Stores(Git(), context.places.stores)
+        stores = Stores(Git(), context.places.stores, context.emit)
         store = open_store(stores, task.repo, context.run, task.base, task.commit)
         commit, problem = self._commit(task, context, stores, store)
         if commit is None:

@@ -14,9 +14,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -36,6 +37,10 @@ _FETCH_OPTIONS = (
 
 
 _TASK_PATH = re.compile(r"[0-9]+(\.[0-9a-z]+)*(?<!\.lock)")
+
+
+#: Appends a fact to the stream of the task, durably: `TaskContext.emit`.
+Emit = Callable[[str, dict[str, Any]], object]
 
 
 class Repository(msgspec.Struct, frozen=True):
@@ -90,10 +95,11 @@ class RunStore(msgspec.Struct, frozen=True):
 
 
 class Stores:
-    """All stores under one folder (`<home>/stores`)."""
+    """All stores under one folder (`<home>/stores`). Each fetch from a user's repository is told to `emit`."""
 
-    def __init__(self, git: Git, root: Path) -> None:
+    def __init__(self, git: Git, root: Path, emit: Emit | None = None) -> None:
         self.git = git
+        self._emit = emit
         # Alternates are absolute, wherever the caller's working folder is.
         self.root = root.absolute()
 
@@ -224,6 +230,8 @@ class Stores:
                 raise IncompleteRepository(str(repository.top), commit) from error
         if not self.has(store, commit):
             raise CommitMissing(str(store), commit)
+        if self._emit is not None:
+            self._emit("workspace.fetched", {"repo": str(repository.top), "store": str(store), "commit": commit})
 
 
 def _is_partial(git: Git, repository: Repository) -> bool:

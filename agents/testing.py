@@ -110,7 +110,7 @@ class TestingAgent(BaseAgent):
         return _answer(bench, before, after, compared)
 
     def _bench(self, task: TestingTask, context: TaskContext) -> _Bench:
-        stores = Stores(Git(), context.places.stores)
+        stores = Stores(Git(), context.places.stores, context.emit)
         repository = find_repository(stores.git, Path(task.repo))
         commits = [task.commit] if task.base is None else [task.base, task.commit]
         store = stores.open_run(repository, context.run, commits[0])
@@ -126,14 +126,14 @@ class TestingAgent(BaseAgent):
         # The tests that were there before are the measure; a change that brings the first ones is measured by those.
         for commit in commits:
             commands = commands or find_test_commands(trees[commit].paths, trees[commit].contents, changed)
-        forbidden = _forbidden(task, commands, context)
+        commands, forbidden = _permitted(task, commands, context)
         memory = None
         if task.base is not None:
             tree = stores.git.run("rev-parse", "--verify", f"{task.base}^{{tree}}", git_dir=store.git_dir).text
             memory = TestMemory(context.places.cache / "tests", tree)
         return _Bench(
             task=task, stores=stores, store=store, changed=watched, trees=trees, memory=memory,
-            commands=[] if forbidden else commands, forbidden=forbidden,
+            commands=commands, forbidden=forbidden,
         )  # fmt: skip
 
     def _side(
@@ -209,16 +209,21 @@ class TestingAgent(BaseAgent):
         return ToolResponse.succeeded(value, _evidence(bench, "none"), reason)
 
 
-def _forbidden(task: TestingTask, commands: list[TestCommand], context: TaskContext) -> str:
-    """Say why the tests must not be run, "" where they may; raises RepositoryForbidden where they would be needed."""
-    try:
-        for command in commands:
+def _permitted(task: TestingTask, commands: list[TestCommand], context: TaskContext) -> tuple[list[TestCommand], str]:
+    """Return those of the commands that may be run, and why none of them may.
+
+    Raises RepositoryForbidden where none may and the task can't do without.
+    """
+    permitted, refusal = [], ""
+    for command in commands:
+        try:
             require(context, Path(task.repo), "commands", command.argv or command.shell)
-    except RepositoryForbidden as error:
-        if not task.allow_untested:
-            raise
-        return error.message()
-    return ""
+            permitted.append(command)
+        except RepositoryForbidden as error:
+            if command is commands[-1] and not permitted and not task.allow_untested:
+                raise
+            refusal = error.message()
+    return permitted, "" if permitted else refusal
 
 
 def _evidence(bench: _Bench, status: str) -> list[Evidence]:

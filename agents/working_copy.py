@@ -32,7 +32,7 @@ def working_copy(context: TaskContext, repo: str | Path, commit: str, name: str 
     task apart. Raises NotARepository, BareRepository, RepositoryForbidden, InvalidRef, CommitMissing,
     IncompleteRepository.
     """
-    stores = Stores(Git(), context.places.stores)
+    stores = Stores(Git(), context.places.stores, context.emit)
     repository = find_repository(stores.git, Path(repo))
     require(context, repository.top, "read")
     store = _store(stores, repository, context.run, check_commit(commit))

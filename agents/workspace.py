@@ -10,15 +10,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from .git import Answer, Git
-from .store import ATTRIBUTES, RunStore, Stores
-
-#: Appends a fact to the stream of the task, durably: `TaskContext.emit`.
-Emit = Callable[[str, dict[str, Any]], object]
+from .store import ATTRIBUTES, Emit, RunStore, Stores
 
 
 class Workspace:

@@ -51,7 +51,7 @@ def task_workspace(task: FixTask, context: TaskContext) -> TaskWorkspace:
     def lay_out() -> Workspace:
         from pathlib import Path
 
-        stores = Stores(Git(), context.places.stores)
+        stores = Stores(Git(), context.places.stores, context.emit)
         repository = find_repository(stores.git, Path(task.repo))
         store = stores.open_run(repository, context.run, check_commit(task.base))
         workspaces = Workspaces(stores, context.places.workspaces, context.emit)
