@@ -120,7 +120,6 @@ def _push(task: PullRequestTask, repository: RepositoryName, access: Access, con
         raise PushRefused(task.repo, branch, f"in {task.repo} it is at {at[:12] or 'nothing'}, not at what was tested")
     url = remote_url(git, repo, repository, access)
     if url is None:
-        host = repository.host or access.host
         raise PushRefused(task.repo, branch, f"no remote of {task.repo} leads to {repository.host}/{repository}")
     stores = Stores(git, context.places.stores)
     store = stores.find_run(context.run, task.commit)
