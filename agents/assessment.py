@@ -94,7 +94,7 @@ def edit_facts(text: str, files: Collection[str] = ()) -> list[EditFact]:
 
 def facts_of(issue: Issue, files: Collection[str] = ()) -> list[EditFact]:
     """Return the explicit edits of an issue that has been parsed."""
-    edits, _ = issue.edits(files)
+    edits = [edit for edit in issue.edits(files)[0] if edit.path]
     found = [_of_edit(edit) for edit in edits]
     placed = {edit.line for edit in edits}
     for pair in issue.pairs:

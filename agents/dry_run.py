@@ -9,9 +9,9 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from .edits import Applied, apply_edits, named_paths
+from .edits import Applied, apply_edits, named_paths, spread
 from .engines.engine import FixResult, IssueText
-from .engines.patch import incomplete, not_made, states_nothing, unsafe_edits
+from .engines.patch import holders, incomplete, not_made, states_nothing, unsafe_edits
 from .fixer import read_issue_text
 from .git import Git
 from .job import Request
@@ -34,6 +34,9 @@ def preview(issue_name: str, issue_text: str, request: Request) -> dict[str, Any
     edits, problems = issue.edits(modes)
     if problems:
         return _told(incomplete(issue, edits, problems))
+    edits, unclear = spread(edits, lambda text: holders(git, request.base, text, modes, at=top))
+    if unclear:
+        return _told(not_made(unclear, modes))
     if unsafe := unsafe_edits(edits, modes):
         return _told(not_made(unsafe, modes))
     before: dict[str, bytes | None] = {

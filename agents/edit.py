@@ -21,8 +21,8 @@ Reason = Literal[
     "syntax_broken",
 ]
 #: What an edit does to its file: `replace` one text by another, put lines `after` or `before` others, at its `end` or
-#: `start`, `set` a setting, `move` or `delete` it.
-How = Literal["replace", "after", "before", "end", "start", "set", "move", "delete"]
+#: `start`, `set` a setting, `move` or `delete` it. `everywhere` names no file: it replaces in all that have the text.
+How = Literal["replace", "everywhere", "after", "before", "end", "start", "set", "move", "delete"]
 #: The `count` of an edit that replaces every occurrence, however many (at least one).
 EVERY = 0
 
@@ -33,7 +33,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     `lines` says that the texts are whole lines (a code block) and not parts of one. An `old` of None makes the file,
     a `new` of None deletes it. `line` is where the issue says so, `at_line` where it says that the text stands.
     Other kinds, by `how`: `old` is the text beside which `new` is put (None: the line `at_line`); `key` names the
-    setting whose value becomes `new`, and was `old` where that is not None; `to` is the path that a file gets.
+    setting whose value becomes `new`, and was `old` where that is not None; `to` is the path that a file gets; `files`
+    in how many files a text is said to be (0: not said).
     """
 
     path: str
@@ -46,6 +47,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     how: How = "replace"
     key: str = ""
     to: str = ""
+    files: int = 0
 
 
 class EditFailure(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ as they were; whatever is not replaced comes out byte for byte.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from .edit import EVERY as EVERY
 from .edit import Change as _Change
@@ -89,6 +90,37 @@ def apply_edits(edits: Sequence[Edit], files: Mapping[str, bytes | None]) -> App
         # Half of it is there: nobody can tell whether the rest still fits.
         return [_half_made(numbered[0][1], present)]
     return AlreadyThere(present) if present else Applied(contents, made, moved)
+
+
+def spread(
+    edits: Sequence[Edit], holders: Callable[[str], Mapping[str, bytes]]
+) -> tuple[list[Edit], list[EditFailure]]:
+    """Make edits of the whole repository into edits of its files; also return why some can't be.
+
+    `holders` returns the content of each file in which a text is found, whatever is around it. The text must stand
+    there as often as the edit says, and in as many files.
+    """
+    made: list[Edit] = []
+    failures: list[EditFailure] = []
+    for number, edit in enumerate(edits, 1):
+        if edit.how != "everywhere":
+            made.append(edit)
+            continue
+        counts = {path: _count(path, content, edit.old or "") for path, content in holders(edit.old or "").items()}
+        counts = {path: count for path, count in sorted(counts.items()) if count}
+        if sum(counts.values()) == edit.count and edit.files in (0, len(counts)):
+            made += [replace(edit, path=path, count=count, how="replace", files=0) for path, count in counts.items()]
+            continue
+        wanted = f"{edit.count} times" + (f" in {edit.files} files" if edit.files else "")
+        where = ", ".join(f"{path} ({count})" for path, count in list(counts.items())[:20]) or "nowhere"
+        message = f"{edit.old!r} must occur {wanted}, and occurs {sum(counts.values())} times: {where}"
+        failures.append(_failure("old_text_ambiguous" if counts else "old_text_missing", number, edit, message))
+    return made, failures
+
+
+def _count(path: str, content: bytes, text: str) -> int:
+    file = decode(content)
+    return len(occurrences(file.text, text, False, is_prose(path))) if file is not None else 0
 
 
 def _half_made(edit: Edit, present: list[str]) -> EditFailure:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .edit import Edit
+import msgspec
+
+from .edit import EVERY, Edit
 from .issue_paths import Scope, choose, looks_like_path
 from .issue_statement import Pair, Problem
 from .setting_files import has_settings
@@ -17,6 +19,12 @@ _WHAT = {"after": "lines to be put", "before": "lines to be put", "end": "lines 
 
 def edits_of(pair: Pair, listed: Sequence[str], files: Collection[str]) -> list[Edit] | Problem:
     """Return what a pair means in a repository with these files; `listed` are those that the issue lists."""
+    if pair.how == "everywhere":
+        if pair.count == EVERY:
+            return Problem(
+                pair.line, "is to be replaced in the whole repository, and nothing says how often it is there"
+            )
+        return [msgspec.structs.replace(_edit(pair, ""), files=pair.files)]
     if pair.how == "move":
         return _moves(pair, files)
     if pair.how == "delete":

@@ -15,7 +15,7 @@ from .edit import EVERY
 from .issue_blocks import CODE, Block
 from .issue_orders import sentence_starts
 from .issue_paths import Scope, looks_like_path, mentioned, normal, scopes, stated, with_paths_as_code
-from .issue_statement import EXCEPTED, Pair, Problem, stated_count
+from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_files
 
 _DETERMINERS = (
     r"(?:(?:the|this|that|these|all|every|each|both|any|of|old|text|word|line|string|name|value|calls?|code|number"
@@ -85,6 +85,12 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             own, done = _count_behind(flat, done) if groups.get("where") else (None, done)
             if not where and (listed := _listed(blocks, at, flat[done:])):
                 found += [Pair(codes[0], codes[1], False, line, [scope], n or times) for scope, n, line in listed]
+                break
+            files = None if where else stated_files(flat[done : end if end >= 0 else None])
+            if files is not None:
+                found.append(
+                    Pair(codes[0], codes[1], False, block.line, [], count or EVERY, how="everywhere", files=files)
+                )
                 break
             found.append(Pair(codes[0], codes[1], False, block.line, offered, times if own is None else own))
             while pattern is _SENTENCES[0] and (more := _MORE.match(flat, done)):

@@ -33,6 +33,21 @@ EVERY_WORDS = re.compile(
 EXCEPTED = re.compile(r"\b(?:except|excepting|but not|other than|apart from|excluding|save for|only the)\b", re.I)
 
 
+#: "in the whole project", which names no file.
+_ALL_FILES = re.compile(
+    r"(?![^.;!?]{0,30}\b(?:the|this|that) file\b)[\s,]*"
+    r"(?:everywhere|throughout|across|in (?:all|every|each|the (?:whole|entire)))\b[^.;!?]{0,60}?"
+    r"\b(?:repo|repository|project|code ?base|package|tree|files?)\b",
+    re.I,
+)
+_FILES = re.compile(
+    r"(?![^.;!?]{0,30}\b(?:the|this|that) file\b)[\s,]*(?:everywhere|throughout|across|in (?:all|every|each|the (?:whole|entire)))\b[^.;!?]{0,60}?"
+    r"\b(?:repo|repository|project|code ?base|package|tree|files?)\b",
+    re.I,
+)
+_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
+
+
 class Pair(msgspec.Struct, frozen=True):
     """An old text, the new one, and what the issue says about their place and number.
 
@@ -50,6 +65,7 @@ class Pair(msgspec.Struct, frozen=True):
     how: How = "replace"
     key: str = ""
     to: str = ""
+    files: int = 0
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -57,6 +73,17 @@ class Problem(msgspec.Struct, frozen=True):
 
     line: int
     text: str
+
+
+def stated_files(text: str) -> int | None:
+    """Return in how many files a text is said to be, where the words right behind an order mean the whole repository.
+
+    0 where they do and give no number; None where they don't.
+    """
+    if _ALL_FILES.match(text) is None:
+        return None
+    found = _FILES.search(text)
+    return (_NUMBER.get(found[1].lower()) or int(found[1])) if found else 0
 
 
 def stated_count(text: str) -> int | None:

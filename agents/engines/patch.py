@@ -6,13 +6,16 @@ Keeps: all edits or none; nothing outside of the workspace, inside `.git` or beh
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from ..context import TaskContext
-from ..edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, named_paths, unsafe_path
+from ..edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, named_paths, spread, unsafe_path
+from ..git import Git
 from ..issue import Issue
 from ..issue_statement import Problem
 from ..workspace import Workspace
@@ -62,6 +65,10 @@ class PatchEngine:
         edits, problems = issue.edits(files)
         if problems:
             return incomplete(issue, edits, problems)
+        git, store = workspace.git, workspace.store.git_dir
+        edits, unclear = spread(edits, lambda text: holders(git, task.origin, text, files, git_dir=store))
+        if unclear:
+            return not_made(unclear, files)
         if task.files:  # what is stated for other files is another task's
             edits = [edit for edit in edits if edit.path in task.files]
             if not edits:
@@ -79,6 +86,22 @@ class PatchEngine:
         taken = [{"path": path, "lines": lines} for path, lines in made.places]
         changed = workspace.changed(task.origin, commit)
         return FixResult(outcome="succeeded", commit=commit, files_changed=changed, edits=taken)
+
+
+def holders(
+    git: Git, commit: str, text: str, files: Mapping[str, str], *, at: Path | None = None, git_dir: Path | None = None
+) -> dict[str, bytes]:
+    """Return the content of each file of a commit in which a text stands; `files` are its modes."""
+    if not text.strip() or "\n" in text or "\0" in text:
+        return {}
+    command = ("grep", "-I", "-l", "-z", "--full-name", "-F", "-e", text, commit)
+    found = git.run(*command, at=at, git_dir=git_dir, expect=(0, 1)).out.split(b"\0")
+    names = [os.fsdecode(name).partition(":")[2] for name in found if name]
+    return {
+        name: git.run("cat-file", "blob", f"{commit}:{name}", at=at, git_dir=git_dir).out
+        for name in names
+        if files.get(name) in ("100644", "100755")
+    }
 
 
 def states_nothing(issue: Issue) -> FixResult | None:

@@ -210,9 +210,11 @@ def _is_renaming(pair: Pair) -> bool:
 
 def _edits(issue: Issue, pairs: Sequence[Pair], targets: Sequence[str]) -> list[dict[str, Any]]:
     placed, _ = issue.edits(targets)
-    paths = {edit.line: edit.path for edit in placed}
+    paths = {edit.line: edit.path or None for edit in placed}
     return [
         {"path": paths.get(pair.line), "line": pair.line, "old": pair.old, "new": pair.new, "count": pair.count}
+        | {name: value for name, value in (("to", pair.to), ("key", pair.key)) if value}
+        | ({"how": pair.how} if pair.how != "replace" else {})
         for pair in pairs
     ]
 

@@ -419,3 +419,21 @@ def test_a_scope_takes_its_own_edits(user: UserRepo, job: Job) -> None:
     assert (second.value["files_changed"], second.value["start"]) == (["b.py"], first.value["commit"])
     assert job.text(second.value["commit"], "calc.py") == SOURCE.replace("-", "+").encode()
     assert job.fix(text, files=["c.py"]).outcome == "needs_human"
+
+
+def test_a_name_in_the_whole_repository(user: UserRepo, job: Job) -> None:
+    """A name that is said to stand so often in so many files is replaced in all; a link and a binary don't count."""
+    (user.folder / "alias.py").symlink_to("calc.py")
+    user.commit(
+        {"calc.py": SOURCE, "use.py": "from calc import add\n\nadd(1, 2)\n", "d.bin": b"add\0", "additive.txt": "x"}
+    )
+    outcome = job.fix("# T\n\nRename `add` to `plus` everywhere in the repository (3 occurrences in 2 files).\n")
+    assert outcome.outcome == "succeeded", outcome
+    assert outcome.value["files_changed"] == ["calc.py", "use.py"]
+    assert job.text(outcome.value["commit"], "use.py") == b"from calc import plus\n\nplus(1, 2)\n"
+    refused = job.fix("# T\n\nRename `add` to `plus` everywhere in the repository (4 occurrences).\n")
+    assert (refused.outcome, refused.reason) == ("failed", "old_text_ambiguous")
+    assert "occurs 3 times: calc.py (1), use.py (2)" in str(refused.message)
+    for odd in ("--open-files-in-pager=touch", "-e x", "../x", "$(touch owned)"):
+        assert job.fix(f"# T\n\nRename `{odd}` to `b` across the project (1 occurrence).\n").outcome != "succeeded"
+    assert not list(user.folder.parent.rglob("owned*"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twelvefold.agents.edits import Applied, apply_edits, named_paths
+from twelvefold.agents.edits import Applied, apply_edits, named_paths, spread
 from twelvefold.agents.issue import parse_issue
 
 CORE = "import os\nimport re\n\nLIMIT = 10\n\n\ndef load(path):\n    data = open(path)\n    return data.read()\n"
@@ -65,6 +65,9 @@ def outcome(text: str) -> dict[str, str | None] | str:
         return "incomplete"
     if not edits:
         return "none"
+    edits, unclear = spread(edits, lambda text: {path: it.encode() for path, it in FILES.items() if text in it})
+    if unclear:
+        return unclear[0].reason
     made = apply_edits(edits, {path: FILES[path].encode() for path in named_paths(edits) if path in FILES})
     if isinstance(made, Applied):
         return {path: None if content is None else content.decode() for path, content in made.contents.items()}
@@ -178,9 +181,21 @@ MOVES: dict[str, tuple[str, dict[str, str | None]]] = {
         "Rename `load` to `read` in `src/core.py` (1 occurrence) and `src/util.py` (1 occurrence).",
         {"src/core.py": CORE.replace("load", "read"), "src/util.py": "from core import read\n"},
     ),
+    "a name everywhere in the file": (
+        "### `src/core.py`\n\nRename `data` to `text` everywhere in the file.",
+        {"src/core.py": CORE.replace("data", "text")},
+    ),
     "a name in a list of files": (
         "Rename `data` to `text` in:\n\n- `src/core.py` (2 occurrences)\n",
         {"src/core.py": CORE.replace("data", "text")},
+    ),
+    "a name in the whole repository, counted": (
+        "Rename `load` to `read` everywhere in the repository (2 occurrences in 2 files).",
+        {"src/core.py": CORE.replace("load", "read"), "src/util.py": "from core import read\n"},
+    ),
+    "a name across the project": (
+        "Rename the function `load` to `read` across the whole project; it occurs in 2 places.",
+        {"src/core.py": CORE.replace("load", "read"), "src/util.py": "from core import read\n"},
     ),
     "a name, counted": (
         "Rename `data` to `file` in `src/core.py` (2 occurrences).",
@@ -375,6 +390,13 @@ REFUSED: dict[str, tuple[str, str]] = {
         "Rename `load` to `read` in `src/core.py` (1 occurrence) and `src/util.py` (2 occurrences).",
         "old_text_ambiguous",
     ),
+    "more files than said": (
+        "Rename `load` to `read` across the project (2 occurrences in 1 file).",
+        "old_text_ambiguous",
+    ),
+    "more places than said": ("Rename `load` to `read` in all files (1 occurrence).", "old_text_ambiguous"),
+    "everywhere, not counted": ("Rename `load` to `read` throughout the code base.", "incomplete"),
+    "everywhere and nowhere": ("Rename `nope` to `yes` everywhere in the project (2 occurrences).", "old_text_missing"),
     "a name without a count": ("Rename `data` to `text` in `src/core.py`.", "old_text_ambiguous"),
     "names of no files": ("Rename `loader` to `reader`.", "incomplete"),
     "mode": (code("diff --git a/run.sh b/run.sh", "old mode 100644", "new mode 100755", info="diff"), "incomplete"),
