@@ -18,9 +18,12 @@ from .conftest import CALC, RIGHT, JobHome, git, make_repo, snapshot
 pytestmark = pytest.mark.e2e
 
 
-def waiting_repo(folder: Path) -> tuple[Path, Path, Path]:
+def waiting_repo(home: JobHome, folder: Path) -> tuple[Path, Path, Path]:
     """A repository whose tests say that they have begun, and go on when a file appears; both files are returned."""
-    begun, go = folder / "begun", folder / "go"
+    marks = folder / "marks"
+    marks.mkdir()
+    home.environment["TWELVEFOLD_WRITABLE"] = str(marks)  # for what the tests tell this one
+    begun, go = marks / "begun", marks / "go"
     test = (
         "import os, time, unittest\n\nimport calc\n\n\nclass Calc(unittest.TestCase):\n    def test_double(self):\n"
         f"        open({str(begun)!r}, 'a').close()\n"
@@ -45,7 +48,7 @@ def processes_of(home: JobHome) -> list[psutil.Process]:
 
 def test_a_job_survives_the_death_of_everything(own_home: JobHome, tmp_path: Path) -> None:
     """The supervisor is killed in the middle of the tests; a new one ends the job, and nothing is left over."""
-    repo, begun, go = waiting_repo(tmp_path)
+    repo, begun, go = waiting_repo(own_home, tmp_path)
     run = own_home.job(repo, RIGHT, "--detach").json["run"]
     eventually(begun.exists, 60)
     holder = holder_of(own_home.home)
@@ -67,7 +70,7 @@ def test_a_job_survives_the_death_of_everything(own_home: JobHome, tmp_path: Pat
 
 def test_killing_the_command_that_waits_changes_nothing(own_home: JobHome, tmp_path: Path) -> None:
     """`run` is only an onlooker: killed, it takes neither the run nor what it runs on with it."""
-    repo, begun, go = waiting_repo(tmp_path)
+    repo, begun, go = waiting_repo(own_home, tmp_path)
     (tmp_path / "issue.md").write_text(RIGHT)
     process = own_home.start("run", str(tmp_path / "issue.md"), "--json", cwd=repo)
     eventually(begun.exists, 60)
@@ -81,7 +84,7 @@ def test_killing_the_command_that_waits_changes_nothing(own_home: JobHome, tmp_p
 
 def test_ctrl_c_cancels_the_run(own_home: JobHome, tmp_path: Path) -> None:
     """Interrupted, a run that nobody's `up` carries is cancelled: its tests are killed, and nothing is published."""
-    repo, begun, _ = waiting_repo(tmp_path)
+    repo, begun, _ = waiting_repo(own_home, tmp_path)
     before = snapshot(repo)
     (tmp_path / "issue.md").write_text(RIGHT)
     process = own_home.start("run", str(tmp_path / "issue.md"), "--json", cwd=repo)
@@ -101,7 +104,7 @@ def test_ctrl_c_cancels_the_run(own_home: JobHome, tmp_path: Path) -> None:
 
 def test_a_run_that_takes_too_long_fails_as_timed_out(own_home: JobHome, tmp_path: Path) -> None:
     """--timeout is the run's own deadline: status 124, reason `timeout`, nothing published, no process left."""
-    repo, _, _ = waiting_repo(tmp_path)
+    repo, _, _ = waiting_repo(own_home, tmp_path)
     before = snapshot(repo)
     ended = own_home.job(repo, RIGHT, "--timeout", "4")
     assert ended.status == 124, ended.out

@@ -20,9 +20,9 @@ def test_ctrl_c_stops_following_and_the_run_goes_on(own_home: JobHome, tmp_path:
     """Under an `up`, `run` is an onlooker: interrupted, it says how to follow again, and the branch comes."""
     project = tmp_path / "project"
     assert own_home("init", str(project), cwd=tmp_path).status == 0
+    repo, begun, go = waiting_repo(own_home, tmp_path)
     up = own_home("up", "-d", "--wait", cwd=project)
     assert up.status == 0, up.err
-    repo, begun, go = waiting_repo(tmp_path)
     (tmp_path / "issue.md").write_text(RIGHT)
     process = own_home.start("run", str(tmp_path / "issue.md"), cwd=repo)
     eventually(begun.exists, 60)
