@@ -34,18 +34,7 @@ EXCEPTED = re.compile(r"\b(?:except|excepting|but not|other than|apart from|excl
 
 
 #: "in the whole project", which names no file.
-_ALL_FILES = re.compile(
-    r"(?![^.;!?]{0,30}\b(?:the|this|that) file\b)[\s,]*"
-    r"(?:everywhere|throughout|across|in (?:all|every|each|the (?:whole|entire)))\b[^.;!?]{0,60}?"
-    r"\b(?:repo|repository|project|code ?base|package|tree|files?)\b",
-    re.I,
-)
-_FILES = re.compile(
-    r"(?![^.;!?]{0,30}\b(?:the|this|that) file\b)[\s,]*(?:everywhere|throughout|across|in (?:all|every|each|the (?:whole|entire)))\b[^.;!?]{0,60}?"
-    r"\b(?:repo|repository|project|code ?base|package|tree|files?)\b",
-    re.I,
-)
-_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
+_ALL_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
 
 
 class Pair(msgspec.Struct, frozen=True):
