@@ -1,6 +1,7 @@
 """Reading an issue from GitHub: what it says, what was said below it, and as what text agents get it.
 
 Keeps: what people wrote reaches agents as the words of those people, marked with who wrote them, and never as more.
+Comments of strangers are quoted, so that an edit which somebody passing by proposes isn't one that the issue asks for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from .errors import GitHubUnavailable
 
 #: Beyond so many characters of text further comments are left out, and it is said.
 TEXT_MAX = 1_000_000
+#: Those who may write in the repository, as GitHub calls them.
+_TRUSTED = ("OWNER", "MEMBER", "COLLABORATOR")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
 
 
@@ -68,7 +71,7 @@ def read_issue(github: GitHub, address: IssueAddress) -> ExternalIssue:
 
 
 def issue_text(issue: ExternalIssue) -> str:
-    """Return an issue as the text of an issue file: title, body, labels, comments."""
+    """Return an issue as the text of an issue file: title, body, labels, comments, those of strangers as quotes."""
     parts = [f"# {_line(issue.title)}", _plain(issue.body)]
     if issue.labels:
         parts.append(f"Labels: {', '.join(map(_line, issue.labels))}")
@@ -82,7 +85,8 @@ def issue_text(issue: ExternalIssue) -> str:
             left_out += 1
             continue
         role = f" ({comment.role.lower()})" if comment.role not in ("", "NONE") else ""
-        told.append(f"### {_line(comment.author) or 'Somebody'}{role} commented\n\n{body}")
+        own = comment.role in _TRUSTED or (comment.author != "" and comment.author == issue.author)
+        told.append(f"### {_line(comment.author) or 'Somebody'}{role} commented\n\n{body if own else _quoted(body)}")
     if told:
         parts += ["## Comments", *told]
     if left_out:
@@ -106,6 +110,10 @@ def _comment(found: Any) -> Comment:
 def _plain(text: str) -> str:
     """Return a text with plain line ends and without control characters; code in it stays as it is otherwise."""
     return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {line}" if line else ">" for line in text.split("\n"))
 
 
 def _line(text: str) -> str:

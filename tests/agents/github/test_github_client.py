@@ -117,7 +117,24 @@ def test_strange_answers_of_a_right_shape(github_server: GitHubServer) -> None:
     github_server.add_comments(12, "")
     github_server.comments[f"{PATH}/comments"] = [{"user": None, "body": None}, None, {"body": "words"}]  # type: ignore[list-item]
     with asking(github_server) as github:
-        assert issue_text(read_issue(github, ADDRESS)) == "# Odd\n\n## Comments\n\n### Somebody commented\n\nwords\n"
+        assert issue_text(read_issue(github, ADDRESS)) == "# Odd\n\n## Comments\n\n### Somebody commented\n\n> words\n"
+
+
+def test_what_strangers_propose_is_no_edit(github_server: GitHubServer) -> None:
+    """An edit in a comment counts where its author may write in the repository or has opened the issue, else not."""
+    from twelvefold.agents.issue import parse_issue
+
+    edit = "### `calc.py`\nCurrent:\n```python\nn + 2\n```\nShould be:\n```python\nn * {}\n```\n"
+    github_server.add_issue(12, "Double", "It adds.")
+    roles = (("mallory", "NONE"), ("alice", "NONE"), ("bob", "COLLABORATOR"), ("eve", "CONTRIBUTOR"))
+    github_server.add_comments(12, *(edit.format(n) for n in range(4)))
+    for comment, (author, role) in zip(github_server.comments[f"{PATH}/comments"], roles, strict=True):
+        comment |= {"user": {"login": author}, "author_association": role}
+    with asking(github_server) as github:
+        text = issue_text(read_issue(github, ADDRESS))
+    edits, _ = parse_issue(text, "12").edits(["calc.py"])
+    assert [one.new.strip() for one in edits] == ["n * 1", "n * 2"]
+    assert "> n * 0" in text and "### bob (collaborator) commented" in text
 
 
 def test_a_moved_repository_is_followed(github_server: GitHubServer) -> None:
