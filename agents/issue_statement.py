@@ -34,7 +34,13 @@ EXCEPTED = re.compile(r"\b(?:except|excepting|but not|other than|apart from|excl
 
 
 #: "in the whole project", which names no file.
-_ALL_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
+_ALL_FILES = re.compile(
+    r"(?![^.;!?]{0,30}\b(?:the|this|that) file\b)[\s,]*"
+    r"(?:everywhere|throughout|across|in (?:all|every|each|the (?:whole|entire)))\b[^.;!?]{0,60}?"
+    r"\b(?:repo|repository|project|code ?base|package|tree|files?)\b",
+    re.I,
+)
+_IN_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -71,7 +77,7 @@ def stated_files(text: str) -> int | None:
     """
     if _ALL_FILES.match(text) is None:
         return None
-    found = _FILES.search(text)
+    found = _IN_FILES.search(text)
     return (_NUMBER.get(found[1].lower()) or int(found[1])) if found else 0
 
 

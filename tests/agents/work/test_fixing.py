@@ -53,10 +53,15 @@ def test_events_name_what_was_made(user: UserRepo, job: Job) -> None:
     base = user.commit({"calc.py": SOURCE})
     commit = job.fix(issue()).value["commit"]
     events = [(event.type, event.data) for event in job.trial.events("workspace.*")]
-    assert [type for type, _ in events] == ["workspace.created", "workspace.committed", "workspace.removed"]
-    assert events[0][1]["commit"] == base
-    assert events[1][1]["commit"] == commit
-    assert events[1][1]["ref"] == f"refs/twelvefold/{job.run}/0.0/1"
+    assert [type for type, _ in events] == [
+        "workspace.fetched",
+        "workspace.created",
+        "workspace.committed",
+        "workspace.removed",
+    ]
+    assert events[1][1]["commit"] == base
+    assert events[2][1]["commit"] == commit
+    assert events[2][1]["ref"] == f"refs/twelvefold/{job.run}/0.0/1"
     completed = [event.data for event in job.trial.events("effect.completed") if event.data["kind"] == "git"]
     assert [data["commit"] for data in completed] == [commit]
     intended = next(event for event in job.trial.events("effect.intended"))
