@@ -20,7 +20,8 @@ from ..repository_errors import RepositoryForbidden, RepositoryRulesInvalid
 
 FILE_NAME = "repos.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PYTHON = re.compile(r"(?:python[0-9.]*|py)")
+#: `{python}` stands for the interpreter that is chosen when tests run.
+_PYTHON = re.compile(r"(?:python[0-9.]*|py|\{python\})")
 
 
 class Permissions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,6 +155,13 @@ def _permissions(file: Path, place: str, table: Any, default: Permissions) -> Pe
 
 
 def _begins_with(words: Sequence[str], entry: Sequence[str]) -> bool:
+    # `python -m pytest` is pytest.
+    if len(words) > 2 and words[1] == "-m" and _PYTHON.fullmatch(PurePosixPath(words[0]).name):
+        return _same_words(words, entry) or _same_words(words[2:], entry)
+    return _same_words(words, entry)
+
+
+def _same_words(words: Sequence[str], entry: Sequence[str]) -> bool:
     if not words or len(words) < len(entry):
         return False
     program = entry[0] if "/" in entry[0] else PurePosixPath(words[0]).name

@@ -54,7 +54,7 @@ def open_source(path: Path, name: str = "", revision: str | None = None) -> Sour
 
     Raises NotARepository, NoCommits, UnknownRevision.
     """
-    git = Git()
+    git, path = Git(), path.absolute()
     if not path.is_dir():
         raise NotARepository(str(path), exists=False)
     asked = ("--is-bare-repository", "--is-shallow-repository", "--is-inside-git-dir")

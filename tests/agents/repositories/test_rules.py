@@ -65,8 +65,11 @@ def test_another_working_tree_and_a_link_are_the_same_repository(tmp_path: Path)
     [
         (["pytest", "-q"], True),
         (["/usr/bin/pytest"], True),
+        (["{python}", "-m", "unittest"], True),
         (["python3.11", "-m", "unittest", "-v"], True),
+        (["python", "-m", "pytest", "-x"], True),
         (["python", "-m", "http.server"], False),
+        (["evil", "-m", "pytest"], False),
         (["python"], False),
         (["make", "test"], True),
         (["make"], False),
