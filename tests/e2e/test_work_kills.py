@@ -17,12 +17,12 @@ ISSUE = "# Sum\n\n### `calc.py`\nCurrent:\n```\nx = 1\n```\nShould be:\n```\nx =
 WORK = """
 import json, sys
 from pathlib import Path
-from twelvefold.agents import fixer
+from twelvefold.agents.engines import patch
 from twelvefold.agents.fixer import IssueFixerAgent
 from twelvefold.agents.publisher import PublisherAgent
 from twelvefold.agents.trial import Trial
 home, repo, base, issue, run, ref = sys.argv[1:]
-fixer.time.time = lambda: 1_700_000_000.0  # the log, which would have recorded it, isn't part of this
+patch.time.time = lambda: 1_700_000_000.0  # the log, which would have recorded it, isn't part of this
 trial = Trial(Path(home))
 print("begun", flush=True)
 given = {"issue": {"name": "1.md", "text": issue}, "repo": repo, "base": base}

@@ -108,6 +108,7 @@ def show_document(document: dict[str, Any]) -> None:
         ("files", ", ".join(document["files_changed"] or ()) if document["branch"] else None),
         ("tests", _tests_line(tests) if tests else None),
         ("failing", ", ".join(tests["newly_failing"][:20]) if tests and tests["newly_failing"] else None),
+        ("review", _review_line(document["review"]) if document["review"] else None),
         *(("note", text) for text in document["notes"]),
         # Those of a plan: what it is about only its author knows.
         ("error", document.get("error")),
@@ -125,6 +126,20 @@ def _change_line(one: dict[str, Any]) -> str:
         return "nothing was published" if one["commit"] else "nothing was changed"
     tests = f"; tests {_tests_line(one['tests'])}" if one["tests"] else ""
     return f"{one['branch']} at {one['commit'][:12]}: {', '.join(one['files_changed'] or ())}{tests}"
+
+
+def _review_line(review: dict[str, Any]) -> str:
+    """Return how many findings there are of each severity, and where the first ones stand, in one line."""
+    findings = review["findings"]
+    if not findings:
+        return "nothing found"
+    severities = [finding["severity"] for finding in findings]
+    counts = [
+        f"{severities.count(one)} {one}{'s' if severities.count(one) > 1 else ''}" for one in dict.fromkeys(severities)
+    ]
+    shown = [f"{finding['file']}:{finding['line']} {finding['rule']}" for finding in findings[:5]]
+    more = f", and {len(findings) - 5} more" if len(findings) > 5 else ""
+    return f"{', '.join(counts)}: {', '.join(shown)}{more}"
 
 
 def _tests_line(tests: dict[str, Any]) -> str:
