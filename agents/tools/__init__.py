@@ -36,7 +36,7 @@ def workspace_tools(
     from .commands import RunCommand
     from .committing import GitCommit
     from .diffs import ApplyDiff
-    from .editing import DeleteFile, EditFile, MoveFile, WriteFile
+    from .editing import DeleteFile, EditFile, EditFiles, MoveFile, WriteFile
     from .history import GitBlame, GitDiff, GitLog, GitShow
     from .reading import ListFiles, ReadFile
     from .search import SearchFiles
@@ -45,6 +45,13 @@ def workspace_tools(
     bench = Bench(workspace, context, repo)
     context.attach_workspace(bench.snapshot, name)
     reading = [ReadFile(bench), ListFiles(bench), SearchFiles(bench)]
-    editing = [EditFile(bench), WriteFile(bench), ApplyDiff(bench), MoveFile(bench), DeleteFile(bench)]
+    editing = [
+        EditFile(bench),
+        EditFiles(bench),
+        WriteFile(bench),
+        ApplyDiff(bench),
+        MoveFile(bench),
+        DeleteFile(bench),
+    ]
     history = [GitLog(bench), GitBlame(bench), GitDiff(bench), GitShow(bench), GitCommit(bench)]
     return [*reading, *editing, *history, RunCommand(bench, commands or CommandRules()), RunTests(bench, test_command)]

@@ -1,4 +1,4 @@
-"""Tools that change files: `edit_file`, `write_file`, `move_file`, `delete_file`.
+"""Tools that change files: `edit_file`, `edit_files`, `write_file`, `move_file`, `delete_file`.
 
 Leaves to `transaction` how changes are made. Keeps: a text is replaced only where it stands exactly, as often as was
 said; a file keeps its encoding, line ends and mode.
@@ -7,7 +7,7 @@ said; a file keeps its encoding, line ends and mode.
 from __future__ import annotations
 
 import itertools
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -17,10 +17,12 @@ from ..response import ToolResponse
 from ..text_file import TextFile, decode
 from .bench import WorkspaceTool, refused
 from .reading import PathText
+from .transaction import Edits
 
 TEXT_LENGTH_MAX = 1_000_000
 #: More occurrences of a text are not listed, nor replaced.
 OCCURRENCES_MAX = 10_000
+_NAMED = ("title", "description")
 Text = Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
 
 
@@ -46,29 +48,72 @@ class EditFile(WorkspaceTool):
     def perform(self, given: EditParameters) -> ToolResponse:
         """Answer with the lines at which the new text begins."""
         edits = self.bench.edits()
-        content = edits.read(given.path)
-        if content is None:
-            return refused("file_missing", f"{given.path} is not there")
-        file = decode(content)
-        if file is None:
-            return refused("not_text", f"{given.path} is not a text file")
-        old, new = (text.replace("\r\n", "\n") for text in (given.old_text, given.new_text))
-        if (times := file.text.count(old)) > OCCURRENCES_MAX:
-            return refused("old_text_ambiguous", f"the old text occurs {times} times in {given.path}")
-        spans = anywhere(file.text, old)
-        if problem := _miscounted(given, file, old, new, spans):
-            return problem
-        if old == new:
+        made = _edited(edits, given)
+        if isinstance(made, ToolResponse):
+            return made
+        if not self.bench.make(edits):
             return ToolResponse.nothing_to_do("no_change", "the new text is the old one")
-        try:
-            edits.write(given.path, file.replaced([(start, end, new) for start, end in spans]))
-        except UnicodeEncodeError:
-            error = f"the new text can't be written in the encoding of {given.path} ({file.encoding})"
-            return refused("not_text", error)
-        self.bench.make(edits)
-        grown = new.count("\n") - old.count("\n")
-        lines = [file.line_at(start) + nth * grown for nth, (start, _) in enumerate(spans)]
-        return ToolResponse.succeeded({"path": given.path, "lines": lines})
+        return ToolResponse.succeeded({"path": given.path, "lines": made})
+
+
+class EditsParameters(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Several edits."""
+
+    edits: Annotated[list[EditParameters], Meta(min_length=1, max_length=500)]
+
+
+class EditFiles(WorkspaceTool):
+    """Make several edits, in one file or in many, all of them or none. Each is as in edit_file, and sees what those
+    before it in the list have made."""
+
+    title = "edit_files"
+    effect = "idempotent"
+    parameters = EditsParameters
+
+    def perform(self, given: EditsParameters) -> ToolResponse:
+        """Answer with the files that differ."""
+        edits = self.bench.edits()
+        for number, one in enumerate(given.edits, 1):
+            made = _edited(edits, one)
+            if isinstance(made, ToolResponse):
+                return refused(made.reason or "", f"edit {number}: {made.error}", {"edit": number, "path": one.path})
+        changed = self.bench.make(edits)
+        if not changed:
+            return ToolResponse.nothing_to_do("no_change", "the new texts are the old ones")
+        return ToolResponse.succeeded({"files_changed": changed})
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema with the edits' own written out where it is used."""
+        schema = super().schema()
+        (part,) = schema.pop("$defs").values()
+        schema["properties"]["edits"]["items"] = {name: part[name] for name in part if name not in _NAMED}
+        return schema
+
+    def doing(self, given: EditsParameters) -> str:
+        """Return the files' names, shortened."""
+        return f"{self.name} {' '.join(dict.fromkeys(one.path for one in given.edits))}"[:100]
+
+
+def _edited(edits: Edits, given: EditParameters) -> list[int] | ToolResponse:
+    """Add an edit to those collected; return the lines at which the new text begins, or why it can't be made."""
+    content = edits.read(given.path)
+    if content is None:
+        return refused("file_missing", f"{given.path} is not there")
+    file = decode(content)
+    if file is None:
+        return refused("not_text", f"{given.path} is not a text file")
+    old, new = (text.replace("\r\n", "\n") for text in (given.old_text, given.new_text))
+    if (times := file.text.count(old)) > OCCURRENCES_MAX:
+        return refused("old_text_ambiguous", f"the old text occurs {times} times in {given.path}")
+    spans = anywhere(file.text, old)
+    if problem := _miscounted(given, file, old, new, spans):
+        return problem
+    try:
+        edits.write(given.path, file.replaced([(start, end, new) for start, end in spans]))
+    except UnicodeEncodeError:
+        return refused("not_text", f"the new text can't be written in the encoding of {given.path} ({file.encoding})")
+    grown = new.count("\n") - old.count("\n")
+    return [file.line_at(start) + nth * grown for nth, (start, _) in enumerate(spans)]
 
 
 def _miscounted(

@@ -141,6 +141,22 @@ def test_no_edit_breaks_a_file(desk_on: Callable[..., Desk]) -> None:
     desk.did("edit_file", path="broken.py", old_text="def (", new_text="def ((")
 
 
+def test_several_edits_are_all_made_or_none(desk: Desk) -> None:
+    """Each sees those before it; one that can't be made is named, and no file changes; a broken file in between may."""
+    first = {"path": "README.md", "old_text": "Sells", "new_text": "Buys"}
+    then = {"path": "README.md", "old_text": "Buys things", "new_text": "Buys all"}
+    opens = {"path": "src/shop/prices.py", "old_text": "def tax(n", "new_text": "def tax((n"}
+    closes = {"path": "src/shop/prices.py", "old_text": "((n", "new_text": "(n"}
+    missing = {"path": "pyproject.toml", "old_text": "nowhere", "new_text": ""}
+    response = desk.call("edit_files", edits=[first, then, missing])
+    assert (response.reason, response.data["edit"]) == ("old_text_missing", 3)
+    assert desk.refused("edit_files", edits=[first, opens]) == "syntax_broken"
+    assert desk.changed() == []
+    assert desk.did("edit_files", edits=[first, opens, then, closes])["files_changed"] == ["README.md"]
+    assert desk.text("README.md") == "# Shop\n\nBuys all.\n"
+    assert desk.refused("edit_files", edits=[first, {**first, "path": "../x"}]) in ("old_text_missing", "path_refused")
+
+
 def test_a_file_is_written_whole(desk: Desk) -> None:
     """New with its folders, or in place of what was; what .gitignore leaves out is committed where a tool wrote it."""
     assert desk.did("write_file", path="build/deep/run.sh", text="#!/bin/sh\n", executable=True)["created"]
@@ -192,8 +208,17 @@ def test_parameters_are_checked(desk: Desk) -> None:
 
 def test_schemas_are_small_and_say_what_a_model_must_know(desk: Desk) -> None:
     """Each tool has a description and a flat schema whose every required parameter is described or plain."""
-    names = "read_file list_files search_files edit_file write_file apply_diff move_file delete_file git_log git_blame"
-    assert set(desk.tools) == {*names.split(), "git_diff", "git_show", "git_commit", "run_command", "run_tests"}
+    names = "read_file list_files search_files edit_file edit_files write_file apply_diff move_file delete_file"
+    assert set(desk.tools) == {
+        *names.split(),
+        "git_log",
+        "git_blame",
+        "git_diff",
+        "git_show",
+        "git_commit",
+        "run_command",
+        "run_tests",
+    }
     for tool in desk.tools.values():
         schema = tool.schema()
         assert len(tool.description) > 40 and "$defs" not in schema and schema["additionalProperties"] is False
