@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -193,3 +194,55 @@ def test_a_service_is_paid_once_for_each_reply_though_its_agent_is_killed(
     assert document["outcome"] == "succeeded", document
     assert sorted(turns) == [0, 1, 1, 2]
     assert "sk-local-1234" not in own_home("log", "--run", run, "--jsonl", cwd=repo).out
+
+
+def test_the_projects_words_are_the_models(shared_home: JobHome, tmp_path: Path) -> None:
+    """A prompt of one's own is what the model is told, and its hash stands in the call's event; a wrong one is told."""
+    repo = calculator(tmp_path)
+    words = tmp_path / "words"
+    words.mkdir()
+    (words / "fixer.md").write_text("OWN WORDS ONLY\n")
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([*({**line, "when": "OWN WORDS ONLY"} for line in FIX), REVIEWER]))
+    settings = {"TWELVEFOLD_MODEL": f"scripted:{script}", "TWELVEFOLD_PROMPTS": str(words)}
+    with told(shared_home, settings):
+        ended = shared_home.job(repo, ISSUE)
+        assert ended.json["outcome"] == "succeeded", ended.err
+        log = shared_home("log", "--run", ended.json["run"], "--type", "effect.intended", "--jsonl", cwd=repo).out
+        (words / "fixer.md").write_text("Do {{ what }}.\n")
+        wrong = shared_home.job(repo, ISSUE)
+    calls = [data for line in log.splitlines() if (data := json.loads(line)["data"])["kind"] == "model"]
+    digest = hashlib.sha256(b"OWN WORDS ONLY\n").hexdigest()
+    assert {"name": "fixer", "hash": digest} in calls[0]["parameters"]["prompts"]
+    assert wrong.json["outcome"] == "failed"
+    assert wrong.json["reason"].startswith("prompt_invalid"), wrong.json
+
+
+def test_a_models_question_is_answered_from_the_command_line(shared_home: JobHome, tmp_path: Path) -> None:
+    """The run rests with the model's question in the inbox, and goes on with the answer to its end."""
+    repo = calculator(tmp_path)
+    question = call("ask_human", question="Multiply or shift?")
+    script = tmp_path / "script.json"
+    lines = [
+        {**question, "when": "nothing was asked so far"},
+        *({**line, "when": "Answered: multiply"} for line in FIX),
+    ]
+    script.write_text(json.dumps([*lines, REVIEWER]))
+    with told(shared_home, {"TWELVEFOLD_MODEL": f"scripted:{script}"}):
+        ended = shared_home.job(repo, ISSUE)
+        assert (ended.status, ended.json["outcome"], ended.json["reason"]) == (
+            7,
+            "needs_human",
+            "question: Multiply or shift?",
+        )
+        run = ended.json["run"]
+        (asked,) = [one for one in shared_home("inbox", "--json", cwd=repo).json if one["run"] == run]
+        assert asked["question"] == "Multiply or shift?"
+        assert shared_home("answer", asked["id"], "multiply", cwd=repo).status == 0
+
+        def over() -> Any:
+            document = shared_home("status", run, "--json", cwd=repo).json
+            return document if document["outcome"] not in (None, "needs_human") else None
+
+        document = eventually(over, 120)
+    assert document["outcome"] == "succeeded", document
