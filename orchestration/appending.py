@@ -73,7 +73,7 @@ class Appender:
                 self._decided = deque(batch for batch in self._decided if batch.run not in orchestrator.stale)
                 for run in sorted(orchestrator.stale):
                     self.load(run)
-            elif batches := self._next():
+            elif batches := together(self._decided, self._shrunk):
                 self._send(batches)
             elif not orchestrator.stale:
                 return
@@ -81,28 +81,6 @@ class Appender:
     def load(self, run: str, source: Readable | None = None) -> None:
         """Read a run from the log, and decide what its undecided inputs ask for."""
         self._orchestrator.load(run, read_run(source or self._client, run), unable=self._unable.pop(run, ""))
-
-    def _next(self) -> list[Batch]:
-        """Take the batches of the next append, of bounded size.
-
-        The bus takes back what waits in its queues, so a request and its withdrawal never go into one append.
-        """
-        gathered: list[Batch] = []
-        requested: set[bytes] = set()
-        events = size = 0
-        while self._decided:
-            if (batch := self._shrunk(self._decided[0])) is None:
-                break
-            self._decided[0] = batch
-            more = sum(len(event.payload) for event in batch.events)
-            too_large = events + len(batch.events) > APPEND_EVENTS_MAX or size + more > APPEND_BYTES_MAX
-            if gathered and (too_large or not requested.isdisjoint(batch.withdrawn)):
-                break
-            gathered.append(self._decided.popleft())
-            requested.update(event.id for event in batch.events if event.to)
-            events += len(batch.events)
-            size += more
-        return gathered
 
     def _shrunk(self, batch: Batch) -> Batch | None:
         """Return a batch that the log takes; None where its values can't be held: its run is loaded again, to be ended.
@@ -181,3 +159,26 @@ class Appender:
             sys.stderr.write(f"trying again until it can be written: {why}\n")
         time.sleep(STORAGE_PAUSE_S)
         return not self._is_stopped()
+
+
+def together(decided: deque[Batch], fitting: Callable[[Batch], Batch | None]) -> list[Batch]:
+    """Take the first batches that can go into one append of bounded size; `fitting` says how each goes, None: not now.
+
+    The bus takes back what waits in its queues, so a request and its withdrawal never go into one append.
+    """
+    gathered: list[Batch] = []
+    requested: set[bytes] = set()
+    events = size = 0
+    while decided:
+        if (batch := fitting(decided[0])) is None:
+            break
+        decided[0] = batch
+        more = sum(len(event.payload) for event in batch.events)
+        too_large = events + len(batch.events) > APPEND_EVENTS_MAX or size + more > APPEND_BYTES_MAX
+        if gathered and (too_large or not requested.isdisjoint(batch.withdrawn)):
+            break
+        gathered.append(decided.popleft())
+        requested.update(event.id for event in batch.events if event.to)
+        events += len(batch.events)
+        size += more
+    return gathered

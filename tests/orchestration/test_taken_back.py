@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import msgspec
 
 from twelvefold.eventstore.event import new_event
+from twelvefold.orchestration.appending import together
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.orchestrator import Batch
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Task
-from twelvefold.orchestration.process import _together
 from twelvefold.orchestration.saga import Saga
 
 
@@ -41,7 +42,11 @@ def test_a_request_and_its_withdrawal_are_two_appends() -> None:
     asked = new_event("task.requested", {}, stream="run.x", id=b"1" * 16, to="a")
     told = new_event("task.cancelled", {}, stream="run.x", id=b"2" * 16)
     batches = [Batch("x", [asked], {}, {}, []), Batch("x", [told], {}, {}, [asked.id]), Batch("y", [told], {}, {}, [])]
-    assert [[batch.run for batch in append] for append in _together(batches)] == [["x"], ["x", "y"]]
+    decided = deque(batches)
+    appends = []
+    while decided:
+        appends.append([batch.run for batch in together(decided, lambda batch: batch)])
+    assert appends == [["x"], ["x", "y"]]
 
 
 def test_a_step_that_answered_with_a_plan_is_undone_as_any(story: Any) -> None:
