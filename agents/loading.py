@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from contextlib import suppress
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from ..eventstore.names import is_name
@@ -49,6 +51,21 @@ def load_agent(target: str, folder: Path) -> BaseAgent:
     _ = agent.tools
     _check_capabilities(agent, target)
     return agent
+
+
+def keep_compiled(target: str, folder: Path) -> None:
+    """Have the byte code of a target's module beside it, where it lies below `folder`; nothing of it is executed.
+
+    For a process that can't write there later, as it will be in the sandbox: else each would compile it anew, which
+    costs half a megabyte.
+    """
+    name = target.partition(":")[0]
+    base = folder.absolute().joinpath(*name.split("."))
+    for path in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
+        if path.is_file():
+            with suppress(Exception):  # whatever is wrong with it is told in a moment, when it is imported
+                SourceFileLoader(name, str(path)).get_code(name)
+            return
 
 
 def _check_capabilities(agent: BaseAgent, target: str) -> None:

@@ -22,8 +22,8 @@ from .base import queue_name
 from .errors import AgentUsage, RehearsalFailed
 from .faults import whole
 from .journal import AgentPlaces
-from .loading import load_agent
-from .sandbox.agent import contain_agent, prepare
+from .loading import keep_compiled, load_agent
+from .sandbox.agent import contain_agent, prepare, rehearsed
 from .working import BROKEN, AgentProcess
 
 log = logging.getLogger("twelvefold.agent")
@@ -57,6 +57,7 @@ def run_agent(
     where = _endpoints_of(str(home), None if runtime_dir is None else str(runtime_dir))
     called = instance or _own_name(home, name or target)
     # Before anybody's code is imported, a thread begun or a socket opened.
+    keep_compiled(target, folder)
     containment = contain_agent(target, home, called, settings)
     agent = load_agent(target, folder)
     own_queue = name or queue_name(type(agent))
@@ -166,12 +167,13 @@ def warm_up() -> None:
     from .rehearsal import rehearse
 
     _log_to_stderr()
-    try:
-        rehearse(main)
-    except (RehearsalFailed, OSError) as error:
-        log.warning("agents will need more memory than usual, as they could not be rehearsed: %s", whole(error))
     with contextlib.suppress(OSError):  # each agent will find out by itself why there are no rules
         prepare()
+    try:
+        with rehearsed():
+            rehearse(main)
+    except (RehearsalFailed, OSError) as error:
+        log.warning("agents will need more memory than usual, as they could not be rehearsed: %s", whole(error))
     _endpoints_of.cache_clear()
     if home := os.environ.get("TWELVEFOLD_HOME"):
         _endpoints_of(home, os.environ.get("TWELVEFOLD_RUNTIME_DIR"))

@@ -66,8 +66,7 @@ def rehearse(main: Callable[[list[str]], int]) -> None:
             "TWELVEFOLD_RUNTIME_DIR": name,
             "TWELVEFOLD_INSTANCE": "rehearsal",
             "TWELVEFOLD_TIMEOUT_S": str(BUDGET_S),
-            # Rules hold for ever: the zygote is to have none.
-            "TWELVEFOLD_SANDBOX": "off",
+            "TWELVEFOLD_SANDBOX": "files",
         }
         with _bus(folder), _stage(folder, own):
             _live(main)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...orchestration.private_folders import make_private
@@ -29,6 +30,24 @@ _HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BU
 
 #: The rules about secrets that forks share, and the places that they are about.
 _prepared: list[tuple[Reads, tuple[Path, ...]]] = []
+
+
+#: Not empty while this process tries how it is to be an agent and must not be bound.
+_rehearsing: list[bool] = []
+
+
+@contextmanager
+def rehearsed() -> Iterator[None]:
+    """Have `contain_agent` do all but the last step within; the environment is as before afterwards."""
+    before = dict(os.environ)
+    _rehearsing.append(True)
+    try:
+        yield
+    finally:
+        _rehearsing.pop()
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def prepare() -> None:
@@ -65,7 +84,7 @@ def contain_agent(target: str, home: Path, instance: str, settings: AgentSetting
     for name in _HELPERS:
         os.environ.pop(name, None)
     places = [*write, own / "home", temporary, *_given(settings.writable)]
-    done = confine(FileRules(tuple(places), secrets), reads)
+    done = confine(FileRules(tuple(places), secrets), reads, bind=not _rehearsing)
     if settings.sandbox == "required" and not done.contained:
         raise NotContained(done.reason)
     return done

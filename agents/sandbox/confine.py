@@ -48,6 +48,8 @@ class Reads:
 
     def __init__(self, found: Survey, write: Iterable[str] = ()) -> None:
         self.survey = found
+        # Made here once: forks that made it would each copy the pages of all these texts.
+        self._places = tuple(f"{path}/" for path in found.allowed)
         self.ruleset = Ruleset(_READ) if found.denied else None
         if self.ruleset is not None:
             for path in (*found.allowed, *write):
@@ -56,8 +58,8 @@ class Reads:
 
     def serves(self, write: Iterable[str]) -> bool:
         """Tell whether the rules are still those of the file system, and let be read what may be written."""
-        places = tuple(f"{path}/" for path in self.survey.allowed)
-        return self.survey.stands() and (not self.survey.denied or all(f"{path}/".startswith(places) for path in write))
+        covered = not self.survey.denied or all(f"{path}/".startswith(self._places) for path in write)
+        return covered and self.survey.stands()
 
 
 def homes_of_user(environ: Mapping[str, str]) -> tuple[Path, ...]:
@@ -83,15 +85,16 @@ def available() -> Containment:
     return Containment(True)
 
 
-def confine(rules: FileRules, reads: Reads | None = None) -> Containment:
+def confine(rules: FileRules, reads: Reads | None = None, *, bind: bool = True) -> Containment:
     """Bind the calling process, which has one thread, to rules for ever; return what came of it.
 
     `reads` spares making the rules about secrets again, where they still hold. Where the kernel has no Landlock,
-    nothing is bound. Raises FileNotFoundError for a place to write in that isn't there.
+    nothing is bound. Raises FileNotFoundError for a place to write in that isn't there. Without `bind` all is made
+    ready and nothing done.
     """
     made, possible, around = _rulesets(rules, reads)
     try:
-        if made:
+        if made and bind:
             landlock.forbid_new_privileges()
             for ruleset in made:
                 landlock.restrict_self(ruleset.fd)
@@ -100,8 +103,10 @@ def confine(rules: FileRules, reads: Reads | None = None) -> Containment:
         possible = Containment(False, _missing(error))
     finally:
         for ruleset in made:
-            ruleset.close()
-    _held.append(_Held(possible.contained, around))
+            if bind or reads is None or ruleset is not reads.ruleset:
+                ruleset.close()
+    if bind:
+        _held.append(_Held(possible.contained, around))
     return possible
 
 
