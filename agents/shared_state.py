@@ -51,7 +51,7 @@ class TaskState:
 
         def do() -> Entry:
             event = calls.put_event(self.namespace, key, value, id=id, cause=cause, trace=self._context.request.trace)
-            return msgspec.structs.replace(self._do(calls.put(event, key, expected_version)), value=value)
+            return self._loaded(self._do(calls.put(event, key, expected_version)))
 
         parameters = {"key": key, "value": value, "expected_version": expected_version}
         return self._effect("put", parameters, do, "idempotent")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from .eventstore.errors import VersionConflict
 from .eventstore.event import Event
 from .orchestration import shared_state as calls
@@ -41,7 +39,7 @@ class AsyncSharedState:
     async def put(self, key: str, value: Any, *, expected_version: int | None = None) -> Entry:
         """Give a key a value; raises VersionConflict where it is not at the expected version (0: not there)."""
         event = calls.put_event(self.namespace, key, value)
-        return msgspec.structs.replace(await self._do(calls.put(event, key, expected_version)), value=value)
+        return self._loaded(await self._do(calls.put(event, key, expected_version)))
 
     async def compare_and_set(self, key: str, value: Any, expected_version: int) -> Entry:
         """Do as `put` with an expected version: of writers who saw the same version one succeeds."""

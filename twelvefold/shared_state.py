@@ -50,7 +50,7 @@ class SharedState:
         VersionConflict otherwise, and nothing has changed.
         """
         event = calls.put_event(self.namespace, key, value)
-        return msgspec.structs.replace(self._do(calls.put(event, key, expected_version)), value=value)
+        return self._loaded(self._do(calls.put(event, key, expected_version)))
 
     def compare_and_set(self, key: str, value: Any, expected_version: int) -> Entry:
         """Do as `put` with an expected version: of writers who saw the same version one succeeds."""

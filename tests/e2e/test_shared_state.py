@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import twelvefold as tf
+from tests.twelvefold.conftest import COMMAND, CommandLine
 from twelvefold.async_connection import Connection
+from twelvefold.bus.endpoints import endpoints
 from twelvefold.connection import SyncConnection
 from twelvefold.orchestration.state_errors import StateNameInvalid
 
@@ -272,3 +276,55 @@ def test_old_history_costs_a_read_nothing(bus: SyncConnection) -> None:
         assert counted.state("counters").get("k") == 4999
     assert asked == [1]
     assert state.get("k") == 4999
+
+
+AGENT = """
+import twelvefold as tf
+
+
+class Counting(tf.BaseAgent):
+    \"\"\"Counts each task once.\"\"\"
+
+    def execute_task(self, task: int, context: tf.TaskContext) -> tf.ToolResponse:
+        state = context.state("counts")
+        state.put(f"task/{task}", context.attempt)
+        total = state.update("total", lambda total: total + 1, 0).value
+        state.update("sum", lambda found: found + task, 0)
+        return tf.ToolResponse.succeeded(total)
+"""
+
+
+def test_tasks_that_are_killed_count_once(tmp_path: Path, runtime_dir: Path) -> None:
+    """Agents are killed again and again while 200 tasks each count in shared state: each is counted once."""
+    environment = {"PATH": f"{COMMAND.parent}:/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    environment |= {"TWELVEFOLD_RUNTIME_DIR": str(runtime_dir), "TWELVEFOLD_ATTEMPTS_MAX": "100"}
+    line = CommandLine(tmp_path, environment)
+    (tmp_path / ".twelvefold").mkdir(mode=0o700)
+    (tmp_path / "counting.py").write_text(AGENT)
+    (tmp_path / "Procfile").write_text("counting: twelvefold agent counting:Counting\n")
+    (tmp_path / "Procfile.options").write_text(
+        "[counting]\nquantity = 4\nrestart = { attempts_max = 1000, delay_s = 0.05, delay_max_s = 0.1 }\n"
+    )
+    started = line("up", "-d", "--wait")
+    assert started.status == 0, started.err
+    try:
+        with SyncConnection(endpoints(tmp_path / ".twelvefold", runtime_dir), timeout_s=60) as bus:
+            run = bus.submit(tf.ForkJoin([tf.Task("counting", n) for n in range(200)]))
+            state, killed = bus.state("counts"), 0
+            while (reached := state.get("total", 0)) < 180:
+                eventually(lambda reached=reached: state.get("total", 0) > reached + 5, 60)  # type: ignore[misc]
+                ready = [event.data for event in bus.read(type="process.ready")]
+                pids = {one["process"]: one["pid"] for one in ready if "counting" in one["process"]}
+                pid = pids[sorted(pids)[killed % 4]]
+                with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                    # One that has been killed already may have left its number to somebody else.
+                    if str(tmp_path).encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
+                        killed += 1
+            result = bus.wait(run, 120)
+            assert result.outcome == "succeeded", result
+            assert killed >= 5
+            assert (state.get("total"), state.get("sum")) == (200, sum(range(200)))
+            assert sorted(result.value) == list(range(1, 201))
+    finally:
+        assert line("down").status == 0
