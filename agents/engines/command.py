@@ -26,7 +26,7 @@ from ..sandbox.confine import available
 from ..tools.bench import Bench
 from ..tools.commands import command_places
 from ..working_copy import work_name
-from ..workspace import Workspace
+from ..workspace import Workspace, clear_folder
 from .command_environment import command_environment, without_secrets
 from .engine import FixResult, FixTask
 from .finish import GROWTH_BYTES_MAX, disk_usage, finish, issue_hash
@@ -135,6 +135,7 @@ class _Attempt:
             argv = [_filled(word, issue_file, workspace.folder) for word in words]
             program = shutil.which(argv[0], path=env["PATH"])
             before, size = look_at(workspace.folder), disk_usage(workspace.folder)
+            identity = _identity(workspace.folder)
             own = [workspace.folder, scratch / "home", temporary]
             writable = [*own, *(place.expanduser() for place in settings.writable if place.expanduser().exists())]
             self._free = shutil.disk_usage(workspace.folder).free
@@ -158,9 +159,16 @@ class _Attempt:
             if context.cancelled:
                 raise TaskWithdrawn(context.run, context.path)
             said = without_secrets((scratch / "output").read_bytes().decode("utf-8", "replace"), settings)
-            notes += told_differences(before, look_at(workspace.folder))
             notes += self._notes(ended, said)
-            result = self._result(ended, said, size, Path(argv[0]).name)
+            _clear_strays(workspace.folder.parent)
+            if _identity(workspace.folder) != identity:
+                # What lies there now is somewhere else; not one byte of it is looked at.
+                result = FixResult(
+                    outcome="failed", reason="workspace_replaced", message="the workspace itself is gone"
+                )
+            else:
+                notes += told_differences(before, look_at(workspace.folder))
+                result = self._result(ended, said, size, Path(argv[0]).name)
         return Done(
             result=msgspec.structs.replace(result, notes=notes),
             command=words,
@@ -242,6 +250,22 @@ class _Attempt:
             grown = sum(map(disk_usage, own)) - size
             self._filled = grown > 4 * GROWTH_BYTES_MAX or disk_usage(self.workspace.folder) - size > GROWTH_BYTES_MAX
         return self._filled
+
+
+def _clear_strays(top: Path) -> None:
+    """Remove what was put beside the workspaces of a run: the name of each of ours is a task's path."""
+    for entry in list(top.iterdir()):
+        if not re.fullmatch(r"\d[\w.~]*", entry.name):
+            clear_folder(entry)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Return what tells a folder from any other that may have taken its place, a link to one included."""
+    try:
+        facts = folder.lstat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (facts.st_dev, facts.st_ino)
 
 
 def _filled(word: str, issue_file: Path, folder: Path) -> str:

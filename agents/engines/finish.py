@@ -61,7 +61,7 @@ def finish(
         outcome="succeeded",
         commit=commit,
         files_changed=workspace.changed(task.origin, commit),
-        edits=[{"path": one.path, "lines": []} for one in found],
+        edits=[{"path": shown(one.path), "lines": []} for one in found],
     )
 
 
@@ -128,8 +128,13 @@ def _sizes(workspace: Workspace, blobs: Sequence[str]) -> list[int]:
 
 
 def _failed(reason: str, message: str, paths: Sequence[str]) -> FixResult:
-    facts = [{"path": path, "message": message} for path in paths[:50]]
-    return FixResult(outcome="failed", reason=reason, message=message, failures=facts)
+    facts = [{"path": shown(path), "message": shown(message)} for path in paths[:50]]
+    return FixResult(outcome="failed", reason=reason, message=shown(message), failures=facts)
+
+
+def shown(path: str) -> str:
+    """Return a path as text: bytes that aren't UTF-8 are written as `\\xff`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def disk_usage(folder: Path) -> int:

@@ -450,3 +450,55 @@ def test_a_withdrawn_task_ends_its_program(run: Fix, job: Job, user: UserRepo, p
     timer.join()
     assert not [event for event in job.trial.events("effect.completed") if event.data["kind"] == "process"]
     assert not list(job.trial.places.workspaces.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("deed", "files"),
+    [
+        ("os.mkfifo('pipe'); os.mkfifo('sub-pipe')", ["calc.py"]),
+        ("import socket; socket.socket(socket.AF_UNIX).bind('sock')", ["calc.py"]),
+        ("Path(os.fsdecode(b'odd \\xff\\nx')).write_text('x')", ["calc.py", "odd \\xff\nx"]),
+        ("os.mkdir('empty'); os.mkdir('closed', 0)", ["calc.py"]),
+        ("[os.mkdir('d' * 100) or os.chdir('d' * 100) for _ in range(60)]", ["calc.py"]),
+        ("Path('nested').mkdir(); subprocess.run(['git', 'init', '-q', 'nested'], check=True)", ["calc.py"]),
+        ("Path('a').mkdir(); Path('a/.git').write_text('gitdir: /etc')", ["calc.py"]),
+        ("Path('.gitattributes').write_text('* filter=evil\\n')", [".gitattributes", "calc.py"]),
+        ("Path('-rf').write_text('x'); Path(':(top)x').write_text('x')", ["-rf", ":(top)x", "calc.py"]),
+        ("os.link('calc.py', 'twin.py')", ["calc.py", "twin.py"]),
+        ("os.symlink('calc.py', 'alias.py')", ["alias.py", "calc.py"]),
+    ],
+)
+def test_odd_things_in_the_tree(run: Fix, deed: str, files: list[str]) -> None:
+    """What is no file, or looks like something else, is neither followed nor waited for; odd names are names."""
+    outcome = run(f"import os, subprocess\n{EDIT}{deed}\n")
+    assert outcome.outcome == "succeeded", outcome
+    assert outcome.value["files_changed"] == files
+
+
+def test_a_workspace_that_was_replaced_is_not_looked_at(run: Fix, user: UserRepo) -> None:
+    """Without file rules a program can put a link in the workspace's place: nothing behind it becomes a commit."""
+    source = f"""
+        import os
+        here = os.getcwd()
+        os.rename(here, here + '-away')
+        os.symlink({str(user.folder)!r}, here)
+    """
+    outcome = run(source, settings={"sandbox": "off"})
+    assert (outcome.outcome, outcome.reason) == ("failed", "workspace_replaced"), outcome
+    assert "no file rules held the command" in notes(outcome)
+
+
+@contained
+def test_the_workspace_itself_stays(run: Fix) -> None:
+    """Under file rules the folder can be neither moved nor removed, only emptied."""
+    source = """
+        import os, shutil
+        for deed in (lambda: os.rename(os.getcwd(), os.getcwd() + 'x'), lambda: os.rmdir(os.getcwd())):
+            try:
+                deed()
+            except OSError as error:
+                print(error)
+        shutil.rmtree(os.getcwd(), ignore_errors=True)
+    """
+    outcome = run(source)
+    assert outcome.value["files_changed"] == ["calc.py", "data.json"], outcome
