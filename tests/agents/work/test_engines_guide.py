@@ -11,7 +11,7 @@ import pytest
 
 from twelvefold.agents.engines import engine, finish
 from twelvefold.agents.engines.command import MEMORY_BYTES_MAX, TRANSCRIPT_BYTES_MAX
-from twelvefold.agents.engines.engine import engine_named, engine_names
+from twelvefold.agents.engines.engine import FixResult, engine_named, engine_names
 from twelvefold.settings import read_env_file
 
 from .conftest import Job, UserRepo
@@ -75,6 +75,21 @@ def test_an_engine_of_ones_own(user: UserRepo, job: Job, tmp_path: Path, monkeyp
         assert b"YEAR" not in job.text(outcome.value["commit"], "LICENSE")
     other = job.fix("# Something else\n\nPlease mend.\n", engine="licences")
     assert (other.outcome, other.reason) == ("needs_human", "not_mine")
+
+
+def test_an_engine_of_this_process(user: UserRepo, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that a program registers is found by its name, in place of one that is built in, too."""
+    monkeypatch.setattr(engine, "_registered", {})
+    user.commit({"a.txt": "x\n"})
+
+    class Own:
+        name = "patch"
+
+        def fix(self, *_: object) -> FixResult:
+            return FixResult(outcome="needs_human", reason="mine", message="ask me")
+
+    engine.register_engine("patch", Own)
+    assert job.fix("# T\n\nPlease mend.\n").reason == "mine"
 
 
 @pytest.mark.parametrize("source", ["raise RuntimeError('broken')", "Licences = 3", "class Licences: pass"])
