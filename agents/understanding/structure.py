@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ...orchestration.complexity import Complexity
 from ...orchestration.decomposition import Decomposition
 from ...orchestration.issue_units import Reading, understand
 from ...orchestration.path_mentions import is_test, paths_in
@@ -92,16 +93,19 @@ class Understanding(msgspec.Struct, frozen=True, kw_only=True):
     open_edits: int = 0
 
 
-def understand_issue(name: str, text: str, origin: Origin | None = None) -> Understanding:
+def understand_issue(
+    name: str, text: str, origin: Origin | None = None, *, override: Complexity | str | None = None
+) -> Understanding:
     """Make data of an issue; any text can be. With an `origin` its repository is read, at that commit.
 
-    Raises what reading a repository raises (GitFailed).
+    `override` is the level of complexity that counts instead of the estimated one. Raises what reading a repository
+    raises (GitFailed), and ValueError for an override that is no level.
     """
     bare = text.strip("\ufeff \t\r\n\0")
     read = text if len(text) <= EDITS_READ_MAX else text[:EDITS_READ_MAX]
     issue, said = parse_issue(read, name), statements(read)
     reading = understand(read)
-    work = decompose_at(read, Origin() if origin is None else origin, issue=issue)
+    work = decompose_at(read, Origin() if origin is None else origin, override=override, issue=issue)
     judged = work.assessment
     pairs = _once(issue.pairs)
     targets = _targets(reading, issue, judged.targets)

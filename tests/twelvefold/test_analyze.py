@@ -37,6 +37,7 @@ KEYS = {
     "vague",
     "constraints",
     "subtasks",
+    "issue",
 }
 
 
@@ -75,6 +76,8 @@ def test_the_document(twelvefold: CommandLine, issue: Path) -> None:
     assert (found["repo"], found["base_commit"], found["missing_files"]) == (None, None, [])
     assert {"signal", "text", "places"} == set(found["reasons"][0])
     assert any("imeouts" in text for text in found["constraints"])
+    run = found["issue"]
+    assert (run["kind"], run["verdict"], run["reason"], len(run["parts"])) == ("feature", "actionable", None, 1)
     first = found["subtasks"][0]
     assert set(first) == {"id", "title", "kind", "line", "files", "checks", "depends_on", "subtasks"}
     page = next(subtask for subtask in found["subtasks"] if subtask["files"] == ["docs/usage.md"])
@@ -98,6 +101,11 @@ def test_an_atomic_issue_and_a_vague_one(twelvefold: CommandLine) -> None:
     assert (typo.status, typo.out.split()[0]) == (0, "atomic")
     assert "not taken apart" in typo.err
     vague = twelvefold("analyze", "it is all so slow", "--json").json
+    assert (vague["issue"]["verdict"], vague["issue"]["reason"], vague["issue"]["parts"]) == (
+        "needs_information",
+        "vague",
+        [],
+    )
     assert (vague["vague"], vague["subtasks"]) == (True, [])
     assert "ask its author" in twelvefold("analyze", "it is all so slow").err
 

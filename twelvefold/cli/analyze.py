@@ -15,6 +15,7 @@ from .output import Style, note, write, write_json
 
 if TYPE_CHECKING:
     from ..agents.assessment import Origin
+    from ..agents.understanding.structure import Understanding
     from ..orchestration.complexity import Assessment
     from ..orchestration.decomposition import Decomposition, Subtask
 
@@ -43,9 +44,13 @@ def analyze(
     are worth while), places (how many files are likely to change), reasons (signal, text, places), target_files,
     missing_files (named, and not in the repository), vague (nothing in it could be checked), constraints (what must
     stay as it is) and subtasks: each with id, title, kind (code, documentation, tests, packaging, continuous
-    integration, verification), line (of the issue; 0 for none), files, checks, depends_on (ids) and subtasks.
+    integration, verification), line (of the issue; 0 for none), files, checks, depends_on (ids) and subtasks; and
+    issue, what `run` would make of it: kind (bug, feature, docs, refactor, test, perf, security, chore), verdict
+    (actionable, needs_information, refuse, nothing_to_do), reason, message, depends_on (issues), missing, and parts:
+    what would be fixed one after the other, where an engine for more than explicit edits is set.
     """
-    from ..agents.assessment import Origin, decompose_at, origin_of
+    from ..agents.assessment import Origin, origin_of
+    from ..agents.understanding.structure import understand_issue
     from ..errors import UsageInvalid
     from ..orchestration.complexity import Complexity
 
@@ -54,13 +59,14 @@ def analyze(
     if override is not None and override not in list(Complexity):
         problem = f"--override: there is no level {override!r}, only {', '.join(Complexity)}"
         raise UsageInvalid(problem, "twelvefold analyze")
-    _, text = issue_of(target)
+    name, text = issue_of(target)
     origin = Origin() if repo is None else origin_of(repo, base)
-    found = decompose_at(text, origin, override=override)
+    understood = understand_issue(name, text, origin, override=override)
     if as_json:
-        write_json(document(found, origin))
+        write_json({**document(understood.work, origin), "issue": _of_issue(understood)})
     else:
-        show(found)
+        show(understood.work)
+        show_verdict(understood)
 
 
 def document(found: Decomposition, origin: Origin) -> dict[str, Any]:
@@ -83,6 +89,46 @@ def document(found: Decomposition, origin: Origin) -> dict[str, Any]:
         "constraints": found.constraints,
         "subtasks": found.subtasks,
     }
+
+
+def _of_issue(understood: Understanding) -> dict[str, Any]:
+    """Return what of the document a run begins with."""
+    issue = understood.issue
+    return {
+        "kind": issue.kind,
+        "verdict": issue.outcome,
+        "reason": issue.reason or None,
+        "message": issue.message or None,
+        "depends_on": issue.depends_on,
+        "missing": issue.missing,
+        "parts": _parts(understood),
+    }
+
+
+def _parts(understood: Understanding) -> list[str]:
+    """Return the titles of the parts in which a run with today's settings would fix the issue; none for no run."""
+    import os
+
+    from ..agent_environment import agent_settings_of
+    from ..agents.issue_saga import parts_of
+    from ..agents.smart_issue import open_engines
+    from ..settings import load_settings
+
+    if understood.issue.outcome != "actionable":
+        return []
+    able = open_engines("auto", agent_settings_of(load_settings(), os.environ))
+    return [part.title for part in parts_of(understood, "auto", open_engines=able)]
+
+
+def show_verdict(understood: Understanding) -> None:
+    """Write what `run` would make of the issue."""
+    issue = understood.issue
+    if issue.outcome != "actionable":
+        note(f"`run` would end at once: {issue.reason}: {issue.message}")
+        return
+    parts = _parts(understood)
+    how = "as a whole" if len(parts) == 1 else f"in {len(parts)} parts, one after the other"
+    note(f"a {issue.kind} issue; `run` would fix it {how}, then test, review and publish it once")
 
 
 def show(found: Decomposition) -> None:
