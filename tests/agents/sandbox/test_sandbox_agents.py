@@ -16,7 +16,7 @@ from twelvefold.bus.client import BusClient
 from twelvefold.bus.endpoints import endpoints
 from twelvefold.eventstore.event import Event
 from twelvefold.orchestration import submit
-from twelvefold.orchestration.task import Task
+from twelvefold.orchestration.plan import Task
 
 AGENTS = '''
 """An agent that does whatever it is told, as a hostile one would."""
