@@ -73,6 +73,16 @@ def load_prompt(name: str, folders: Iterable[Path] = ()) -> Prompt:
     raise PromptMissing(name, tuple(str(folder) for folder in looked))
 
 
+def prompt_hashes(folders: Iterable[Path] = ()) -> dict[str, str]:
+    """Return the hash of each prompt that there is, by its name, as `load_prompt` would find it."""
+    found: dict[str, str] = {}
+    for folder in [*folders, PACKAGED]:
+        for path in sorted(folder.glob("*.md")) if folder.is_dir() else ():
+            if _NAME.fullmatch(path.stem) and path.stem not in found:
+                found[path.stem] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
 def read_prompt(name: str, raw: bytes, path: str) -> Prompt:
     """Return the prompt that a file's bytes make; raises PromptInvalid, which names the line."""
     try:

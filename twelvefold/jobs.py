@@ -86,8 +86,11 @@ def require_agents(client: BusClient, settings: Settings, *, owned: bool, queues
 
 
 def caller_of(settings: Settings) -> dict[str, Any]:
-    """Return what a run's request says of the one who asks: which program, and by which settings of agents."""
-    return {"program": Path(sys.argv[0]).name, "pid": os.getpid(), "settings": pinned(settings)}
+    """Return what a run's request says of the one who asks: which program, by which settings and prompts of agents."""
+    from .agents.prompt import prompt_hashes
+
+    hashes = prompt_hashes(settings.prompts)
+    return {"program": Path(sys.argv[0]).name, "pid": os.getpid(), "settings": pinned(settings), "prompts": hashes}
 
 
 def start(client: BusClient, job: Job, trace: str = "") -> str:

@@ -116,24 +116,30 @@ class StreamedReply:
         if not isinstance(delta, dict):
             raise ValueError("a part's delta is no object")
         self._texts.append(_text(delta.get("content")))
-        for given in delta.get("tool_calls") or ():
+        calls = delta.get("tool_calls") or []
+        if not isinstance(calls, list):
+            raise ValueError("a part's tool_calls are no list")
+        for given in calls:
             self._add(given)
 
     def _add(self, given: Any) -> None:
-        if not isinstance(given, dict):
+        function = (given.get("function") or {}) if isinstance(given, dict) else None
+        if not isinstance(function, dict):
             raise ValueError("a part of a tool call is no object")
-        function = given.get("function") or {}
-        index = given.get("index")
+        index, identity = given.get("index"), given.get("id") or ""
+        name, more = function.get("name") or "", function.get("arguments") or ""
+        if not isinstance(identity, str) or not isinstance(name, str) or not isinstance(more, str | dict):
+            raise ValueError("a part of a tool call has fields of other types")
         call = next((one for one in self._calls if one["index"] == index), None) if index is not None else None
         # Some services send each call whole, all under one index or none.
-        if call is None or (given.get("id") and call["id"] and given["id"] != call["id"]):
+        if call is None or (identity and call["id"] and identity != call["id"]):
             call = {"index": index, "id": "", "function": {"name": "", "arguments": ""}}
             self._calls.append(call)
-        call["id"] = call["id"] or given.get("id") or ""
+        call["id"] = call["id"] or identity
         into = call["function"]
-        into["name"] += function.get("name") or ""
-        more = function.get("arguments")
-        into["arguments"] = more if isinstance(more, dict) else into["arguments"] + (more or "")
+        into["name"] += name
+        whole = isinstance(more, dict) or isinstance(into["arguments"], dict)
+        into["arguments"] = (more or into["arguments"]) if whole else into["arguments"] + more
 
     @property
     def whole(self) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import twelvefold as tf
 from twelvefold.agents.models.errors import PromptInvalid, PromptMissing, PromptVariables
-from twelvefold.agents.prompt import PACKAGED, read_prompt
+from twelvefold.agents.prompt import PACKAGED, prompt_hashes, read_prompt
 
 GREETING = (
     "---\nvariables:\n  name: who\n  place: where\n---\n\n# Hello {{ name }}\n\nWelcome to {{place}}, {{ name }}.\n"
@@ -91,6 +91,16 @@ def test_the_projects_prompt_comes_first(tmp_path: Path) -> None:
     own = tf.load_prompt("repair", [tmp_path])
     assert own.render(problem="no") == "Try again: no\n"
     assert own.hash != packaged.hash
+
+
+def test_all_hashes_are_known_beforehand(tmp_path: Path) -> None:
+    """What a run records of prompts when it is asked for is what they will have when they are used."""
+    (tmp_path / "repair.md").write_text("---\nvariables: [problem]\n---\n{{ problem }}")
+    (tmp_path / "README.md").write_text("No prompt.")
+    hashes = prompt_hashes([tmp_path, tmp_path / "none"])
+    assert hashes["repair"] == tf.load_prompt("repair", [tmp_path]).hash
+    assert hashes["fixer"] == tf.load_prompt("fixer").hash
+    assert "README" not in hashes
 
 
 @pytest.mark.parametrize("name", ["none", "../repair", "a/b", "", "Repair", ".hidden"])
