@@ -15,27 +15,11 @@ from twelvefold.agents.models.model import Reply
 from twelvefold.agents.models.openai_wire import ServiceError, StreamedReply, reply_of, said_in
 
 WORDS = st.sampled_from(
-    [
-        "choices",
-        "message",
-        "content",
-        "tool_calls",
-        "function",
-        "name",
-        "arguments",
-        "delta",
-        "usage",
-        "index",
-        "id",
-        "finish_reason",
-        "error",
-        "code",
-        "prompt_tokens",
-        "completion_tokens",
-        "model",
-        "text",
-        "cost",
-    ]
+    (
+        *("choices", "message", "content", "tool_calls", "function", "name", "arguments"),
+        *("delta", "usage", "index", "id", "finish_reason", "error", "code"),
+        *("prompt_tokens", "completion_tokens", "model", "text", "cost"),
+    )
 )
 LEAVES = st.none() | st.booleans() | st.integers(-5, 1 << 70) | st.floats() | st.text(max_size=20) | WORDS
 JSON = st.recursive(
