@@ -18,7 +18,7 @@ from ..orchestration.result import Cost
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
 from ..orchestration.steps import steps_of
-from .part_notes import decision_notes, decision_of, part_notes
+from .part_notes import decision_notes, decision_of, engine_notes, part_notes
 
 
 def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -> dict[str, Any]:
@@ -47,6 +47,7 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
             *_notes(run),
             *decision_notes(known, load),
             *part_notes(run, steps),
+            *(note for one in (several or [{"steps": steps}]) for note in _fix_notes(run, one["steps"])),
             *(remark for test in tested for remark in _remarks(test)),
         ],
         "evidence": _evidence(run, report),
@@ -106,6 +107,10 @@ def _notes(run: Run) -> list[str]:
     """What the caller found worth saying when it started the run, such as changes that were left out."""
     given = run.input.get("notes") if isinstance(run.input, dict) else None
     return [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
+
+
+def _fix_notes(run: Run, steps: Mapping[str, str]) -> list[str]:
+    return [note for path in _fix_paths(run, steps) for note in engine_notes(_value(run, path))]
 
 
 def _remarks(test: Mapping[str, Any]) -> list[str]:

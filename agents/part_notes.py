@@ -1,4 +1,5 @@
-"""What a job's document notes of its parts: what was done of an issue that did not end well, and what nobody did.
+"""What a job's document notes of its parts: who did them and how, what was done of an issue that did not end well, and
+what nobody did.
 
 Pure. Keeps: a part counts as done only where its task has succeeded, and what was taken back is said to be.
 """
@@ -50,6 +51,16 @@ def part_notes(run: Run, steps: Mapping[str, str]) -> list[str]:
         return [f"none of {len(parts)} parts begun was done"]
     stands = "taken back" if path in run.undone else "not published"
     return [f"done, and {stands}: {_some(told)} of {len(parts)} parts begun"]
+
+
+def engine_notes(fix: Mapping[str, Any]) -> list[str]:
+    """Say which engine made a change where it wasn't `patch`, and what that engine has to tell."""
+    engine, notes = fix.get("engine"), fix.get("notes")
+    told = [f"fix: {note}" for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+    if fix.get("commit") and isinstance(engine, str) and engine != "patch":
+        others = [f"`{one.get('engine')}`: {one.get('reason')}" for one in fix.get("tried") or ()]
+        told.insert(0, f"fix: made by `{engine}`" + (f" ({', '.join(others)})" if others else ""))
+    return told
 
 
 def _is_part(path: str, fix: str) -> bool:

@@ -92,7 +92,7 @@ def test_a_wish_without_an_engine_asks(shared_home: JobHome, tmp_path: Path) -> 
 
 
 def test_a_wish_is_fixed_by_a_command(own_home: JobHome, tmp_path: Path) -> None:
-    """A program that makes the right edit gives a tested branch with that edit alone, whatever else it tried."""
+    """A program that makes the right edit gives a tested branch with that edit alone; what else it tried is told."""
     repo = make_repo(tmp_path / "fixed", PROJECT)
     before = snapshot(repo)
     stray = tmp_path / "stray"
@@ -112,6 +112,9 @@ def test_a_wish_is_fixed_by_a_command(own_home: JobHome, tmp_path: Path) -> None
     assert {name: it for name, it in snapshot(repo).items() if "refs/heads/twelvefold" not in name} == before
     assert not stray.exists()
     assert own_home.workspaces() == []
+    notes = "\n".join(ended.json["notes"])
+    for told in ("made by `command` (`patch`: no_explicit_edits", "commits or branches of its own", "denied", "behind"):
+        assert told in notes
 
 
 FAILING: dict[str, tuple[list[str], dict[str, str], str]] = {
