@@ -22,6 +22,7 @@ from ..eventstore.event import NewEvent
 from ..orchestration.memory_layout import Recorder, close_holes, pack
 from ..orchestration.pausing import LOOK
 from ..orchestration.prctl import die_with
+from ..orchestration.private_folders import remove_all_private
 from .errors import RehearsalFailed
 from .journal import fresh_id
 
@@ -68,8 +69,11 @@ def rehearse(main: Callable[[list[str]], int]) -> None:
             "TWELVEFOLD_TIMEOUT_S": str(BUDGET_S),
             "TWELVEFOLD_SANDBOX": "files",
         }
-        with _bus(folder), _stage(folder, own):
-            _live(main)
+        try:
+            with _bus(folder), _stage(folder, own):
+                _live(main)
+        finally:
+            remove_all_private(folder)
 
 
 def _live(main: Callable[[list[str]], int]) -> None:

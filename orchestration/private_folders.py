@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -33,11 +32,16 @@ def make_private(home: Path, instance: str, elsewhere: str) -> tuple[Path, Path]
     own = private_folder(home, instance)
     own.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = own / "tmp"
-    if len(str(temporary)) <= TMPDIR_LENGTH_MAX:
+    if temporary.is_symlink():
+        temporary = temporary.readlink()
+    elif len(str(temporary)) > TMPDIR_LENGTH_MAX:
+        # Not by `tempfile`, which would make a generator of random numbers in each process.
+        link, temporary = temporary, Path(elsewhere, f"{_ELSEWHERE}{os.urandom(8).hex()}").absolute()
+        temporary.mkdir(mode=0o700)
+        link.symlink_to(temporary)
+    else:
         temporary.mkdir(mode=0o700, exist_ok=True)
-    elif not temporary.is_symlink():
-        temporary.symlink_to(tempfile.mkdtemp(prefix=_ELSEWHERE, dir=elsewhere))
-    return own, Path(os.path.realpath(temporary))
+    return own, temporary
 
 
 def remove_private(home: Path, instance: str) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ...orchestration.private_folders import make_private
 from ..agent_settings import AgentSettings
@@ -28,8 +29,16 @@ TRUSTED = frozenset(
 #: Variables that lead to those who act for the user.
 _HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS")
 
-#: The rules about secrets that forks share, and the places that they are about.
-_prepared: list[tuple[Reads, tuple[Path, ...]]] = []
+
+class _Prepared(NamedTuple):
+    """What forks share: the rules about secrets, the places that those are about, and what leads to the user's home."""
+
+    reads: Reads
+    secrets: tuple[Path, ...]
+    user: dict[str, str]
+
+
+_prepared: list[_Prepared] = []
 
 
 #: Not empty while this process tries how it is to be an agent and must not be bound.
@@ -56,11 +65,11 @@ def prepare() -> None:
     Those are as the file system was then; an agent that finds it changed makes its own.
     """
     while _prepared:
-        before, _ = _prepared.pop()
+        before = _prepared.pop().reads
         if before.ruleset is not None:
             before.ruleset.close()
     secrets = _secrets(())
-    _prepared.append((Reads(survey(secrets)), secrets))
+    _prepared.append(_Prepared(Reads(survey(secrets)), secrets, _of_user(os.environ)))
 
 
 def contain_agent(target: str, home: Path, instance: str, settings: AgentSettings) -> Containment:
@@ -74,13 +83,14 @@ def contain_agent(target: str, home: Path, instance: str, settings: AgentSetting
     if target in TRUSTED:
         return Containment(False, "this agent publishes into repositories")
     write = _own_places(AgentPlaces(home), instance)
-    before = dict(os.environ)
-    own, temporary = make_private(home, instance, before.get("TMPDIR") or "/tmp")
-    reads, secrets = _prepared[0] if _prepared and not settings.readable else (None, _secrets(settings.readable))
-    os.environ.update(private_environment(own, temporary))
+    own, temporary = make_private(home, instance, os.environ.get("TMPDIR") or "/tmp")
+    if _prepared and not settings.readable:
+        reads, secrets, user = _prepared[0]
+    else:
+        reads, secrets, user = None, _secrets(settings.readable), _of_user(os.environ)
+    for name, value in (*private_environment(own, temporary).items(), *user.items()):
+        os.environ[name] = value
     tempfile.tempdir = None  # found before, by the user's TMPDIR
-    for user_home in homes_of_user(before)[:1]:
-        os.environ.update({**toolchains(user_home, before), "TWELVEFOLD_USER_HOME": str(user_home)})
     for name in _HELPERS:
         os.environ.pop(name, None)
     places = [*write, own / "home", temporary, *_given(settings.writable)]
@@ -88,6 +98,12 @@ def contain_agent(target: str, home: Path, instance: str, settings: AgentSetting
     if settings.sandbox == "required" and not done.contained:
         raise NotContained(done.reason)
     return done
+
+
+def _of_user(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that lead to the user's home and to the toolchains in it."""
+    homes = homes_of_user(environ)
+    return {**toolchains(homes[0], environ), "TWELVEFOLD_USER_HOME": str(homes[0])} if homes else {}
 
 
 def _secrets(readable: Sequence[Path]) -> tuple[Path, ...]:

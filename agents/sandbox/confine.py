@@ -13,6 +13,7 @@ import os
 import pwd
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -175,9 +176,8 @@ def write_ruleset(write: Sequence[str]) -> Ruleset:
     """
     scoped = landlock.SCOPE_SIGNALS | landlock.SCOPE_ABSTRACT_SOCKETS
     ruleset = Ruleset(landlock.WRITE_ANY, scoped=scoped)
-    devices = [*_DEVICES, *(path for pattern in _DEVICE_PATTERNS for path in glob.glob(pattern))]  # noqa: PTH207
     try:
-        for path in devices:
+        for path in _devices():
             with suppress(FileNotFoundError, PermissionError):
                 ruleset.allow(path, landlock.WRITE_ANY)
         for path in write:
@@ -186,6 +186,13 @@ def write_ruleset(write: Sequence[str]) -> Ruleset:
         ruleset.close()
         raise
     return ruleset
+
+
+@cache
+def _devices() -> list[str]:
+    """Return those devices that there are; looked for once, before any fork."""
+    named = [*_DEVICES, *(path for pattern in _DEVICE_PATTERNS for path in glob.glob(pattern))]  # noqa: PTH207
+    return [path for path in named if os.path.exists(path)]  # noqa: PTH110
 
 
 def _reads(rules: FileRules, write: Sequence[str]) -> Reads:
