@@ -83,14 +83,8 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             offered = [*near, *without(scopes(blocks, at + 1), codes)]
             times = 1 if count is None else count
             own, done = _count_behind(flat, done) if groups.get("where") else (None, done)
-            if not where and (listed := _listed(blocks, at, flat[done:])):
-                found += [Pair(codes[0], codes[1], False, line, [scope], n or times) for scope, n, line in listed]
-                break
-            files = None if where else stated_files(flat[done : end if end >= 0 else None])
-            if files is not None:
-                found.append(
-                    Pair(codes[0], codes[1], False, block.line, [], count or EVERY, how="everywhere", files=files)
-                )
+            if not where and (several := _in_several(blocks, at, codes, flat, (done, end), count)):
+                found += several
                 break
             found.append(Pair(codes[0], codes[1], False, block.line, offered, times if own is None else own))
             while pattern is _SENTENCES[0] and (more := _MORE.match(flat, done)):
@@ -112,6 +106,21 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break
     return found, problems
+
+
+def _in_several(
+    blocks: Sequence[Block], at: int, codes: Sequence[str], flat: str, span: tuple[int, int], count: int | None
+) -> list[Pair]:
+    """Return the pairs of a sentence that names its files in a list behind it, or means all that there are."""
+    done, end = span
+    old, new = codes[0], codes[1]
+    if listed := _listed(blocks, at, flat[done:]):
+        times = 1 if count is None else count
+        return [Pair(old, new, False, line, [scope], own or times) for scope, own, line in listed]
+    files = stated_files(flat[done : end if end >= 0 else None])
+    if files is None:
+        return []
+    return [Pair(old, new, False, blocks[at].line, [], count or EVERY, how="everywhere", files=files)]
 
 
 def _count_behind(flat: str, at: int) -> tuple[int | None, int]:

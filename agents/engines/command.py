@@ -7,6 +7,7 @@ left running or wrote elsewhere is no part of the result; and its changes go on 
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -136,29 +137,10 @@ class _Attempt:
             program = shutil.which(argv[0], path=env["PATH"])
             before, size = look_at(workspace.folder), disk_usage(workspace.folder)
             identity = _identity(workspace.folder)
-            own = [workspace.folder, scratch / "home", temporary]
-            writable = [*own, *(place.expanduser() for place in settings.writable if place.expanduser().exists())]
-            self._free = shutil.disk_usage(workspace.folder).free
-            limits = Limits(
-                timeout_s=settings.fixer_timeout_s,
-                memory_bytes_max=MEMORY_BYTES_MAX,
-                output_bytes_max=TRANSCRIPT_BYTES_MAX,
-            )
-            ended = run_guarded(
-                [program or argv[0], *argv[1:]],
-                folder=workspace.folder,
-                env=env,
-                scratch=scratch,
-                limits=limits,
-                cancelled=lambda: context.cancelled or self._fills_the_disk([*own], size),
-                leave=[temporary],
-                held=[held],
-                writable=None if settings.sandbox == "off" else writable,
-                stdin=issue_file,
-            )
+            ended = self._execute([program or argv[0], *argv[1:]], env, scratch, temporary, held, size)
             if context.cancelled:
                 raise TaskWithdrawn(context.run, context.path)
-            said = without_secrets((scratch / "output").read_bytes().decode("utf-8", "replace"), settings)
+            said = without_secrets(_output(scratch / "output", ended), settings)
             notes += self._notes(ended, said)
             _clear_strays(workspace.folder.parent)
             if _identity(workspace.folder) != identity:
@@ -179,6 +161,31 @@ class _Attempt:
             contained=ended.contained,
             left_behind=[readable(line) for line in ended.left_behind],
             transcript=said,
+        )
+
+    def _execute(
+        self, argv: list[str], env: dict[str, str], scratch: Path, temporary: Path, held: int, size: int
+    ) -> Execution:
+        settings, folder = self.context.settings, self.workspace.folder
+        own = [folder, scratch / "home", temporary]
+        given = [place.expanduser() for place in settings.writable]
+        self._free = shutil.disk_usage(folder).free
+        limits = Limits(
+            timeout_s=settings.fixer_timeout_s,
+            memory_bytes_max=MEMORY_BYTES_MAX,
+            output_bytes_max=TRANSCRIPT_BYTES_MAX,
+        )
+        return run_guarded(
+            argv,
+            folder=folder,
+            env=env,
+            scratch=scratch,
+            limits=limits,
+            cancelled=lambda: self.context.cancelled or self._fills_the_disk(own, size),
+            leave=[temporary],
+            held=[held],
+            writable=None if settings.sandbox == "off" else [*own, *(place for place in given if place.exists())],
+            stdin=scratch / "issue.md",
         )
 
     def _result(self, ended: Execution, said: str, size: int, program: str) -> FixResult:
@@ -250,6 +257,16 @@ class _Attempt:
             grown = sum(map(disk_usage, own)) - size
             self._filled = grown > 4 * GROWTH_BYTES_MAX or disk_usage(self.workspace.folder) - size > GROWTH_BYTES_MAX
         return self._filled
+
+
+def _output(path: Path, ended: Execution) -> str:
+    """Return what was said; its end where something else lies in the file's place."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ended.tail
+    with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read(TRANSCRIPT_BYTES_MAX).decode("utf-8", "replace")
 
 
 def _clear_strays(top: Path) -> None:
