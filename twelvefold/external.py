@@ -31,6 +31,7 @@ class IssueFromOutside(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     title: str
     address: IssueAddress
+    asked: IssueAddress
     access: Access
     refusal: ToolResponse | None = None
     offered: bool = False
@@ -42,6 +43,7 @@ class IssueFromOutside(msgspec.Struct, frozen=True, kw_only=True):
         repository = self.address.repository
         return {
             "repository": str(repository),
+            "earlier": str(self.asked.repository),
             "api_url": self.access.api_url,
             "web_url": self.access.web_url,
             "issue": self.address.number,
@@ -52,9 +54,10 @@ class IssueFromOutside(msgspec.Struct, frozen=True, kw_only=True):
     def notes(self, request: Request) -> tuple[str, ...]:
         """Say what is odd about working on this issue in that repository."""
         from .agents.git import Git
-        from .agents.github.push import remote_url
+        from .agents.github.push import remote_of
 
-        if remote_url(Git(), Path(request.repo), self.address.repository, self.access) is not None:
+        now, asked = self.address.repository, self.asked.repository
+        if remote_of(Git(), Path(request.repo), now, self.access, asked) is not None:
             return ()
         return (f"no remote of {request.repo} leads to {self.address.repository}, whose issue this is",)
 
@@ -79,6 +82,7 @@ def issue_from_outside(
         text=issue_text(issue),
         title=issue.title,
         address=issue.address,
+        asked=address,
         access=access,
         refusal=_refusal(issue),
         offered=offered,

@@ -25,7 +25,7 @@ from .access import Access, access_from, environment_for
 from .address import RepositoryName, repository_name
 from .client import GitHub
 from .errors import GitHubRefused, GitHubUnavailable, NotOnGitHub, PushRefused, RateLimited
-from .push import Pusher, remote_url
+from .push import Pusher, remote_of
 from .reach import open_github
 
 _TITLE_MAX = 240
@@ -34,6 +34,7 @@ _TITLE_MAX = 240
 class PullRequestTask(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be offered: `commit`, published as `ref` of the repository at `repo`, for an issue of `repository`.
 
+    `earlier` is what the repository was called where it was asked for by another name.
     `api_url` and `web_url` are the server that the issue was read from (the agent's own where they are empty).
     `tests` is what the step before has found; `branch` is what the checkout was on, `base` what was worked from.
     """
@@ -42,6 +43,7 @@ class PullRequestTask(msgspec.Struct, frozen=True, kw_only=True):
     commit: str
     ref: str
     repository: str
+    earlier: str = ""
     api_url: str = ""
     web_url: str = ""
     issue: int | None = None
@@ -118,7 +120,8 @@ def _push(task: PullRequestTask, repository: RepositoryName, access: Access, con
     at = git.run("rev-parse", "--verify", "--quiet", task.ref, at=repo, expect=(0, 1)).text
     if at != task.commit:
         raise PushRefused(task.repo, branch, f"in {task.repo} it is at {at[:12] or 'nothing'}, not at what was tested")
-    url = remote_url(git, repo, repository, access)
+    earlier = repository_name(task.earlier, repository.host)
+    url = remote_of(git, repo, repository, access, earlier)
     if url is None:
         raise PushRefused(task.repo, branch, f"no remote of {task.repo} leads to {repository.host}/{repository}")
     stores = Stores(git, context.places.stores)

@@ -29,6 +29,24 @@ _SSH_COMMAND = "ssh -oBatchMode=yes -oConnectTimeout=20"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ssl_cert_file", "ssl_cert_dir")
 
 
+def remote_of(
+    git: Git, repo: Path, repository: RepositoryName, access: Access, earlier: RepositoryName | None = None
+) -> str | None:
+    """Return the URL by which a local repository reaches this one on GitHub, or None: by its name now or an earlier one.
+
+    A remote that still has the earlier name leads on to the new one, which is followed here and not by git.
+    """
+    url = remote_url(git, repo, repository, access)
+    if url is not None or earlier is None or repository.is_same(earlier):
+        return url
+    old = remote_url(git, repo, earlier, access)
+    if old is None:
+        return None
+    path = f"{repository}.git"
+    parts = urlsplit(old)
+    return f"{parts.scheme}://{parts.netloc}/{path}" if "://" in old else f"{old.partition(':')[0]}:{path}"
+
+
 def remote_url(git: Git, repo: Path, repository: RepositoryName, access: Access) -> str | None:
     """Return the URL of the remote of a local repository that is this one on GitHub; None where there is none."""
     wanted = RepositoryName(repository.owner, repository.name, repository.host or access.host)

@@ -104,6 +104,20 @@ def test_publishing_opens_one_draft_pull_request(home: JobHome, server: GitHubSe
     assert [task["agent"] for task in done.json["tasks"]][-1] == "pull_request"
 
 
+def test_a_repository_that_was_renamed(home: JobHome, server: GitHubServer, repo: Path) -> None:
+    """An issue asked for by its repository's old name is offered to the new one, which the remote need not know of."""
+    if not (server.folder / "acme/new.git").exists():
+        bare = server.make_repository("acme/new")
+        git(repo, "push", "-q", str(bare), "main:main")
+    server.add_issue(22, *body(RIGHT), repo="acme/new")
+    server.answer_once("/repos/acme/calc/issues/22", 301, {"Location": f"{server.url}/repos/acme/new/issues/22"})
+    done = home("run", "acme/calc#22", "--publish", "--json", cwd=repo)
+    assert (done.status, done.json["outcome"], done.json["notes"]) == (0, "succeeded", []), done.out + done.err
+    assert git(server.folder / "acme/new.git", "rev-parse", done.json["branch"]).strip() == done.json["commit"]
+    (pull,) = [asked for asked in server.asked if asked.method == "POST" and asked.path.endswith("/pulls")]
+    assert pull.path == "/repos/acme/new/pulls"
+
+
 def test_nothing_is_offered_without_evidence(home: JobHome, server: GitHubServer, repo: Path) -> None:
     """A change that breaks a test is neither pushed nor offered, however much that was asked for."""
     server.add_issue(14, *body(BREAKING))
