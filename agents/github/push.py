@@ -32,7 +32,7 @@ _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ssl_cert_file
 def remote_of(
     git: Git, repo: Path, repository: RepositoryName, access: Access, earlier: RepositoryName | None = None
 ) -> str | None:
-    """Return the URL by which a local repository reaches this one on GitHub, or None: by its name now or an earlier one.
+    """Return the URL by which a local repository reaches GitHub's one, by its name now or an earlier one.
 
     A remote that still has the earlier name leads on to the new one, which is followed here and not by git.
     """
