@@ -62,11 +62,11 @@ def commit_work(workspace: Workspace, message: str, time_s: int) -> tuple[str, s
 
 def settled_commit(workspace: Workspace) -> str:
     """Return the last commit of a workspace that is no snapshot."""
-    listed = ("rev-list", "--first-parent", f"--max-count={_DEPTH_MAX}", "--no-commit-header", "--format=%H%x00%B%x01")
-    rows = workspace.git.run(*listed, workspace.commit, f"^{workspace.start}", git_dir=workspace.store.git_dir).out
-    for row in rows.decode("utf-8", "replace").split("\x01"):
-        commit, _, message = row.strip().partition("\0")
-        if commit and not message.rstrip().rpartition("\n")[2].startswith(SNAPSHOT):
+    listed = ("log", "-z", "--first-parent", f"--max-count={_DEPTH_MAX}", "--format=%H%x00%B%x00")
+    out = workspace.git.run(*listed, workspace.commit, f"^{workspace.start}", git_dir=workspace.store.git_dir).out
+    fields = out.decode("utf-8", "replace").split("\0")
+    for commit, message in zip(fields[::3], fields[1::3], strict=False):
+        if not message.rstrip().rpartition("\n")[2].startswith(SNAPSHOT):
             return commit
     return workspace.start
 

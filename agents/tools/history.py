@@ -25,7 +25,8 @@ GIT_TIMEOUT_S = 40.0
 _SETTINGS = {"core.bigFileThreshold": "2m"}
 #: No settings of a repository's own have a say.
 _PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")
-_FIELDS = "%H%x00%an%x00%aI%x00%B%x00%x01"
+#: A NUL ends each field, as none can hold one.
+_FIELDS = "%H%x00%an%x00%aI%x00%B%x00"
 _Path = Annotated[str, Meta(max_length=4096, description="Only this file or folder")]
 
 
@@ -87,10 +88,11 @@ class GitLog(_GitTool):
     def perform(self, given: LogParameters) -> ToolResponse:
         """Answer with the commits."""
         options = ("--no-mailmap", "--no-show-signature", "--encoding=UTF-8", f"--max-count={given.limit + 1}")
-        out = self.git("log", *options, f"--format={_FIELDS}", self.resolve(given.revision), *self.below(given.path))
+        where = (self.resolve(given.revision), *self.below(given.path))
+        fields = self.git("log", "-z", *options, f"--format={_FIELDS}", *where).split("\0")
         commits = []
-        for row in out.split("\x01")[:-1]:
-            commit, author, time, message, _ = row.lstrip("\n").split("\0", 4)
+        for at in range(0, len(fields) - 4, 5):
+            commit, author, time, message = fields[at : at + 4]
             commits.append({"commit": commit, "author": author, "time": time, "message": _cut(message.strip(), 2000)})
         return ToolResponse.succeeded({"commits": commits[: given.limit], "truncated": len(commits) > given.limit})
 

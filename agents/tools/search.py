@@ -111,6 +111,8 @@ class SearchFiles(WorkspaceTool):
             scratch=scratch,
             limits=limits,
             cancelled=lambda: context.cancelled or stopping(),
+            # It writes nothing, and should a folder become a link meanwhile, it reads none of the user's secrets.
+            writable=None if context.settings.sandbox == "off" else (),
         )
         if ended.stopped == "cancelled" and context.cancelled:
             raise TaskWithdrawn(context.run, context.path)

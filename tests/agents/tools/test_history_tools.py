@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.agents.tools.conftest import FILES, Desk
+from tests.agents.work.conftest import UserRepo
 from twelvefold.agents.tools.committing import settled_commit
 
 
@@ -98,3 +101,18 @@ def test_the_workspace_s_own_git_has_no_say(aged: Desk) -> None:
     aged.did("git_diff")
     aged.did("git_commit", message="m")
     assert not list(aged.folder.parent.glob("owned")) and not (aged.folder / "owned").exists()
+
+
+def test_a_history_written_to_confuse_is_read_as_it_is(desk_on: Callable[..., Desk], user: UserRepo) -> None:
+    """Control characters, separators and other people's snapshot marks in messages and names."""
+    message = "one\x01two\n\n\x1b[31mred\nTwelvefold-Snapshot: not ours"
+    (user.folder / "x").write_text("x\n")
+    user.git("add", "-A")
+    user.git("commit", "-qm", message, "--author", "A\x01 B <a@b>")
+    desk = desk_on()
+    (found,) = desk.did("git_log", limit=1)["commits"]
+    assert (found["message"], found["author"]) == (message, "A\x01 B")
+    assert desk.did("git_show")["message"] == message
+    desk.did("write_file", path="y", text="y\n")
+    desk.did("git_commit", message="mine")
+    assert [one["message"] for one in desk.did("git_log", limit=2)["commits"]] == ["mine", message]
