@@ -27,11 +27,14 @@ _FORM = 1
 AGE_S_MAX = 7 * 24 * 3600.0
 FILES_MAX = 200
 FILE_BYTES_MAX = 16 << 20
+#: How many files of a folder that packages are linked to are looked at.
+LISTED_MAX = 20_000
+_NOT_CODE = {"__pycache__", "node_modules", "venv"}
 #: Variables that differ from one login to the next and decide nothing.
 _VOLATILE = re.compile(
     r"_|SHLVL|TERM.*|COLORTERM|COLUMNS|LINES|WINDOWID|DISPLAY|WAYLAND.*|SSH_.*|DBUS_.*|XDG_.*|TMPDIR|HOME|PWD|OLDPWD|LS_COLORS"
     r"|VSCODE_.*|ITERM_.*|TMUX.*|STY|GPG_.*|TRACEPARENT|HISTFILE|LOGNAME|USER|MAIL|HOSTNAME|INVOCATION_ID|JOURNAL_STREAM"
-    r"|TWELVEFOLD.*|CARGO_TARGET_DIR"
+    r"|TWELVEFOLD.*|CARGO_TARGET_DIR|PORT|PS"
 )
 _INSTALLED = r"""
 import glob, json, os, sys
@@ -175,9 +178,26 @@ def _installed(python: str, environment: TestEnvironment) -> Mapping[str, Any] |
     except msgspec.DecodeError:
         return None
     own = (f"{environment.repo}/", f"{found['prefix']}/")
-    links = [link.removeprefix("file://") for link in found["links"]]
+    links = sorted({os.path.realpath(link.removeprefix("file://")) for link in found["links"]})
     # What is installed from a folder elsewhere changes without anybody installing anything.
-    return found if all(f"{os.path.realpath(link)}/".startswith(own) for link in links) else None
+    elsewhere = {link: _listing(Path(link)) for link in links if not f"{link}/".startswith(own)}
+    return None if None in elsewhere.values() else {**found, "elsewhere": elsewhere}
+
+
+def _listing(folder: Path) -> str | None:
+    """Return a hash of names, sizes and times of a folder's files; None where there are too many to look at."""
+    rows = []
+    for top, names, files in os.walk(folder):
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in _NOT_CODE)
+        for name in sorted(files):
+            try:
+                facts = Path(top, name).stat()
+            except OSError:
+                continue  # a link to nothing
+            rows.append((top, name, facts.st_size, facts.st_mtime_ns))
+        if len(rows) > LISTED_MAX:
+            return None
+    return hashlib.sha256(repr(rows).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _node_modules(repo: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import venv
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,9 @@ def test_tests_of_a_commit(shared_home: JobHome, tmp_path: Path) -> None:
 
 def test_tests_compared_with_another_commit(shared_home: JobHome, tmp_path: Path) -> None:
     """What passes now that failed, and the other way round, is named; the base is known the second time."""
-    repo = branch(make_repo(tmp_path / "compared", FAILING), {"calc.py": FIXED})
+    repo = make_repo(tmp_path / "compared", {**FAILING, ".gitignore": ".venv\n"})
+    venv.create(repo / ".venv", symlinks=True)  # of which everything is known
+    branch(repo, {"calc.py": FIXED})
     better = shared_home("test", "--base", "main", "--json", cwd=repo)
     assert (better.status, better.json["status"]) == (0, "passed"), better.err
     assert any("test_double" in name for name in better.json["newly_passing"])
