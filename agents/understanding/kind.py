@@ -123,6 +123,9 @@ _COMPLAINT = Words(
 _DESCRIBED = Words(
     r"\b(?:that|which|who|command|option|flag|hook|way|method|function|helper) (?:to |that |which )?\w*$"
 )
+_CALL = re.compile(r"`?\b[A-Za-z_][\w.]*\([^()]*\)`?")
+#: What something that is called does, told in the present.
+_IT_DOES = Words(r"\Ait (?:\w+ly )?\w+s\b")
 _DOCSTRING = Words(r"\b(?:docstrings?|comments?|help (?:text|page)|man ?page)\b")
 _IMPROVED = Words(r"\b(?:leak\w*|deadlock\w*|race|hang\w*|crash\w*|segfault\w*|corrupt\w*|panic\w*)\b")
 
@@ -162,7 +165,8 @@ def _named(word: str) -> Kind | None:
 
 
 def _of_words(reading: Reading, targets: Sequence[str], renames: int, edits: int) -> KindFound:
-    title = reading.outline.title
+    # `add() subtracts` orders nothing: the name of what is called is no verb.
+    title = _CALL.sub("it", reading.outline.title)
     text = " \n".join(part.unit.text for part in reading.parts if part.role != "step")
     asked = " \n".join(part.unit.text for part in reading.asked())
     if _SECURITY.search(title) or _STRONG_SECURITY.search(text):
@@ -195,6 +199,8 @@ def _complains(reading: Reading, title: str) -> bool:
         return is_bug(reading) and not _WISH.search(title)
     if _WISH.search(title) and not _COMPLAINT.search(title):
         return False
+    if _IT_DOES.search(title):
+        return True
     does = _DOES.search(title)
     told = (
         does is not None

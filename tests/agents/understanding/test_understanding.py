@@ -208,3 +208,19 @@ def test_long_texts_are_read_in_bounded_time() -> None:
     ):
         found = understand_issue("x.md", f"# Sort `find`\n\nSort results in `a.py`.\n\n{filler}").issue
         assert found.title == "Sort find"
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [
+        ("add() subtracts", "bug"),
+        ("`add()` gives the difference", "bug"),
+        ("`add(2, 3)` returns -1", "bug"),
+        ("allow_list.new() returns None", "bug"),
+        ("Add `total()` to `Cart`", "feature"),
+        ("Allow add() to take a list", "feature"),
+    ],
+)
+def test_the_name_of_a_function_is_no_order(title: str, kind: str) -> None:
+    """What a title calls does not say what the issue asks for."""
+    assert understand_issue("i.md", f"# {title}\n\nIt must give 5 in `calc.py`.\n").issue.kind == kind
