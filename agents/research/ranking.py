@@ -37,7 +37,7 @@ _TESTS = re.compile(
     r"(?:^|/)(?:tests?|testing|spec|specs|__tests__|fixtures|testdata)(?:/|$)|(?:^|/)test_[^/]*$|[_.](?:test|spec)s?\.\w+$"
 )
 _ASIDE = re.compile(
-    r"(?:^|/)(?:vendor|third_party|node_modules|_vendor|dist|build|migrations|locale|egg-info|[^/]*\.egg-info)(?:/|$)|\.min\.\w+$|(?:^|/)[^/]*lock[^/]*$|\.(?:po|svg|csv)$"
+    r"(?:^|/)(?:vendor|examples?|benchmarks?|third_party|node_modules|_vendor|dist|build|migrations|locale|egg-info|[^/]*\.egg-info)(?:/|$)|\.min\.\w+$|(?:^|/)[^/]*lock[^/]*$|\.(?:po|svg|csv)$"
 )
 _CHANGES = re.compile(
     r"(?:^|/)(?:changelog|changes|history|news|release|authors|contributors|whatsnew)[^/]*$|(?:^|/)(?:changelog|releases|changes|newsfragments)/",
@@ -157,6 +157,11 @@ def _ranked(question: Question, one: Found, weights: dict[str, float], whole: fl
         Counter(word if word in question.proper else stem(word) for word in words_of(text))
         for text in (one.text, one.names, one.path)
     )
+    for counted in (body, names, path):
+        # `filename` in the code speaks of the file's name.
+        for name in question.names:
+            if stem(name) in counted:
+                counted.update(term.stem for term in question.terms if term.word in name)
     length = 0.5 + 0.5 * min(sum(body.values()) / 150.0, 3.0)
     score = 0.0
     said = 0.0
