@@ -65,6 +65,11 @@ _SENTENCE = (
         re.I,
     ),
     re.compile(rf"{_LEAD}{_VERB} {_NOUN}(?P<new>{CODE}) {_END}{END}", re.I),
+    re.compile(rf"{_LEAD}(?:{_VERB}|prepend){_THIS} {_END}\s*:\s*(?P<new>{CODE}){END}", re.I),
+    re.compile(rf"{_LEAD}{_END},? (?:please )?{_VERB}{_THIS}\s*:?\s*(?P<new>{CODE}){END}", re.I),
+    re.compile(
+        rf"{_LEAD}{_VERB}{_THIS}{_NEAR} {_SIDE} {_ANCHOR}{_NAMED_LINE}{_WHERE}\s*:\s*(?P<new>{CODE}){END}", re.I
+    ),
     re.compile(
         rf"{_LEAD}(?P<edge>append|prepend) {_NOUN}(?P<new>{CODE}) to (?:the )?(?:file )?(?P<of>{CODE}){END}", re.I
     ),
@@ -80,10 +85,15 @@ _ANCHOR_LABEL = re.compile(
 )
 _NEW_LABEL = re.compile(
     rf"\W*(?:\d+[.)]\s*)?(?:please |then )?(?:(?P<verb>{_VERB}|(?:new )?(?:code|lines?|text) to (?:add|insert))"
-    rf"|this|these|the following|following)?{_THIS}"
+    rf"|new (?:code|lines?|text|block|import)|this|these|the following|following)?{_THIS}"
     rf"{_INTO}\s*:?\s*(?P<value>{CODE})?\W*$",
     re.I,
 )
+
+
+def is_insert_label(text: str) -> bool:
+    """Tell whether a heading is no more than the label of lines to be put somewhere."""
+    return re.fullmatch(rf"\W*{_VERB}{_THIS}{_NEAR}(?: (?:after|before))?{_THIS}\W*", text, re.I) is not None
 
 
 def find_block_insert(blocks: Sequence[Block], at: int) -> tuple[Pair | Problem, int] | None:

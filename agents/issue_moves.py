@@ -53,6 +53,11 @@ _IN_FILE = re.compile(
 _MARKED = re.compile(
     rf"^\W*(?:\d+[.)]\s*)?({CODE})\W*\(?(?:to be )?(?:delete|remove)d?(?: this file| file)?\)?\W*$", re.I
 )
+_LISTED_TOLD = re.compile(
+    r"\W*(?:the )?(?:following |these )?files? (?:to|should|must|need to|can|have to) (?:be )?"
+    r"(?P<verb>delete|remove|rename|move)d?\W*$",
+    re.I,
+)
 _LISTED = re.compile(
     r"\W*(?:please |also )*(?P<verb>delete|remove|rename|move)d? (?:the following|these|those)(?: \w+){0,2} files?\W*$",
     re.I,
@@ -110,7 +115,8 @@ def _deletion(path: str, said: Said, *, sure: bool) -> Pair:
 
 def find_listed(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem], int]:
     """Read "Delete the following files:" with the list behind it; the int is how many blocks that took."""
-    match = _LISTED.match(blocks[at].text.split("\n")[-1]) if blocks[at].kind == "text" else None
+    words = blocks[at].text.split("\n")[-1]
+    match = _LISTED.match(words) or _LISTED_TOLD.match(words)
     if match is None:
         return [], [], 0
     pairs: list[Pair] = []

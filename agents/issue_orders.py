@@ -31,7 +31,8 @@ _REPRODUCED = re.compile(r"\b(?:reproduc\w*|repro|steps? to|workarounds?|i (?:tr
 _TOLD_HEADING = re.compile(
     r"\W*(?:\d+[.)]\s*)?(?:(?:the|current|actual|expected|desired|observed|what) )*(?:behaviou?rs?|results?|examples?"
     r"|usage|motivation|background|context|symptoms?|observations?|user stor(?:y|ies)|use cases?|impact|discussion"
-    r"|history|(?:i|we) (?:tried|did)|(?:it |i )?(?:does|happens|happened|see|saw)(?: now)?|environment|rationale)\b",
+    r"|history|(?:i|we) (?:tried|did)|(?:it |i )?(?:does|happens|happened|see|saw)(?: now)?|environment|rationale"
+    r"|acceptance|criteria|definition of done|test plan|verification)\b",
     re.I,
 )
 #: The words before a list or behind which an order stands, that make it somebody else's.
@@ -44,7 +45,7 @@ _TOLD_BEFORE = re.compile(
 #: What is done next where files were only moved to see what happens.
 _SEEN = re.compile(
     r"\W*(?:\d+[.)]\s*)?(?:then |now )*(?:run|execute|start|open|see|observe|notice|call|import|try|look|watch)\b.*"
-    r"\b(?:fail|crash|error|traceback|exception|raise|see|notice|observe|nothing happens|hang)",
+    r"\b(?:fail|crash|error|traceback|exception|raise|nothing happens|hang)",
     re.I,
 )
 #: What may stand behind an order without changing it.
@@ -62,6 +63,7 @@ _UNREAD = re.compile(
     rf"(?:to|after|before|below|above|behind|at|into|in|under)\b"
     rf"|(?:move|git mv) {CODE} |(?:rename|delete|git rm) (?:the )?(?:file |module |folder |directory ){CODE}"
     rf"|(?:delete|remove|drop) {CODE} from (?:the )?(?:file )?{CODE}"
+    rf"|(?:bump|upgrade|downgrade) [^.;!?]{{0,80}}?\bto\b [^.;!?]{{0,20}}?\d"
     rf"|(?:delete|remove|git rm) {CODE} (?:if|unless|when|once|after|as soon as)\b)",
     re.I,
 )
@@ -126,7 +128,11 @@ Reader = Callable[[Said, int], Order | None]
 
 def sentence_starts(text: str) -> list[int]:
     """Return where a sentence or an order within one begins that nothing before it negates."""
-    starts = [0, *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text))]
+    box = re.match(r"\[ \]\s+", text)  # of a list of tasks, still open
+    starts = [
+        box.end() if box else 0,
+        *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text)),
+    ]
     return [start for start in starts if not _NOT.search(text[_sentence(text, start) : start])]
 
 

@@ -14,7 +14,7 @@ import msgspec
 from .edit import EVERY
 from .issue_blocks import CODE, Block
 from .issue_comments import halves, named_file
-from .issue_inserts import find_block_insert, read_insert
+from .issue_inserts import find_block_insert, is_insert_label, read_insert
 from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
 from .issue_moves import find_listed, find_marked, read_moves
 from .issue_orders import MORE, explained, find_orders
@@ -34,6 +34,7 @@ _REMOVAL = re.compile(
 #: What would be left out silently if the pairs beside it were made: "Add after line 12:".
 _OTHER_ORDER = re.compile(
     rf"{_ORDER}(?:(?:add|insert|append|prepend|remove|delete|drop)\b(?:[^.!?]*:|(?: [\w{CODE}]+){{0,6}})"
+    rf"|(?:in|to|into) (?:the )?(?:file )?{CODE},? (?:add|insert|append|put|place)\b[^.!?]*:"
     rf"|(?:in {CODE},? )?(?:right |directly |just )?(?:after|before|below|above|behind|(?:at|to) the \w+ of)\b[^.!?]*"
     r"\b(?:add|insert|append|put|place)\b[^.!?]*)\s*$",
     re.I,
@@ -75,7 +76,9 @@ def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[
             pairs += found
             problems += wrong
         elif block.kind == "heading" and block.level > 1:
-            pairs += find_marked(block) or find_orders(blocks, at, [read_moves])[0]
+            listed, wrong, _ = find_listed(blocks, at)
+            pairs += listed or find_marked(block) or find_orders(blocks, at, [read_moves])[0]
+            problems += wrong
         at += step
     if not pairs and not problems:  # the title is all that some issues say
         for at, block in enumerate(blocks):
@@ -127,7 +130,8 @@ def _removal(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | None:
 
 def _unlabelled(block: Block) -> Block:
     """A heading that is only a label isn't a section of its own."""
-    return msgspec.structs.replace(block, kind="text") if block.kind == "heading" and is_label(block.text) else block
+    label = block.kind == "heading" and (is_label(block.text) or is_insert_label(block.text))
+    return msgspec.structs.replace(block, kind="text") if label else block
 
 
 def _is_code(blocks: Sequence[Block], at: int) -> bool:

@@ -27,7 +27,7 @@ _BUMP = re.compile(
     r"|constraint|value of|limit on) )*"
     rf"(?:(?P<version>versions?)(?: (?:number|string))?(?: (?:of|for) (?:the )?)?)?(?: ?(?P<name>{_NAME}){_KIND})?"
     rf"(?P<mid> (?:in|inside|of) {_FILE})?"
-    rf"(?: (?:from )?(?P<old>{_VALUE}))? ?(?:to|->|-->|→|=>|⇒)(?: (?:be|version))? ?(?P<new>{_VALUE})"
+    rf"(?: (?:from )?(?P<old>{_VALUE}))? ?(?:to|->|-->|→|=>|⇒|=)(?: (?:be|version))? ?(?P<new>{_VALUE})"
     rf"(?P<where>,? ?(?:in|inside|of|for|at) {_FILE}(?:(?:,|,? and|/)(?: in)? {_FILE})*)?{END}",
     re.I,
 )

@@ -152,6 +152,10 @@ MOVES: dict[str, tuple[str, dict[str, str | None]]] = {
     "delete heading": ("### `src/util.py` (delete)\n\nNobody uses it.", GONE),
     "delete several": ("Delete `src/util.py` and `notes.txt`.", {**GONE, "notes.txt": None}),
     "delete listed": ("Delete these files:\n\n- `src/util.py`\n- notes.txt\n", {**GONE, "notes.txt": None}),
+    "delete as a heading over a list": ("## Files to delete\n\n- `src/util.py`\n", GONE),
+    "delete said of a list": ("The following files should be deleted:\n\n- `src/util.py`\n", GONE),
+    "open task": ("- [ ] Delete `src/util.py`\n- [x] Delete `notes.txt`\n", GONE),
+    "before a test": ("1. Delete `src/util.py`.\n2. Run the tests and see that they pass.\n", GONE),
     "delete by apply_patch": (
         code("*** Begin Patch", "*** Delete File: src/util.py", "*** End Patch", info="patch"),
         GONE,
@@ -225,6 +229,17 @@ INSERTS: dict[str, tuple[str, dict[str, str | None]]] = {
         SYS,
     ),
     "after this line": (f"### `src/core.py`\nAfter this line:\n{code('import os')}\nadd\n{code('import sys')}", SYS),
+    "headings": (f"### `src/core.py`\n#### After\n{code('import os')}\n#### Insert\n{code('import sys')}", SYS),
+    "new code": (
+        f"### `src/core.py`\n**Insert after:**\n{code('import os')}\n**New code:**\n{code('import sys')}",
+        SYS,
+    ),
+    "colon and code": ("In `src/core.py`, add this line after `import os`: `import sys`", SYS),
+    "colon at the end": (
+        "Append the following line to the end of `.gitignore`: `*.log`",
+        {".gitignore": "*.pyc\n*.log\n"},
+    ),
+    "end, turned": ("At the end of `.gitignore` add: `*.log`", {".gitignore": "*.pyc\n*.log\n"}),
     "order over a block": (f"Add the following after `import os` in `src/core.py`:\n{code('import sys')}", SYS),
     "order behind": (f"In `src/core.py`, after the line `import os`, add:\n\n{code('import sys')}", SYS),
     "directly below": (f"### `src/core.py`\nInsert this line directly below `import os`:\n{code('import sys')}", SYS),
@@ -270,6 +285,7 @@ SETTINGS: dict[str, tuple[str, dict[str, str | None]]] = {
     "version, file in the middle": ("Change the version in `pyproject.toml` from `1.2.3` to `1.2.4`.", BUMPED),
     "version under a heading": ("### `pyproject.toml`\n\nUpdate the version number to `1.2.4`.", BUMPED),
     "dotted": ("Set `project.version` to `1.2.4` in `pyproject.toml`.", BUMPED),
+    "equals": ("Set version = 1.2.4 in pyproject.toml.", BUMPED),
     "arrow": ("Bump version 1.2.3 -> 1.2.4 in pyproject.toml", BUMPED),
     "a tool's": (
         "Set `tool.other.version` to `2` in `pyproject.toml`.",
@@ -422,6 +438,10 @@ REFUSED: dict[str, tuple[str, str]] = {
     "and everything else": ("Delete `src/util.py`, `notes.txt`, and everything that uses them.", "incomplete"),
     "a text from a file": ("Remove `import os` from `src/core.py`.", "incomplete"),
     "a class": ("Move the class `App` from `src/core.py` to `src/app.py`.", "none"),
+    "a criterion": ("## Acceptance criteria\n\n- [ ] Delete `src/util.py`", "incomplete"),
+    "a task that is done": ("- [x] Delete `src/util.py`", "none"),
+    "a list of nothing": ("Files to delete:\n\nNone.", "incomplete"),
+    "an upgrade told otherwise": ("Upgrade click (now 7) to 8.1 in requirements.txt.", "incomplete"),
     "patterns": ("Delete `*.py`.", "none"),
     # inserts
     "a line that stands twice": ("Add `x` after `import` in `src/core.py`.", "old_text_missing"),
