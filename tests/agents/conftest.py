@@ -197,6 +197,7 @@ class Crew:
         environ = {**os.environ, "TWELVEFOLD_HOME": str(self.bus.home), "TWELVEFOLD_RUNTIME_DIR": str(self.bus.runtime)}
         environ |= {f"TWELVEFOLD_{name.upper()}": str(value) for name, value in settings.items()}
         environ.setdefault("TWELVEFOLD_WRITABLE", str(self.folder))
+        environ["TMPDIR"] = str(self.bus.runtime)  # no supervisor clears away what they had there
         environ.pop("TWELVEFOLD_INSTANCE", None)
         if supervised:
             environ["TWELVEFOLD_INSTANCE"] = instance
