@@ -63,9 +63,11 @@ def ask(
     doesn't fit goes back to the model with what is wrong, at most `repairs_max` times, then ModelAnswerInvalid is
     raised. A reply that calls tools instead is returned as it is, value None. `prompt` is the one, or those, that the
     messages were rendered from. The first `since` messages stand in the record of an earlier call of this task, so that
-    this one's records only the rest. Raises the errors of `models.errors`, TaskWithdrawn.
+    this one's records only the rest. Raises the errors of `models.errors`, TaskWithdrawn; ValueError for no schema.
     """
     wanted = schema_of(result) if schema is None and result is not Any else schema
+    if wanted is not None:
+        _check_schema(wanted)
     conversation = list(messages)
     recorded_from, repairs = since, 0
     prompts = [] if prompt is None else [prompt] if isinstance(prompt, Prompt) else list(prompt)
@@ -171,15 +173,21 @@ def checked(reply: Reply, schema: dict[str, Any], result: Any) -> tuple[Any, str
         return None, str(error)
 
 
+def _check_schema(schema: dict[str, Any]) -> None:
+    """Raise ValueError for a schema that is none, before anything is paid."""
+    from jsonschema import SchemaError, validators
+
+    try:
+        validators.validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"the schema that was asked for is none: {error.message}") from error
+
+
 def _misfit(value: Any, schema: dict[str, Any]) -> str:
     """Say where a value doesn't fit a schema, its worst place first."""
-    from jsonschema import SchemaError, validators
+    from jsonschema import validators
     from jsonschema.exceptions import best_match
 
     cls = validators.validator_for(schema)
-    try:
-        cls.check_schema(schema)
-    except SchemaError as error:
-        raise ValueError(f"the schema that was asked for is none: {error.message}") from error
     found = best_match(cls(schema).iter_errors(value))
     return "" if found is None else f"{found.message} - at `{found.json_path}`"
