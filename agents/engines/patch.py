@@ -18,6 +18,7 @@ from ..edits import AlreadyThere, Applied, Edit, EditFailure, apply_edits, named
 from ..git import Git
 from ..issue import Issue
 from ..issue_statement import Problem
+from ..repositories.standing import is_lfs_pointer
 from ..workspace import Workspace
 from .engine import FixResult, FixTask
 from .finish import commit_message, issue_hash
@@ -136,6 +137,8 @@ def edit_files(
     contents: dict[str, bytes | None] = {
         path: (workspace.folder / path).read_bytes() for path in named_paths(edits) if path in files
     }
+    if failures := _pointers(edits, contents):
+        return failures
     made = apply_edits(edits, contents)
     if isinstance(made, Applied):
         _write(workspace.folder, made, files)
@@ -168,13 +171,28 @@ def unsafe_edits(edits: list[Edit], files: dict[str, str]) -> list[EditFailure]:
     return failures
 
 
+def _pointers(edits: list[Edit], contents: dict[str, bytes | None]) -> list[EditFailure]:
+    """Return the edits of files that are only pointers here, as Git LFS keeps their content elsewhere."""
+    message = "is kept by Git LFS: here it is only a pointer, and its content can't be edited"
+    return [
+        EditFailure(reason="unsafe_path", edit=n, path=edit.path, line=edit.line, message=f"{edit.path!r} {message}")
+        for n, edit in enumerate(edits, 1)
+        if edit.how not in ("move", "delete")
+        and edit.new is not None
+        and is_lfs_pointer(contents.get(edit.path) or b"")
+    ]
+
+
 def _unsafe(path: str, files: dict[str, str]) -> str | None:
     if problem := unsafe_path(path):
         return problem
     if files.get(path) in ("120000", "160000"):
         return f"is a {'symbolic link' if files[path] == '120000' else 'submodule'}"
     parts = path.split("/")
-    if any("/".join(parts[:n]) in files for n in range(1, len(parts))):
+    above = next((name for n in range(1, len(parts)) if (name := "/".join(parts[:n])) in files), None)
+    if above is not None and files[above] == "160000":
+        return f"lies in the submodule {above}, whose files are another repository's"
+    if above is not None:
         return "lies below something that is not a folder"
     return "is a folder" if any(name.startswith(f"{path}/") for name in files) else None
 
