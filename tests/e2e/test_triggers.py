@@ -30,6 +30,20 @@ pytestmark = pytest.mark.e2e
 PLAN = 'pattern = "pipeline"\nsteps = [{ agent = "echo", input = { "$from" = "input", key = "text" } }]\n'
 
 
+STARTING = """
+import twelvefold as tf
+
+
+class Starting(tf.BaseAgent):
+    \"\"\"Starts runs of their own.\"\"\"
+
+    def execute_task(self, task: str, context: tf.TaskContext) -> tf.ToolResponse:
+        return tf.ToolResponse.succeeded(
+            [context.submit(tf.Task("echo", task), key=f"told of {task}"), context.submit(tf.Task("echo", "own"))]
+        )
+"""
+
+
 def lines_of(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """What a watching process prints, line by line."""
     assert process.stdout is not None
@@ -71,8 +85,11 @@ def test_issue_files_become_runs_once(own_home: JobHome, tmp_path: Path) -> None
         requested = list(client.read(type="run.requested"))
         assert [event.run for event in requested[:2]] == [started["run"], second["run"]] and len(requested) == 3
         assert requested[0].data["key"] == started["key"] and requested[0].data["caller"]["trigger"]["file"]
-    status = json.loads(own_home("status", second["run"], "--json", cwd=tmp_path).out)
-    assert status["outcome"] == "failed"
+    # It goes on without the watch that has started it.
+    outcome = eventually(
+        lambda: json.loads(own_home("status", second["run"], "--json", cwd=tmp_path).out)["outcome"], 90
+    )
+    assert outcome == "failed"
     assert len(git(repo, "for-each-ref", "refs/heads/twelvefold").splitlines()) == 1
 
 
@@ -87,6 +104,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     command = CommandLine(work, environment)
     command("init")
     (work / "plan.toml").write_text(PLAN)
+    (work / "starting.py").write_text(STARTING)
+    with (work / "Procfile").open("a") as procfile:
+        procfile.write("starting: twelvefold agent starting:Starting\n")
     (work / "drop").mkdir()
     (work / "twelvefold.toml").write_text(
         '[[folder]]\nname = "drop"\npath = "drop"\npattern = "*.csv"\nplan = "plan.toml"\ninput = { from = "drop" }\n'
@@ -151,6 +171,16 @@ def test_many_watchers_and_killed_ones_make_one_run_a_file(project: CommandLine,
     (inbox / "0.txt").write_text("another text")
     once = project("watch", "many", "--plan", "plan.toml", "--pattern", "*.txt", "--once", "--jsonl")
     assert [row["what"][-5:] for row in map(json.loads, once.out.splitlines()) if row.get("new")] == ["0.txt"]
+
+
+def test_agents_start_runs_of_their_own(project: CommandLine, bus: tf.SyncConnection) -> None:
+    """Two tasks that were told of the same thing start one run of its key, and each one of its own."""
+    told = bus.wait(bus.submit(tf.ForkJoin([tf.Task("starting", "rain"), tf.Task("starting", "rain")])), 60)
+    first, second = told.value
+    assert first[0] == second[0] == run_of_key("told of rain") and first[1] != second[1]
+    assert [bus.wait(run, 60).value for run in (first[0], first[1], second[1])] == ["rain", "own", "own"]
+    (requested,) = bus.read(run=first[0], type="run.requested")
+    assert requested.data["caller"]["agent"] == "starting" and requested.data["key"] == "told of rain"
 
 
 def test_names_of_any_bytes(project: CommandLine, bus: tf.SyncConnection) -> None:
