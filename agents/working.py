@@ -28,6 +28,7 @@ from ..bus.wire import Delivery
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent, new_event
 from ..orchestration.pausing import mark_of
+from ..orchestration.renewal import RENEWAL
 from .agent_settings import NO_SETTINGS
 from .base import BaseAgent
 from .bus_journal import BusJournal
@@ -204,7 +205,7 @@ class AgentProcess:
                 delivery = self.client.take_delivery(unless=lambda: self.stopping or bool(self._refused))
                 if delivery is not None and self.renewable and outdated_by(delivery.event.payload or ""):
                     # It goes to others with the goodbye: to the process that takes this one's place.
-                    self.stopping, self._status = True, BROKEN
+                    self.stopping, self._status = True, RENEWAL
                 elif delivery is not None:
                     self._given += 1
                     self._handle(delivery)

@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from .command_line import runs_agent
 from .limits import Limits
 from .procfile_options import Restart
+from .renewal import RENEWAL
 
 State = Literal["starting", "ready", "stopping", "stopped", "backoff", "crashed"]
 #: Ranks order a shutdown: lower ones have ended before a higher one is asked to stop.
@@ -222,6 +224,7 @@ class ProcessTable:
         """Take note that a process is gone; exit is its code, or minus the number of the signal that ended it."""
         entry = self.entries[key]
         stopping, pid, ran_s = entry.state == "stopping", entry.pid, now - entry.started_at
+        renews = exit == RENEWAL and entry.state == "ready" and runs_agent(entry.spec.command)
         data: dict[str, Any] = {"pid": pid, "instance": entry.instance, "exit": None if exit < 0 else exit}
         data |= {"signal": -exit if exit < 0 else None, "expected": stopping, "ran_s": round(ran_s, 6)}
         self._record(entry, "process.exited", data | (facts or {}))
@@ -234,6 +237,10 @@ class ProcessTable:
             return
         entry.succeeded = exit == 0
         policy = entry.spec.restart
+        if renews:  # nothing is wrong with it, so it is no try that failed
+            self._become(entry, "backoff", now)
+            self._timers[key] = now
+            return
         if policy.policy == "never" or (policy.policy == "on-failure" and exit == 0):
             self._end(entry, exit == 0, now)
             return

@@ -236,6 +236,11 @@ def test_what_is_made_later_beside_a_secret_is_read_by_a_new_process(world: Worl
     assert text == "new"
     assert pid != first
     assert world.value(read) == [pid, "new"]
+    # As often as needed: this is no process that fails.
+    for number in range(10):
+        (world.user / f"later{number}").write_text("new")
+        assert world.value(f"Path({str(world.user / f'later{number}')!r}).read_text()") == "new"
+    assert '"crashed"' not in world("ps", "--json").stdout
 
 
 def test_agents_without_a_supervisor_are_contained(crew: Any, make_outside: Callable[[], Path]) -> None:
