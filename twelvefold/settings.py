@@ -201,7 +201,9 @@ def load_settings(
         values["prompts"], rule = project_prompts(project)
         origins["prompts"] = Origin("default", rule)
     if values["repos_file"] is None:
-        values["repos_file"] = find_rules((project, sisters_folder(cwd), values["home"]))
+        # A repository's own file comes last: it may forbid, but not permit what its user forbids.
+        own = (project,) if found_home else ()
+        values["repos_file"] = find_rules((*own, sisters_folder(cwd), values["home"], project))
     return Settings(
         project=project,
         env_file=env_file if env_file.is_file() else None,

@@ -13,6 +13,7 @@ from twelvefold.agents.agent_settings import AgentSettings
 from twelvefold.agents.journal import fresh_id
 from twelvefold.agents.smart_issue import SmartIssueAgent
 from twelvefold.agents.turn import TaskOutcome
+from twelvefold.settings import load_settings
 
 
 class Work:
@@ -113,3 +114,16 @@ def test_every_fetch_from_a_repository_is_an_event(work: Work) -> None:
     work.do(tf.IssueFixerAgent(), "0.5", issue={"name": "1.md", "text": BREAKING}, engine="patch")
     assert len(work.types("workspace.fetched")) == 1
     assert work.types("workspace.*")[:2] == ["workspace.fetched", "workspace.created"]
+
+
+def test_a_repository_cannot_permit_what_its_user_forbids(work: Work, tmp_path: Path) -> None:
+    """A file that comes with a repository counts only where its user has none."""
+    own = work.repo / "repos.toml"
+    own.write_text("[default]\nwrite = true\n")
+    environ = {"TWELVEFOLD_HOME": str(tmp_path / "home"), "HOME": str(tmp_path)}
+    assert load_settings(environ, work.repo).repos_file == work.rules
+    work.rules.unlink()
+    assert load_settings(environ, work.repo).repos_file == own
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home" / "repos.toml").write_text("")
+    assert load_settings(environ, work.repo).repos_file == tmp_path / "home" / "repos.toml"
