@@ -139,7 +139,8 @@ class TaskContext:
         """Lay out a workspace for as long as a `with` block lasts (see `working_copy`).
 
         Its files are those of `commit`, a full id, in the user's repository at `repo`; when the task is delivered
-        again, those of the last recorded effect. After each effect that changed them they are committed.
+        again, those of the last recorded effect. After each effect that changed them they are committed. `name`, of
+        small letters and digits, tells several workspaces of one task apart.
         """
         from .working_copy import working_copy  # most agents change no files
 

@@ -17,7 +17,7 @@ class ToolTimedOut(TwelvefoldError):
     """A tool had not answered within its `timeout_s`.
 
     It was told to stop: `tf` tools end what they started, an `async` tool is cancelled, and a tool that asks
-    `call_timeout.stopping()` can return early. A thread can't be ended from outside: where one goes on all the same
+    `tool_calls.stopping()` can return early. A thread can't be ended from outside: where one goes on all the same
     (`returned` is false), the agent's process ends once the task is settled, and the supervisor starts another.
     """
 
@@ -44,6 +44,7 @@ class PathRefused(TwelvefoldError):
     exit_code = 2
     path: str
     problem: str
+    reason: str = "path_refused"
 
     def message(self) -> str:
         """Name the path and what is wrong with it."""

@@ -153,12 +153,13 @@ class Workspaces:
     def create(self, store: RunStore, path: str, commit: str, name: str = "") -> Workspace:
         """Lay out a workspace for the task at `path` and append `workspace.created`.
 
-        What an earlier holder of the task left there is removed. `name` tells several workspaces of one task apart.
-        Raises CommitMissing where the run's store lacks the commit.
+        What an earlier holder of the task left there is removed. `name` (small letters and digits) tells several
+        workspaces of one task apart. Raises CommitMissing where the run's store lacks the commit, ValueError for a
+        path or name that is none.
         """
         self.stores.require(store, commit)
-        store.ref(path, "1")
         key = f"{path}.{name}" if name else path
+        store.ref(key, "1")
         folder = self.root / store.run / key
         _discard(store, key, folder)
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

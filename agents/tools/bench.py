@@ -168,7 +168,7 @@ class WorkspaceTool(Tool):
         except EditsRefused as error:
             return refused(error.reason, error.message(), {"failures": error.failures})
         except PathRefused as error:
-            return refused("path_refused", error.message())
+            return refused(error.reason, error.message())
         except CommandRefused as error:
             return refused("command_refused", error.message())
         except WorkspaceBusy as error:

@@ -89,9 +89,10 @@ class RunTests(WorkspaceTool):
         """Run the tests of a commit in a workspace of their own."""
         context, own = self.bench.context, self.bench.workspace
         workspaces = Workspaces(own.stores, context.places.workspaces, context.emit)
+        name = f"{own.path.removeprefix(context.path).removeprefix('.')}tests"
         with (
             alone(work_name(context, own.path)) as held,
-            workspaces.create(own.store, context.path, commit, "tests") as workspace,
+            workspaces.create(own.store, context.path, commit, name) as workspace,
         ):
             report = run_side(
                 workspace, repo=self.bench.repo, tree=tree, changed=changed, commands=commands,

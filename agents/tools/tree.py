@@ -135,7 +135,8 @@ def read_at(folder: int, name: str, path: str, size_max: int = FILE_BYTES_MAX) -
         raise PathRefused(path, _refusal(_facts(facts), None))
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
         if facts.st_size > size_max:
-            raise PathRefused(path, f"has {facts.st_size} bytes, more than the {size_max} that are read")
+            problem = f"has {facts.st_size} bytes, more than the {size_max} that are read"
+            raise PathRefused(path, problem, "file_too_large")
         return file.read(size_max)
 
 

@@ -55,6 +55,9 @@ def test_what_is_neither_file_nor_folder_is_refused(desk: Desk) -> None:
     os.mkfifo(desk.folder / "pipe")
     assert desk.call("read_file", path="pipe").reason == "path_refused"
     assert desk.did("list_files")["total"] == 7
+    with (desk.folder / "large").open("wb") as file:
+        file.truncate(20 << 20)
+    assert desk.call("read_file", path="large").reason == "file_too_large"
 
 
 def test_files_are_listed_by_pattern(desk: Desk) -> None:

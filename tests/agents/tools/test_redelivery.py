@@ -16,6 +16,7 @@ from twelvefold.agents.errors import EffectFailed
 from twelvefold.agents.response import ToolResponse
 from twelvefold.agents.tools import workspace_tools
 from twelvefold.agents.trial import Trial
+from twelvefold.agents.work_errors import CommitMissing, InvalidRef, NotARepository
 
 
 def again(desk: Desk, desk_on: Callable[..., Desk]) -> Desk:
@@ -190,3 +191,25 @@ def test_calls_at_once_take_turns_and_each_is_recorded_with_its_own_files(tmp_pa
     assert all(outcome.value["done"]) and len(outcome.value["files"]) == 13
     commits = [event.data["files_changed"] for event in trial.events("workspace.committed")]
     assert sorted(commits) == [[name] for name in outcome.value["files"]]
+
+
+def test_a_workspace_that_can_t_be_laid_out_is_told(tmp_path: Any, user: UserRepo, desk: Desk) -> None:
+    """No repository, no such commit, no commit id: the error that says so, and nothing is left."""
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    head = user.git("rev-parse", "HEAD")
+    request = desk.trial.request(Nobody(), None)
+    context = TaskContext(Nobody(), request, desk.trial.journal, desk.trial.places)
+    for repo, commit, error in (
+        (plain, head, NotARepository),
+        (tmp_path / "nowhere", head, NotARepository),
+        (user.folder, "0" * 40, CommitMissing),
+        (user.folder, "main", InvalidRef),
+        (user.folder, "--upload-pack=touch owned", InvalidRef),
+    ):
+        with pytest.raises(error), context.workspace(repo, commit):
+            pytest.fail("it was laid out")
+    for name in ("../x", "a/b", ".."):
+        with pytest.raises((ValueError, InvalidRef)), context.workspace(user.folder, head, name=name):
+            pytest.fail("it was laid out")
+    assert [path.name for path in desk.trial.places.workspaces.iterdir()] == [desk.context.run]
