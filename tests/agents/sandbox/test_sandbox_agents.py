@@ -38,8 +38,24 @@ except OSError as error:
 class Hostile(tf.BaseAgent):
     def execute_task(self, task: dict, context: tf.TaskContext) -> tf.ToolResponse:
         value = eval(task["code"], {"os": os, "Path": Path, "subprocess": subprocess, "context": context,
-                                    "at_import": AT_IMPORT, "attempt": attempt})
+                                    "at_import": AT_IMPORT, "attempt": attempt, "ask": ask, "spawn": spawn})
         return tf.ToolResponse.succeeded(value)
+
+
+def ask(command):
+    """Have the supervisor, which is bound by nothing, run a command."""
+    from twelvefold.orchestration import control
+    from twelvefold.orchestration.procfile import ProcfileLine
+
+    home, runtime = Path(os.environ["TWELVEFOLD_HOME"]), Path(os.environ["TWELVEFOLD_RUNTIME_DIR"])
+    control.ask(home, runtime, control.ControlRequest("add", lines=(ProcfileLine("evil", command),)))
+
+
+def spawn(code):
+    """Have another agent started, and return what it evaluates."""
+    executor = tf.BackgroundExecutor()
+    one = executor.spawn_background_agent("agents_here:Hostile", {"code": code}, folder=os.getcwd())
+    return executor.wait(one).value
 
 
 def attempt(*does):
@@ -151,6 +167,9 @@ def test_a_hostile_agent_changes_nothing_outside(world: World, command: str) -> 
         f"lambda: subprocess.run(['git', 'init', '-q', '{world.outside}/r'], check=True, stderr=-3)",
         f"lambda: subprocess.run(['cat', {secret!r}], check=True, stdout=-3, stderr=-3)",
         "lambda: subprocess.run(['mount', '-t', 'tmpfs', 'none', os.environ['TMPDIR']], check=True, stderr=-3)",
+        f"lambda: ask('touch {world.outside}/asked')",
+        f"lambda: ask('sh -c \"twelvefold agent x:Y; touch {world.outside}/asked\"')",
+        f"lambda: [*Path({str(world.home / 'keys')!r}).iterdir()]",
         "lambda: os.kill(os.getppid(), 0)",
         "lambda: Path(f'/proc/{os.getppid()}/environ').read_bytes()",
         "lambda: os.chown(os.environ['TMPDIR'], 65534, 65534)",
@@ -181,6 +200,14 @@ def test_what_an_agent_may_do(world: World) -> None:
     assert private[0] == str(world.home / "private" / private[2] / "home")
     assert private[0] != str(world.user)
     assert Path(private[1]).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.e2e
+def test_an_agent_may_have_other_agents_started(world: World) -> None:
+    """A contained agent may use the executor for agents in the background: they are contained by themselves."""
+    world.up()
+    inner = f"[context.contained, attempt(lambda: Path({str(world.outside / 'new')!r}).touch())]"
+    assert world.value(f"spawn({inner!r})") == [True, ["PermissionError"]]
 
 
 @pytest.mark.e2e
