@@ -115,6 +115,7 @@ class ModelLoop:
         """Work until the end; raises what ends the turn or the task (withdrawal, doubt, a model's failure)."""
         with _offered(self.context, list(self.tools.values())):
             for number in range(1, self.steps_max + 1):
+                self.context.progress((number - 1) / self.steps_max, f"step {number}")
                 reply = self.choose(self.shown())
                 ended = self.act(reply, number)
                 if ended is not None:
