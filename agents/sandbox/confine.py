@@ -53,7 +53,9 @@ class Reads:
         self._places = tuple(f"{path}/" for path in found.allowed)
         self.ruleset = Ruleset(_READ) if found.denied else None
         if self.ruleset is not None:
-            for path in (*found.allowed, *write):
+            # A place to write in that holds a secret is read but for that: of what is in it, what is there now.
+            whole = (path for path in write if not any(f"{one}/".startswith(f"{path}/") for one in found.denied))
+            for path in (*found.allowed, *whole):
                 with suppress(FileNotFoundError, PermissionError):  # gone meanwhile; or in a folder closed to us
                     self.ruleset.allow(path, _READ)
 

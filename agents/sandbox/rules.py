@@ -42,7 +42,7 @@ class FileRules(msgspec.Struct, frozen=True):
     """Where a process may write, whatever its user might, and what it must not read.
 
     A place is a file, or a folder with all that is in it. `read_denied` None: the secrets of this process's user.
-    What may be written may be read.
+    What may be written may be read, unless there is such a place in it.
     """
 
     write: tuple[Path, ...]

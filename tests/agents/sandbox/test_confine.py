@@ -116,6 +116,20 @@ def test_rules_hold_for_every_user(place: Path, user: int | None) -> None:
     assert (place / "outside" / "kept").read_text() == "kept"
 
 
+def test_a_secret_in_a_place_to_write_in_stays_one(place: Path) -> None:
+    """Where a whole home may be written in, what is no secret in it is read, and the secret isn't."""
+
+    def bound() -> Any:
+        confine(FileRules((place / "home",), (place / "home" / ".ssh",)))
+        return [
+            attempt((place / "home" / "notes").read_text),
+            attempt(lambda: (place / "home" / "new").write_text("x")),
+            attempt((place / "home" / ".ssh" / "id").read_text),
+        ]
+
+    assert forked(bound) == ["DONE", "DONE", "EACCES"]
+
+
 def test_sandboxes_nest(place: Path) -> None:
     """A bound process can bind itself further, never less; beyond what the kernel takes it is told."""
 
