@@ -246,3 +246,21 @@ def test_a_models_question_is_answered_from_the_command_line(shared_home: JobHom
 
         document = eventually(over, 120)
     assert document["outcome"] == "succeeded", document
+
+
+def test_under_an_up_its_own_model_counts_unless_another_is_named(own_home: JobHome, tmp_path: Path) -> None:
+    """What `up` was started with holds for runs that name nothing; a run that names a model is worked on with that."""
+    repo = calculator(tmp_path)
+    project = tmp_path / "project"
+    project.mkdir()
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([*FIXER, REVIEWER]))
+    (tmp_path / "idle.json").write_text(json.dumps([{**call("give_up", reason="Not today."), "when": ONLY_FIXER}]))
+    assert own_home("init", ".", cwd=project).status == 0
+    with told(own_home, {"TWELVEFOLD_MODEL": f"scripted:{tmp_path / 'idle.json'}"}):
+        started = own_home("up", "-d", "--wait", cwd=project)
+        assert started.status == 0, started.err
+    assert own_home.job(repo, ISSUE).json["reason"].startswith("model_gave_up")
+    with told(own_home, {"TWELVEFOLD_MODEL": f"scripted:{script}"}):
+        ended = own_home.job(repo, ISSUE)
+    assert ended.json["outcome"] == "succeeded", ended.err
