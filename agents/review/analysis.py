@@ -29,6 +29,8 @@ from .tool_answers import Raw, ToolUnreadable
 RAWS_MAX = 5_000
 ANSWER_BYTES_MAX = 64 << 20
 VERSION_TIMEOUT_S = 30.0
+#: The exit code by which tools say that they can't do with the settings or what is installed.
+_REFUSED = 2
 #: An address that answers nothing: tools that would ask the network for something fail at once.
 _NOWHERE = "http://127.0.0.1:9"
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
@@ -70,7 +72,7 @@ def analyze(bench: Bench, side: Side, names: Sequence[str] | None = None) -> lis
         files = _files(analyzer, side, bench)
         if program is None or not files:
             continue
-        run = _run(analyzer, program, msgspec.structs.replace(side, files=files), bench, deadline)
+        run = _run(analyzer, program, msgspec.structs.replace(side, files=files), bench, deadline, own=own)
         found.append(msgspec.structs.replace(run, own=own))
     return found
 
@@ -102,7 +104,7 @@ def _files(analyzer: Analyzer, side: Side, bench: Bench) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _run(analyzer: Analyzer, program: str, side: Side, bench: Bench, deadline: float) -> ToolRun:
+def _run(analyzer: Analyzer, program: str, side: Side, bench: Bench, deadline: float, *, own: bool) -> ToolRun:
     command = analyzer.command(side)
     if command is None:
         return ToolRun(report=_skipped(analyzer, "the repository has no settings for it"))
@@ -119,6 +121,9 @@ def _run(analyzer: Analyzer, program: str, side: Side, bench: Bench, deadline: f
         return ToolRun(report=ToolReport(status="failed", reason="there was no time left for it", **facts))
     execution = _execute(argv, bench, place, left)
     facts["contained"] = execution.contained
+    if execution.exit_code == _REFUSED and analyzer.at_home and not own:
+        reason = f"it isn't the project's own, and refuses: {_last(execution, place)}"
+        return ToolRun(report=ToolReport(status="skipped", reason=reason, **facts))
     if problem := _problem(execution, analyzer, place):
         return ToolRun(report=ToolReport(status="failed", reason=problem, **facts))
     try:

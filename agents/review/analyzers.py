@@ -50,6 +50,8 @@ class Analyzer(msgspec.Struct, frozen=True, kw_only=True):
     `wanted` tells whether it has to look at a file; `command` gives its arguments (`{out}`, `{cache}` and `{python}`
     stand for places), or None where it isn't meant for this repository. `runs_code`: whether the repository's own code
     is executed by it, as its settings are a program or name plugins. `done`: exit codes of a run that came to its end.
+    `kept_clean`: a project that has it say nothing keeps to it; `at_home`: the project's settings mostly need what is
+    installed beside it, so that one from elsewhere, which refuses them, has nothing to say.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Analyzer(msgspec.Struct, frozen=True, kw_only=True):
     done: tuple[int, ...] = (0, 1)
     runs_code: Callable[[Side], bool] = lambda _: False
     kept_clean: bool = False
+    at_home: bool = False
 
 
 def _suffix(*suffixes: str) -> Callable[[str, bytes], bool]:
@@ -158,12 +161,14 @@ ANALYZERS: tuple[Analyzer, ...] = (
         read=read_mypy,
         runs_code=_mypy_plugins,
         kept_clean=True,
+        at_home=True,
     ),
     Analyzer(name="bandit", wanted=_shipped_python, command=_bandit, read=read_bandit),
     Analyzer(
         name="eslint",
         wanted=_suffix(".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".vue", ".svelte"),
         command=_eslint,
+        at_home=True,
         read=read_eslint,
         runs_code=lambda _: True,
     ),

@@ -168,7 +168,7 @@ class Change:
 
 def read_change(git: Git, git_dir: Path, base: str, commit: str) -> Change:
     """Read what leads from one commit of a store to another; raises GitFailed where the store lacks one."""
-    options = ("-r", "-z", "-M", "--raw", "-p", "-U0", "--abbrev=64", "--full-index", "--no-color", "--binary")
+    options = ("-r", "-z", "-M", "--raw", "-p", "-U0", "--abbrev=64", "--full-index", "--no-color")
     fixed = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=none", "--src-prefix=a/", "--dst-prefix=b/")
     out = git.run("diff-tree", *options, *fixed, check_commit(base), check_commit(commit), git_dir=git_dir).out
     rows, patch = _raw_rows(out)
@@ -181,6 +181,8 @@ def read_change(git: Git, git_dir: Path, base: str, commit: str) -> Change:
         hunks = [hunk for section in sections[at : at + count] for hunk in _hunks(section)]
         at += count
         (old_size, old), (new_size, new) = contents.get(old_id, (0, None)), contents.get(new_id, (0, None))
+        if not hunks and new and letter in "AM" and new_mode.startswith("100"):
+            hunks = _whole(old, new)
         held += len(old or b"") + len(new or b"")
         if held > CHANGE_BYTES_MAX:
             unseen.append(f"{path}: the change is larger than {CHANGE_BYTES_MAX >> 20} MiB")
@@ -233,6 +235,15 @@ def _hunks(section: bytes) -> list[Hunk]:
         start, count, new_start, new_count = (int(part) if part is not None else 1 for part in match.groups())
         found.append((start, count, new_start, new_count))
     return found
+
+
+def _whole(old: bytes | None, new: bytes) -> list[Hunk]:
+    """Return one hunk for all of a file that git takes for binary and is text in another encoding; else none."""
+    before, after = decode(old or b""), decode(new)
+    if after is None or old == new:
+        return []
+    removed = before.text.count("\n") + 1 if old and before is not None else 0
+    return [(1 if removed else 0, removed, 1, after.text.count("\n") + 1)]
 
 
 def _paths(git: Git, git_dir: Path, commit: str) -> frozenset[str]:

@@ -65,7 +65,7 @@ def _read(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> PythonTest
     calls: set[str] = set()
     for inner in ast.walk(node):
         if isinstance(inner, ast.Assert):
-            asserts.append((inner.lineno, ast.unparse(inner.test)))
+            asserts.append((inner.lineno, _source(inner.test)))
             if _constant_true(inner.test):
                 always.append(inner.lineno)
         elif isinstance(inner, ast.Call):
@@ -73,7 +73,7 @@ def _read(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> PythonTest
             last = called.rpartition(".")[2]
             calls.add(last)
             if _ASSERTS.match(last):
-                asserts.append((inner.lineno, ast.unparse(inner)))
+                asserts.append((inner.lineno, _source(inner)))
                 weak = last in _WEAK_CALLS and inner.args and _constant(inner.args[0], last)
                 equal = last in ("assertEqual", "assertIs") and len(inner.args) > 1 and _same(inner.args)
                 if weak or equal:
@@ -87,10 +87,18 @@ def _read(name: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> PythonTest
         asserts=tuple(sorted(asserts)),
         always=tuple(always),
         calls=frozenset(calls),
-        body="\n".join(ast.unparse(one) for one in node.body),
+        body="\n".join(_source(one) for one in node.body),
         skip=skip,
         expected_to_fail=fails,
     )
+
+
+def _source(node: ast.AST) -> str:
+    """Return the text of a piece of code, the same for the same code however it is laid out."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:  # a sum of thousands, say
+        return f"(code of line {getattr(node, 'lineno', 0)})"
 
 
 def _name(node: ast.expr) -> str:

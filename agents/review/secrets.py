@@ -50,8 +50,8 @@ _KEY_BEGIN = re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
 _KEY_BODY = re.compile(r"[A-Za-z0-9+/]{40,}")
 _NAMED = re.compile(
     r"""(?ix)
-    ([\w.-]*(?:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|credential|auth
-      [_-]?key|client[_-]?key|encryption[_-]?key)[\w.-]*)
+    (?<![\w.-])([\w.-]{0,60}?(?:passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|private[_-]?key|credential|auth
+      [_-]?key|client[_-]?key|encryption[_-]?key)[\w.-]{0,60})
     ["']?\s*(?:=>|:=|=|:)\s*(?:str\()?\s*
     (?:[rbuf]{0,2}(["'])([^"'\s]{8,200})\2|([A-Za-z0-9+/=_.~!@#%^&*-]{16,200})\s*$)
     """

@@ -127,6 +127,20 @@ def test_an_analyzer_that_fails_is_no_approval(reviewed: Reviewed, script: str, 
     assert outcome.value["tools"][0]["version"] == "9.9.9"
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_tool_from_elsewhere_may_not_fit_the_projects_settings(reviewed: Reviewed, own: bool) -> None:
+    """One of the caller's that lacks the project's plugins is skipped, which is told; the project's own has failed."""
+    refusing = reviewed.tool("eslint", "echo 'Cannot find package eslint-plugin-x' >&2; exit 2")
+    if own:
+        (reviewed.repo / "node_modules/.bin").mkdir(parents=True)
+        refusing.rename(reviewed.repo / "node_modules/.bin/eslint")
+    settings = {"eslint.config.js": "export default []\n", ".gitignore": "node_modules\n"}
+    outcome = reviewed.review({**settings, "a.js": "a()\n"}, {"a.js": "b()\n"})
+    state, reason = status(outcome)["eslint"]
+    assert "Cannot find package" in (reason or "")
+    assert (state, outcome.value["verdict"]) == (("failed", "unreviewed") if own else ("skipped", "approved"))
+
+
 def test_an_analyzer_that_hangs_is_ended_and_told(reviewed: Reviewed) -> None:
     """It has a bounded time, and what it took is no approval."""
     reviewed.tool("ruff", '[ "$1" = --version ] && exit 0\nsleep 1000')

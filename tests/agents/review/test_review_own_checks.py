@@ -280,6 +280,47 @@ def test_unusual_names_are_reviewed_too(reviewed: Reviewed) -> None:
     assert len([one for one in findings(outcome) if one["rule"] == "debug-leftover"]) == len(names)
 
 
+HOSTILE: dict[str, bytes] = {
+    "one long word": b"a" * 19_000 + b"\n" + b"secret_" * 2_700 + b"\n",
+    "minified": b"var a=1;" * 200_000,
+    "a deep nest": b"(" * 5_000 + b")" * 5_000,
+    "a long sum": b"def test_a():\n    assert " + b"+".join([b"1"] * 6_000) + b"\n",
+    "no text": bytes(range(256)) * 100,
+    "half a character": b"x = '\xc3'\n",
+    "carriage returns": b"x = 1\ry = 2\r",
+    "no end": b"x = 1",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("file", ["a.py", "tests/test_a.py", "a.json", "a.js", "a.yml"])
+def test_no_content_breaks_a_review(reviewed: Reviewed, name: str, file: str) -> None:
+    """Whatever a file holds, there is a verdict."""
+    outcome = reviewed.review({file: "x = 1\n"}, {file: HOSTILE[name]})
+    assert outcome.value["verdict"] in ("approved", "changes_requested"), outcome
+
+
+def test_text_in_another_encoding_is_read(reviewed: Reviewed) -> None:
+    """What git takes for binary and is text is looked at line by line."""
+    secret = token("AKIA", 16, string.ascii_uppercase + "234567")
+    outcome = reviewed.review({"a.py": "x = 1\n"}, {"setup.ps1": f"$a = 1\n$key = '{secret}'\n".encode("utf-16")})
+    assert [(one["rule"], one["line"]) for one in findings(outcome)] == [("secret", 2)]
+
+
+def test_a_file_that_became_a_link_and_a_submodule(reviewed: Reviewed) -> None:
+    """Changes of kind are told for what they are, and the files beside them still at their own lines."""
+    base = reviewed.commit({"a.txt": "x\n", "b.py": "x = 1\n"})
+    (reviewed.repo / "a.txt").unlink()
+    (reviewed.repo / "a.txt").symlink_to("/etc/hosts")
+    (reviewed.repo / "b.py").write_text("x = 1\nbreakpoint()\n")
+    reviewed.git("update-index", "--add", "--cacheinfo", f"160000,{base},module")
+    reviewed.git("add", "a.txt", "b.py")
+    reviewed.git("commit", "-q", "-m", "Kinds")
+    outcome = reviewed.task(base=base, commit=reviewed.git("rev-parse", "HEAD"))
+    found = {(one["file"], one["line"], one["rule"]) for one in findings(outcome)}
+    assert found == {("a.txt", 1, "link-outside"), ("b.py", 2, "debug-leftover"), ("module", 1, "submodule")}
+
+
 def test_the_same_state_twice_is_nothing_to_review(reviewed: Reviewed) -> None:
     """An empty change is neither approved nor refused."""
     outcome = reviewed.review(BASE, {})
