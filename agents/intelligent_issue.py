@@ -18,6 +18,9 @@ from .engines.engine import IssueText
 from .job import Request, resolve_request
 from .response import Evidence, ToolResponse
 
+#: The engine without a model.
+EXACT = "patch"
+
 
 class IssueTask(msgspec.Struct, frozen=True, kw_only=True):
     """An issue to be understood: its name and text (or only a sentence), and where there is one its repository.
@@ -48,6 +51,11 @@ class IntelligentIssueAgent(BaseAgent):
         issue = with_answers(given.text, context)
         found = structured(issue, given, context)
         self.current_stage = "judge"
+        if found["outcome"] == "actionable" and given.engine != EXACT:
+            from .understanding.model_view import model_view
+
+            view = model_view(issue.text, found, context)
+            found = {**found, "view": view} if view is not None else found
         return answer(found)
 
 
@@ -92,9 +100,7 @@ def answer(found: dict[str, Any]) -> ToolResponse:
     """Return the outcome that a structured issue means."""
     verdict, reason, message = found["outcome"], found["reason"], found["message"]
     if verdict == "nothing_to_do":
-        response = ToolResponse.nothing_to_do(reason, message)
-        response.data = found
-        return response
+        return ToolResponse(True, data=found, message=message, outcome="nothing_to_do", reason=reason)
     if verdict != "actionable":
         return ToolResponse.needs_human(reason, message, found)
     files = len(found["target_files"])

@@ -45,7 +45,9 @@ def test_the_commands_of_the_guide(shared_home: JobHome, tmp_path: Path) -> None
     fields = set(
         re.findall(r"`(\w+)`", GUIDE.read_text().split("## What is made of an issue")[1].split("| verdict |")[0])
     )
-    assert fields - {"smart_issue", "intelligent_issue", "repository"} <= set(understood) | {"repository#number"}
+    assert fields - {"smart_issue", "intelligent_issue", "repository", "view", "summary", "questions", "risks"} <= set(
+        understood
+    ) | {"repository#number"}
     assert json.loads((tmp_path / "fixed.json").read_text())["value"]["engine"] == "patch"
     assert json.loads((tmp_path / "tested.json").read_text())["outcome"] == "succeeded"
     after = {name: content for name, content in snapshot(repo).items() if "refs/heads/twelvefold" not in name}

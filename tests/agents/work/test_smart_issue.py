@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from twelvefold.agents.agent_settings import AgentSettings
@@ -164,6 +165,28 @@ def test_edits_that_are_made_already(user: UserRepo) -> None:
     user.commit({"calc.py": SOURCE.replace("a - b", "a + b")})
     answered = run_task(IntelligentIssueAgent(), {"text": ISSUE, "repo": str(user.folder)})
     assert (answered.outcome, answered.reason) == ("nothing_to_do", "already_applied")
+
+
+def test_a_model_is_asked_beside_the_facts(tmp_path: Path) -> None:
+    """Where a model is set its view stands beside what is known, and changes none of it; one that fails is told."""
+    script = tmp_path / "script.json"
+    script.write_text(
+        msgspec.json.encode([{"text": '{"summary": "It adds.", "questions": ["why?"], "kind": "docs"}'}]).decode()
+    )
+    plain = run_task(IntelligentIssueAgent(), ISSUE)
+    asked = run_task(IntelligentIssueAgent(), ISSUE, settings=AgentSettings(model=f"scripted:{script}"))
+    view = asked.value.pop("view")
+    assert (view["summary"], view["questions"], view["risks"]) == ("It adds.", ["why?"], [])
+    assert asked.value == plain.value
+    script.write_text('["no JSON", "none either"]')
+    failed = run_task(IntelligentIssueAgent(), ISSUE, settings=AgentSettings(model=f"scripted:{script}"))
+    assert failed.outcome == "succeeded"
+    assert failed.value.pop("view")["error"]
+    assert failed.value == plain.value
+    exact = {"issue": ISSUE, "engine": "patch"}
+    assert (
+        "view" not in run_task(IntelligentIssueAgent(), exact, settings=AgentSettings(model=f"scripted:{script}")).value
+    )
 
 
 def test_dependencies_decide_the_order() -> None:
