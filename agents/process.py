@@ -58,7 +58,7 @@ def run_agent(
     called = instance or _own_name(home, name or target)
     # Before anybody's code is imported, a thread begun or a socket opened.
     keep_compiled(target, folder)
-    containment = contain_agent(target, home, called, settings)
+    containment = contain_agent(target, folder, home, called, settings)
     agent = load_agent(target, folder)
     own_queue = name or queue_name(type(agent))
     client = BusClient(

@@ -19,6 +19,7 @@ from ..journal import AgentPlaces
 from .confine import Containment, Reads, confine, homes_of_user
 from .errors import NotContained, WritableMissing
 from .private import private_environment, toolchains
+from .project import project_places
 from .reading import survey
 from .rules import FileRules, secret_places
 
@@ -26,6 +27,8 @@ from .rules import FileRules, secret_places
 TRUSTED = frozenset(
     {"twelvefold.agents.publisher:PublisherAgent", "twelvefold.agents.github.pull_request:PullRequestAgent"}
 )
+#: Agents of this package: they write in workspaces only.
+OURS = "twelvefold."
 #: Variables that lead to those who act for the user.
 _HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS")
 
@@ -72,17 +75,20 @@ def prepare() -> None:
     _prepared.append(_Prepared(Reads(survey(secrets)), secrets, _of_user(os.environ)))
 
 
-def contain_agent(target: str, home: Path, instance: str, settings: AgentSettings) -> Containment:
+def contain_agent(target: str, folder: Path, home: Path, instance: str, settings: AgentSettings) -> Containment:
     """Give this process, which has one thread, a HOME and a TMPDIR of its own and bind it to its file rules.
 
-    Where the user wants no rules, or the agent is trusted, nothing is done. Raises WritableMissing, OSError, and
-    NotContained where rules are required that the kernel can't keep.
+    `folder` is where the agent is imported from: a user's own agent may write there too (see `project`). Where the user
+    wants no rules, or the agent is trusted, nothing is done. Raises WritableMissing, OSError, and NotContained where
+    rules are required that the kernel can't keep.
     """
     if settings.sandbox == "off":
         return Containment(False, "the sandbox is switched off")
     if target in TRUSTED:
         return Containment(False, "this agent publishes into repositories")
     write = _own_places(AgentPlaces(home), instance)
+    if not target.startswith(OURS):
+        write += project_places(folder, home, homes_of_user(os.environ))
     own, temporary = make_private(home, instance, os.environ.get("TMPDIR") or "/tmp")
     if _prepared and not settings.readable:
         reads, secrets, user = _prepared[0]

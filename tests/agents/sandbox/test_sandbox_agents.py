@@ -158,7 +158,7 @@ def test_a_hostile_agent_changes_nothing_outside(world: World, command: str) -> 
         f"lambda: os.truncate({kept!r}, 0)",
         f"lambda: os.rename({kept!r}, Path.home() / 'kept')",
         f"lambda: os.link({kept!r}, Path.home() / 'kept')",
-        "lambda: Path('new').touch()",
+        "lambda: Path('../new').touch()",
         f"lambda: Path({str(world.home / 'log.db')!r}).open('r+b')",
         f"lambda: Path({str(world.home)!r}, 'new').mkdir()",
         f"lambda: Path({secret!r}).read_text()",
@@ -295,3 +295,21 @@ def make_outside(tmp_path: Path) -> Callable[[], Path]:
         return folder
 
     return make
+
+
+@pytest.mark.e2e
+def test_a_users_own_agent_keeps_files_in_its_project_but_changes_no_checkout(world: World) -> None:
+    """It writes beside its code; a repository in the project, and a project that is one, stay as they are."""
+    (world.project / "data").mkdir()
+    for repo in ("sister", "deep/er/repo"):
+        (world.project / repo / ".git").mkdir(parents=True)
+    world.up()
+    places = ["data/new", "deep/new", "agents_here.py", "sister/new", "deep/er/repo/new", "../outside/new"]
+    code = f"attempt(*[lambda place=place: Path(place).open('a').close() for place in {places}])"
+    assert world.value(code) == ["DONE", "PermissionError", "DONE", *["PermissionError"] * 3]
+    assert world("down").returncode == 0
+    for repo in ("sister", "deep/er/repo"):
+        (world.project / repo / ".git").rmdir()
+    (world.project / ".git").mkdir()
+    world.up()
+    assert world.value(code) == ["PermissionError"] * 6

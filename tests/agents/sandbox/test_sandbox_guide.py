@@ -26,20 +26,22 @@ def test_the_example_prints_what_the_guide_says(tmp_path: Path, runtime_dir: Pat
     """The agent writes where its line lets it, and is told how to be let elsewhere."""
     saved = blocks()
     saved[".env"] = saved[".env"].replace("/var/tmp/results", str(tmp_path / "results"))
+    project = tmp_path / "project"
+    project.mkdir()
     for name, text in saved.items():
-        (tmp_path / name).write_text(text)
+        (project / name).write_text(text)
     environ = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "TWELVEFOLD_HOME": str(tmp_path / "home"),
         "TWELVEFOLD_RUNTIME_DIR": str(runtime_dir),
     }
     done = subprocess.run(
-        ["bash", "-e", "run.sh"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-e", "run.sh"], cwd=project, env=environ, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout == saved["printed"], done.stdout + done.stderr
-    assert (tmp_path / "out" / "inside.txt").read_text() == "a line\n"
+    assert (tmp_path / "results" / "also.txt").read_text() == "a line\n"
     assert not (tmp_path / "outside.txt").exists()
-    assert subprocess.run(["twelvefold", "check"], cwd=tmp_path, env=environ, check=False).returncode == 0
+    assert subprocess.run(["twelvefold", "check"], cwd=project, env=environ, check=False).returncode == 0
 
 
 def test_secrets_of_the_guide_are_kept() -> None:
