@@ -180,7 +180,8 @@ def response_of(document: Mapping[str, Any]) -> ToolResponse:
 
 
 def _reason(error: TwelvefoldError) -> str:
-    """Return an error's class as a word for programs: `NotOnGitHub` -> `not_on_github`."""
+    """Return an error as a word for programs: `not_found`, …, else its class: `NoCommits` -> `no_commits`."""
     from .agents.base import queue_name
+    from .agents.github.errors import REASONS
 
-    return queue_name(type(error))
+    return REASONS.get(type(error)) or queue_name(type(error))

@@ -120,3 +120,13 @@ class PushRefused(TwelvefoldError):
     def help(self) -> str:
         """Show how to push it by hand."""
         return f"push it yourself: git -C {self.repo} push REMOTE {self.branch}"
+
+
+#: What each is called as the reason of a failed response.
+REASONS: dict[type[TwelvefoldError], str] = {
+    NotOnGitHub: "not_found",
+    GitHubRefused: "refused",
+    RateLimited: "rate_limited",
+    GitHubUnavailable: "unavailable",
+    PushRefused: "push_refused",
+}

@@ -24,7 +24,7 @@ from ..work_errors import CommitMissing
 from .access import Access, access_from, environment_for
 from .address import RepositoryName, repository_name
 from .client import GitHub
-from .errors import GitHubRefused, GitHubUnavailable, NotOnGitHub, PushRefused, RateLimited
+from .errors import REASONS, GitHubRefused, GitHubUnavailable, NotOnGitHub, PushRefused
 from .push import Pusher, remote_of
 from .reach import open_github
 
@@ -82,9 +82,9 @@ class PullRequestAgent(BaseAgent):
                 lambda: _open(task, repository, access, context),
                 effect="idempotent",
             )
-        except (NotOnGitHub, GitHubRefused, RateLimited, GitHubUnavailable, PushRefused) as error:
+        except tuple(REASONS) as error:
             kept = f"the branch {branch} stays in {task.repo}"
-            return ToolResponse.failed(_REASONS[type(error)], f"{error.message()}; {kept}. {error.help()}")
+            return ToolResponse.failed(REASONS[type(error)], f"{error.message()}; {kept}. {error.help()}")
         value = {"repository": str(repository), "branch": branch, "commit": task.commit, **made}
         evidence = [Evidence("commit", task.commit, {"repo": task.repo, "ref": task.ref})]
         return ToolResponse.succeeded(value, evidence, f"draft pull request: {made['pull_request']}")
@@ -103,15 +103,6 @@ def _access(task: PullRequestTask, context: TaskContext) -> Access:
 def _environ(task: PullRequestTask, context: TaskContext) -> Mapping[str, str]:
     host = urlsplit(task.web_url).netloc
     return environment_for(host, context.settings.environ)
-
-
-_REASONS = {
-    NotOnGitHub: "not_found",
-    GitHubRefused: "refused",
-    RateLimited: "rate_limited",
-    GitHubUnavailable: "unavailable",
-    PushRefused: "push_refused",
-}
 
 
 def _push(task: PullRequestTask, repository: RepositoryName, access: Access, context: TaskContext) -> dict[str, Any]:

@@ -210,7 +210,7 @@ def test_the_class_does_the_same(home: JobHome, server: GitHubServer, repo: Path
         assert done.data["branch"] and {one.kind for one in done.evidence} >= {"commit", "tests"}
         assert processor.process_external_issue("acme/calc", 19, str(repo)).outcome == "nothing_to_do"
         missing = processor.process_external_issue("acme/calc", 404, repo)
-        assert (missing.success, missing.reason) == (False, "not_on_git_hub")
+        assert (missing.success, missing.reason) == (False, "not_found")
         for wrong in (("acme", 1), ("acme/calc", 0), ("../x", 1)):
             assert processor.process_external_issue(*wrong, repo).reason == "address_invalid"
         elsewhere = processor.process_external_issue("acme/calc", 18, repo.parent)
