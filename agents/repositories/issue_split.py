@@ -20,7 +20,9 @@ from ..issue_paths import looks_like_path, normal
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?:.*?\n)?---[ \t]*(?:\n|\Z)", re.DOTALL)
 #: What may be a path in prose: a word, with or without backticks.
-_TOKEN = re.compile(r"`[^`\n]+`|[\w.@+~/\-]*[\w/]")
+_TOKEN = re.compile(r"`[^`\n]+`|[\w.@+~/\-]+")
+#: What ends a sentence, and no name.
+_TRAIL = ".-+~@"
 _DIFF_START = re.compile(r"diff --git (?P<git>\S+) (?P<b>\S+)|--- (?P<old>[^\t\n]+)")
 _DIFF_NAME = re.compile(r"^(?P<lead>diff --git |--- |\+\+\+ |rename from |rename to |copy from |copy to )(?P<rest>.*)$")
 #: What may stand around the name of a repository that is all that a heading says.
@@ -122,7 +124,7 @@ class _Reading:
         said = " ".join(self.lines[piece.start : piece.end])
         if heading and (named := self._heading_names(said)):
             return named
-        tokens = [normal(token.strip("`")) for token in _TOKEN.findall(said)]
+        tokens = [normal(token.strip("`").rstrip(_TRAIL)) for token in _TOKEN.findall(said)]
         return self._owner_in(tokens, piece.start, ask=heading)
 
     def _heading_names(self, said: str) -> str | None:
@@ -216,7 +218,7 @@ class _Reading:
             word = token[0].strip("`")
             if not word.startswith(f"{name}/"):
                 return token[0]
-            path = normal(word)
+            path = normal(word.rstrip(_TRAIL))
             made = self._as_in(name, path)
             return f"{quote}{made}{word[len(path) :]}{quote}" if made is not None else token[0]
 

@@ -26,6 +26,7 @@ from ..git import Git, is_commit
 from ..issue_saga import JobTask, Part, parts_of, saga, with_scope
 from ..job import branch_ref, resolve_request
 from ..repository_errors import RepositoryNameTaken
+from ..understanding.structure import LENGTH_MAX, understand_issue
 from .allowed import require_job
 from .issue_split import split_issue
 
@@ -110,6 +111,8 @@ def decide_several(task: SeveralTask, context: TaskContext, *, open_engines: boo
     """
     for one in task.repos:
         require_job(context, Path(one.repo), task.test_command, untested=task.allow_untested, publish=task.publish)
+    if len(task.issue.text) > LENGTH_MAX:
+        return _asked_back("issue_too_long", f"the issue has more than {LENGTH_MAX} characters")
     split = split_issue(task.issue.text, {one.name: files_of(one) for one in task.repos})
     if split.problems:
         return _asked_back("which_repository", "; ".join(split.problems[:5]))
@@ -138,8 +141,6 @@ def decide_several(task: SeveralTask, context: TaskContext, *, open_engines: boo
 def _part(
     task: SeveralTask, one: RepositoryRequest, text: str, run: str, *, open_engines: bool
 ) -> tuple[dict[str, Any], RepositoryPart | None]:
-    from ..understanding.structure import understand_issue
-
     job = task.job(one, text)
     found = understand_issue(task.issue.name, text, Origin(one.repo, one.base))
     issue: dict[str, Any] = msgspec.to_builtins(found.issue)

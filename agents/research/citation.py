@@ -69,13 +69,16 @@ def lines_at(repo: Path, commit: str, path: str, lines: tuple[int, int]) -> str:
         if found.status:
             raise CitationInvalid(shown, "there is no such commit")
         content = found.out.partition(b"\n\n")[2].strip(b"\n")
-    rows = content.decode("utf-8", "replace").split("\n")
+    rows = content.split(b"\n")
     if rows and not rows[-1]:
         rows.pop()
     first, last = lines
     if not 1 <= first <= last <= len(rows):
         raise CitationInvalid(shown, f"there are {len(rows)} lines")
-    return "\n".join(rows[first - 1 : last])
+    try:
+        return b"\n".join(rows[first - 1 : last]).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CitationInvalid(shown, "these lines are not UTF-8, so they can't be quoted as they are") from error
 
 
 def check(citation: Citation) -> None:

@@ -6,6 +6,7 @@ Leaves finding to the agent `research`, and which repositories there are to `sis
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,12 +115,17 @@ def _show_answer(value: dict[str, Any]) -> None:
     if not value["found"]:
         write(value["answer"])
     if value["sentences"]:
-        write(f"{value['answer']}\n")
+        write(f"{_plain(value['answer'])}\n")
     for one in value["citations"]:
         place = one["ref"].replace(one["commit"], one["commit"][:12])
         who = f"  {one['author']}, {one['time'][:10]}" if one["author"] else ""
         number = f"[{one['n']}]"
         write(f"{style.dim(number)} {style.bold(place)}{style.dim(who)}")
-        write("".join(f"    {line}\n" for line in one["text"].split("\n")))
+        write("".join(f"    {_plain(line)}\n" for line in one["text"].split("\n")))
     for text in value["notes"]:
-        note(text)
+        note(_plain(text))
+
+
+def _plain(text: str) -> str:
+    """Return text of somebody's files without what would steer a terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda found: f"\\x{ord(found[0]):02x}", text.rstrip("\r"))

@@ -123,3 +123,14 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     found = search("zebra", [open_source(repo)], tmp_path / "index")
     assert [one.path for one in found.citations] == ["small.txt"]
     assert sorted(found.sources[0].notes) == ["1 large file left out", "1 submodule left out"]
+
+
+def test_lines_that_are_no_utf8_are_not_quoted(tmp_path: Path) -> None:
+    """A file in another encoding is cited by those lines that can be quoted to the byte, and by no other."""
+    repo = make_repo(tmp_path / "repo", {"a.txt": "x"})
+    (repo / "latin.txt").write_bytes(b"zebra caf\xe9\n" + b"\n" * 60 + b"giraffe plain\r\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "--quiet", "-m", "Latin")
+    assert search("zebra", [open_source(repo)], tmp_path / "index").citations == []
+    (plain,) = search("giraffe", [open_source(repo)], tmp_path / "index").citations
+    assert plain.text == "giraffe plain\r"
