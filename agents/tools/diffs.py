@@ -20,7 +20,10 @@ from .bench import Refusal, WorkspaceTool
 from .tree import FILE_BYTES_MAX
 
 DIFF_LENGTH_MAX = 2_000_000
-_NAMES = re.compile(r"^(?:---|\+\+\+) (?P<name>\"[^\n]*\"|[^\t\n]*)", re.MULTILINE)
+#: `a/` and `b/`, or other letters; where both are the same it is a folder's name, and nothing is put before it.
+_GIT = re.compile(r"^diff --git \"?([a-z])/[^\n]* \"?(?!\1/)[a-z]/", re.MULTILINE)
+#: Both names of a file, where a hunk follows: a line that is removed may look like one of them.
+_NAMES = re.compile(r"^--- (\"[^\n]*\"|[^\t\r\n]*)[^\n]*\n\+\+\+ (\"[^\n]*\"|[^\t\r\n]*)[^\n]*\n@@", re.MULTILINE)
 _REGULAR = ("100644", "100755")
 
 
@@ -93,10 +96,11 @@ class ApplyDiff(WorkspaceTool):
 
 def _strip(diff: str) -> int:
     """Return how many parts the diff's names begin with that are none of the path: 1 for `a/` and `b/`, else 0."""
-    names = [name for name in (found["name"].strip('" ') for found in _NAMES.finditer(diff)) if name != "/dev/null"]
-    if not names:  # renames and modes only, which `diff --git` names
+    if _GIT.search(diff):
         return 1
-    return int(all(re.match(r"[a-z]/", name) for name in names))
+    pairs = [[name.strip('" ') for name in found.groups()] for found in _NAMES.finditer(diff)]
+    names = [name for pair in pairs for name in pair if name != "/dev/null"]
+    return int(all(re.match(r"[a-z]/", name) for name in names) and all(old != new for old, new in pairs))
 
 
 def _is_all_crlf(diff: str) -> bool:

@@ -112,3 +112,17 @@ def test_a_diff_that_was_applied_before_does_not_fit_again(desk: Desk) -> None:
     """Nothing is applied twice."""
     desk.did("apply_diff", diff=EDIT)
     assert desk.refused("apply_diff", diff=EDIT) == "diff_does_not_apply"
+
+
+def test_names_are_told_from_what_stands_before_them(desk_on: Callable[..., Desk]) -> None:
+    """Folders called a and b, lines that look like names when they are removed, and diffs without prefixes."""
+    desk = desk_on({"a/x.txt": "-- a/y\nold\n", "x.txt": "top\n"})
+    plain = "--- a/x.txt\n+++ a/x.txt\n@@ -1,2 +1,2 @@\n --- a/y\n-old\n+new\n".replace(" --- a/y", " -- a/y")
+    desk.did("apply_diff", diff=plain)
+    assert (desk.text("a/x.txt"), desk.text("x.txt")) == ("-- a/y\nnew\n", "top\n")
+    bare = f"diff --git a/x.txt a/x.txt\n{plain}".replace("-old", "-new").replace("+new", "+newer")
+    desk.did("apply_diff", diff=bare)
+    assert desk.text("a/x.txt") == "-- a/y\nnewer\n"
+    removed = "--- a/a/x.txt\n+++ b/a/x.txt\n@@ -1,2 +1 @@\n--- a/y\n newer\n"
+    desk.did("apply_diff", diff=removed)
+    assert desk.text("a/x.txt") == "newer\n"
