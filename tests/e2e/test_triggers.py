@@ -93,6 +93,20 @@ def test_issue_files_become_runs_once(own_home: JobHome, tmp_path: Path) -> None
     assert len(git(repo, "for-each-ref", "refs/heads/twelvefold").splitlines()) == 1
 
 
+def test_a_watch_outlives_what_it_runs_on(own_home: JobHome, tmp_path: Path) -> None:
+    """After a `down` the next file starts anew what its job needs."""
+    repo, inbox = make_repo(tmp_path / "calc", CALC), tmp_path / "inbox"
+    inbox.mkdir()
+    watching = own_home.start("watch", str(inbox), "--repo", str(repo), "--jsonl", cwd=tmp_path)
+    told = lines_of(watching)
+    for name in ("1.md", "2.md"):
+        (inbox / name).write_text(RIGHT)
+        assert next(told)["what"].endswith(name)
+        assert next(told)["outcome"] == "succeeded"
+        assert own_home("down", cwd=tmp_path).status == 0
+    assert end(watching, signal.SIGINT) == 130
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """A project with an agent that echoes, up."""

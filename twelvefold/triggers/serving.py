@@ -153,6 +153,8 @@ class Triggers:
             return
 
         def start() -> None:
+            if holder_of(self._settings.home) is None:
+                self._stand()  # somebody has ended what was there
             self._started(what, starter.on_file(work, found))
 
         if not self._guarded(what, start):
