@@ -16,7 +16,7 @@ from . import extent_language as extent
 from .complexity_counts import of_counts
 from .complexity_facts import EditFact, RepositoryFacts, Signal, counted, listed
 from .complexity_surfaces import of_surfaces
-from .issue_kind import in_one_spot, only_documents
+from .issue_kind import in_one_spot, is_bug, only_documents
 from .issue_units import Part, Reading
 from .path_mentions import is_by_product, is_document, is_test
 
@@ -28,6 +28,8 @@ WORDS_FREE = 150
 VAGUE_WORDS_MAX = 40
 #: So many different words with a meaning make an order that can be checked.
 WORDS_SAYING_WHAT = 5
+#: So many in its title tell what a complaint is about; a wish needs one less, in all that it asks for.
+WORDS_SAYING_WHERE = 4
 
 
 class Signals(msgspec.Struct, frozen=True):
@@ -221,8 +223,19 @@ def _says_what(part: Part) -> bool:
     """Tell whether an order, or a criterion, tells enough for looking afterwards whether it was followed."""
     if part.role not in ("ask", "criterion") or part.unit.kind == "title":
         return False
-    words = set(re.findall(r"[^\W\d_]{3,}", part.unit.text.lower()))
-    return len(words - extent.SAYING_NOTHING) >= (WORDS_SAYING_WHAT if part.role == "ask" else WORDS_SAYING_WHAT - 2)
+    return len(_meaning(part.unit.text)) >= (WORDS_SAYING_WHAT if part.role == "ask" else WORDS_SAYING_WHAT - 2)
+
+
+def _is_specific(reading: Reading) -> bool:
+    """Tell whether a wish names what it is about, or a complaint tells what goes wrong and where."""
+    title = _meaning(reading.outline.title)
+    asked = title.union(*(_meaning(part.unit.text) for part in reading.asked()))
+    complains = is_bug(reading) or extent.PERFORMANCE.search(reading.outline.title)
+    return len(title) >= WORDS_SAYING_WHERE if complains else len(asked) >= WORDS_SAYING_WHERE - 1
+
+
+def _meaning(text: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_]{3,}", text.lower())) - extent.SAYING_NOTHING
 
 
 def _is_vague(reading: Reading, targets: Sequence[str], edits: Sequence[EditFact]) -> bool:
@@ -232,8 +245,9 @@ def _is_vague(reading: Reading, targets: Sequence[str], edits: Sequence[EditFact
     parts = [part.unit for part in reading.parts]
     if sum(len(unit.text.split()) for unit in parts) > VAGUE_WORDS_MAX:
         return False
-    if any(_says_what(part) for part in reading.parts):
+    if any(_says_what(part) for part in reading.parts) or _is_specific(reading):
         return False
     return not any(
-        unit.codes or re.search(r"\d|[\"“«„]|\w[_A-Z]\w*\(|[a-z][A-Z]|\w [A-Z][a-z]+", unit.text) for unit in parts
+        unit.codes or re.search(r"\d|[\"“«„]|\w[_A-Z]\w*\(|\w_\w|[a-z][A-Z]|\w [A-Z][a-z]+", unit.text)
+        for unit in parts
     )

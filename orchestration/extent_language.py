@@ -193,6 +193,10 @@ MISSPELT = Words(
     r"[\"”’'»`] (?:should|is meant|must|has to) (?:be|read|say)|(?:says?|reads?) [\"“'`«].{0,60} (?:where|instead)"
 )
 _SAYING_NOTHING_WORDS = """
+    app application broken bug bugs cleanup crash crashes customers doc docs documentation experience feature
+    features help issue issues modernise modernize old optimization optimisation pain performance problems product
+    program project quickly refactor refactoring rewrite sometimes software speed stable stability takes terrible
+    test tests ui update upgrade usability users ux website worse yearly daily weekly monthly often since
     a about again all also always and any anything are asap bad be because been being best better bit bring but can
     clean cleaner code could current currently do does everything everywhere expected fast faster feel feels fix
     fixed for from general generally get good great has have how improve improved improvement improvements into

@@ -138,7 +138,8 @@ def _apart(one: Part, other: Part) -> bool:
 
 def _clash(one: Part, other: Part, title: str) -> str:
     both = (one.unit.text, other.unit.text)
-    if any(_ROOM.search(text) for text in both):
+    first, second = ({match[0] for match in _ROOM.finditer(text)} for text in both)
+    if first != second:
         return ""
     if name := _removed_and_kept(one, other):
         return f"`{name}` can't be removed and stay"

@@ -43,17 +43,20 @@ _DECLARED: tuple[tuple[Kind, Words], ...] = (
 #: `[Bug]`, `docs:`, `feat(cli)!:`, `(perf)` before a title.
 _PREFIX = re.compile(r"\A\W{0,3}[\[(]([\w /-]{2,30})[\])]|\A([A-Za-z]{2,15}(?:[ -]request)?)(?:\([^()]{0,40}\))?!?\s?:")
 _SECURITY = Words(
-    r"\bcve-\d{4}-\d+|\b(?:vulnerab\w+|security|insecure|exploit\w*|xss|csrf|ssrf|redos|(?:sql|command|code|header"
-    r"|shell|template|log) injection|path traversal|directory traversal|arbitrary (?:code|files?|commands?)"
-    r"|privilege escalation|remote code execution|saniti[sz]e|constant[- ]time|timing attack|plain ?text passwords?"
-    r"|session fixation|open redirect|man[- ]in[- ]the[- ]middle|hard-?coded (?:secret|password|credential)s?"
-    r"|sicherheitsl\w+|(?:log|print|show|leak|expose|store)\w* (?:the |all |our |its )?(?:\w+ )?(?:secret|password"
-    r"|token|credential|api key)s?|vulnérabilit\w+|vulnerabilidad\w*|faille de sécurité)\b|漏洞|脆弱性"
+    r"<script|\b(?:plain http|clear ?text|samesite|httponly|(?:certificate|tls|signature) (?:verification|validation"
+    r"|checks?)|(?:isn['’]t|not|never|un)[ -]?(?:escaped|saniti[sz]ed))\b|\bcve-\d{4}-\d+|\b(?:vulnerab\w+|security"
+    r"|insecure|exploit\w*|xss|csrf|ssrf|redos|(?:sql|command|code|header|shell|template|log) injection"
+    r"|path traversal|directory traversal|arbitrary (?:code|files?|commands?)|privilege escalation"
+    r"|remote code execution|saniti[sz]e|constant[- ]time|timing attack|plain ?text passwords?|session fixation"
+    r"|open redirect|man[- ]in[- ]the[- ]middle|hard-?coded (?:secret|password|credential)s?|sicherheitsl\w+|(?:log"
+    r"|print|show|leak|expose|store)\w* (?:the |all |our |its )?(?:\w+ )?(?:secret|password|token|credential"
+    r"|api key)s?|vulnérabilit\w+|vulnerabilidad\w*|faille de sécurité)\b|漏洞|脆弱性"
 )
 #: Where an issue only speaks of security beside, it isn't about it.
 _STRONG_SECURITY = Words(
-    r"\bcve-\d{4}-\d+|\b(?:vulnerab\w+|exploit\w*|xss|csrf|ssrf|redos|(?:sql|command|code|shell|template) injection"
-    r"|(?:path|directory) traversal|privilege escalation|remote code execution|attacker)\b|漏洞|脆弱性"
+    r"<script\b|\bsent over plain http\b|\bcve-\d{4}-\d+|\b(?:vulnerab\w+|exploit\w*|xss|csrf|ssrf|redos|(?:sql"
+    r"|command|code|shell|template) injection|(?:path|directory) traversal|privilege escalation|remote code execution"
+    r"|attacker)\b|漏洞|脆弱性"
 )
 _CHORE = Words(
     r"\b(?:(?:bump|raise|upgrade|update|pin|unpin|relax|require) (?:\S+ ){0,4}(?:version|pin|bound|dependenc\w+"
@@ -67,10 +70,11 @@ _CHORE = Words(
     r"|python \d\.\d+ (?:is )?(?:out|eol|end of life)|version(?:s)? number|end of life|eol)\b"
 )
 _REFACTOR = Words(
-    r"\b(?:refactor\w*|re-?organi[sz]\w+|restructur\w+|clean(?:ing)? ?up|tidy|simplif(?:y|ies|ication)"
-    r"|de-?duplicat\w+|duplicat(?:e|ed|ion) (?:code|logic)|extract (?:\w+ ){0,5}(?:into|from|to|package|module|class"
-    r"|function|library)|split (?:\S+ ){0,5}(?:into|up|in)|^split\b|^\W*mov(?:e|ing) |^\W*renam(?:e|ing)|umbenennen"
-    r"|umbenannt|renommer|renombrar|rename \S+ to|get rid of|dead code|unused|legacy code|replace \S+ (?:with|by)"
+    r"\breplace (?:[^\s:]+ ){1,6}(?:with|by) \S|\bcopies of the same\b|\bsame code\b|\b(?:refactor\w*"
+    r"|re-?organi[sz]\w+|restructur\w+|clean(?:ing)? ?up|tidy|simplif(?:y|ies|ication)|de-?duplicat\w+|duplicat(?:e"
+    r"|ed|ion) (?:code|logic)|extract (?:\w+ ){0,5}(?:into|from|to|package|module|class|function|library)"
+    r"|split (?:\S+ ){0,5}(?:into|up|in)|^split\b|^\W*mov(?:e|ing) |^\W*renam(?:e|ing)|umbenennen|umbenannt|renommer"
+    r"|renombrar|rename \S+ to|get rid of|dead code|unused|legacy code|replace \S+ (?:with|by)"
     r"|switch (?:\S+ ){0,4}(?:to|from)|migrat(?:e|ion) (?:\S+ ){0,4}(?:to|from)|port (?:\S+ ){0,4}to|(?:use|usable"
     r"|useable) (?:\w+ ){0,2}as an? (?:\w+ ){0,2}(?:library|module|package)|moderni[sz]\w+|type (?:annotations|hints)"
     r"|annotat\w+|decoupl\w+|inline|^\W*deprecat\w+|^\W*make .{0,60} (?:public|private|internal)$|remov(?:e|al"
@@ -78,11 +82,11 @@ _REFACTOR = Words(
 )
 #: The program does what it did.
 _SAME_BEHAVIOUR = Words(
-    r"\b(?:behaviou?r (?:is|stays|remains|must (?:stay|not)|doesn['’]t|does not|should (?:stay|not)) ?(?:un\w+"
-    r"|the same|as|change)?|must behave as|behaves? (?:exactly )?as before|no (?:behaviou?r(?:al)?"
-    r"|functional) changes?|without changing (?:the )?behaviou?r|same (?:behaviou?r|output) as before"
-    r"|verhalten (?:bleibt|ändert sich nicht)|comportement (?:reste|ne change pas|inchangé)"
-    r"|comportamiento no cambia)\b"
+    r"\b(?:purely internal|no user-visible|internal change)\b|\b(?:behaviou?r (?:is|stays|remains|must (?:stay|not)"
+    r"|doesn['’]t|does not|should (?:stay|not)) ?(?:un\w+|the same|as|change)?|must behave as"
+    r"|behaves? (?:exactly )?as before|no (?:behaviou?r(?:al)?|functional) changes?"
+    r"|without changing (?:the )?behaviou?r|same (?:behaviou?r|output) as before|verhalten (?:bleibt"
+    r"|ändert sich nicht)|comportement (?:reste|ne change pas|inchangé)|comportamiento no cambia)\b"
 )
 _PERFORMANCE = Words(
     r"\b(?:slow(?:er|ly|ness|s)?|perf(?:ormance)?|overhead|faster|speed(?:s|up)?(?: up)?|latency|throughput|profil\w+"
@@ -99,6 +103,19 @@ _WISH = Words(
     r"\b(?:feature request|add|allow|support|option(?:al)?|new|enable|provide|would be (?:nice|great)|let (?:the"
     r"|users?|me|us)|introduce|implement|make it possible|expose|offer|ability to|should be able to|configurable"
     r"|proposal)\b"
+)
+_PACKAGED = Words(r"\b(?:wheels?|sdists?|source distribution|package data)\b")
+#: Measured, or told as a multiple.
+_MEASURED = Words(
+    r"\b\d+(?:\.\d+)? ?(?:times|x|%|percent) (?:slower|faster|more memory)|\btakes \d+(?:\.\d+)? ?(?:ms|s|sec\w*"
+    r"|min\w*|hours?)\b|\b(?:times|multiple of) (?:its|the|their) size\b|\bquadratic\b|\bo\(n"
+)
+_EXPLAIN = Words(
+    r"^\W*(?:explain|document|describe|docstrings?|mention|faq|typos?\b.*\b(?:docs?|faq|readme|guide|manual|page))\b"
+)
+_UNSTEADY = Words(
+    r"\btest_\w+|\b(?:flaky|flakiness|at random|randomly|intermittent\w*)\b.*\btests?\b|\btests?\b.*\b(?:flaky"
+    r"|random\w*|intermittent\w*)\b"
 )
 _WRONG_TEXT = Words(
     r"\b(?:typos?|misspell\w*|spelling|grammar|wording|tippfehler|faute de frappe|errata|dead links?)\b"
@@ -117,8 +134,8 @@ _COMPLAINT = Words(
     r"\b(?:never|although|even though|despite|without a chance|twice|unexpected\w*|misleading|inconsistent"
     r"|race(?: condition)?|deadlock|stale|off by one|not (?:found|set|respected|honou?red|applied|escaped|closed"
     r"|shown)|\w+error|\w+exception|irreführend|falsch|kaputt|geht nicht|funktioniert nicht|ne marche pas"
-    r"|ne fonctionne pas|ignore[nt]? |ignora(?:n|do)?|no funciona|não funciona|falla|se pierde|не работает|ошибка"
-    r"|не учитыва\w+)\b|ずれ|できない|無視|失敗|不正|错误|不对|失败|无法|不工作"
+    r"|ne fonctionne pas|ignore[nt]? |ignora(?:n|do)?|no funciona|não funciona|falla|plante(?:nt)?|se bloque"
+    r"|stürzt ab|se pierde|не работает|ошибка|не учитыва\w+)\b|ずれ|できない|無視|失敗|不正|错误|不对|失败|无法|不工作"
 )
 _DESCRIBED = Words(
     r"\b(?:that|which|who|command|option|flag|hook|way|method|function|helper) (?:to |that |which )?\w*$"
@@ -171,11 +188,15 @@ def _of_words(reading: Reading, targets: Sequence[str], renames: int, edits: int
     asked = " \n".join(part.unit.text for part in reading.asked())
     if _SECURITY.search(title) or _STRONG_SECURITY.search(text):
         return KindFound("security", "it tells how something can be abused")
+    if _PACKAGED.search(title):
+        return KindFound("chore", "it is about what is packaged")
     if only_documents(reading, targets) or _documents_alone(reading, targets, text):
         return KindFound("docs", "it is about documents and leaves the code as it is")
     if _about_tests(reading, title):
         return KindFound("test", "it is about the tests themselves")
     order = language.ORDER.search(title) is not None
+    if _MEASURED.search(text) and not _IMPROVED.search(title) and not re.search(r"timeout|limit", title, re.I):
+        return KindFound("perf", "it measures how slow or large something is")
     if _PERFORMANCE.search(title) and not _IMPROVED.search(title):
         return KindFound("perf", "its title speaks of speed or size")
     if _chore(title, targets, edits):
@@ -214,6 +235,8 @@ def _complains(reading: Reading, title: str) -> bool:
 def _documents_alone(reading: Reading, targets: Sequence[str], text: str) -> bool:
     """Tell whether only documents, or texts that people read, are asked about."""
     title = reading.outline.title
+    if _EXPLAIN.search(title):
+        return True
     if targets and all(is_document(path) and not is_test(path) for path in targets):
         return bool(
             extent.SURFACES["documentation"].search(title) or _WRONG_TEXT.search(title) or extent.NO_CODE.search(text)
@@ -226,6 +249,8 @@ def _documents_alone(reading: Reading, targets: Sequence[str], text: str) -> boo
 
 
 def _about_tests(reading: Reading, title: str) -> bool:
+    if _UNSTEADY.search(title):
+        return True
     if language.FIX_TESTED.search(title) or not language.TESTS.search(title):
         return False
     if re.match(r"\W*(?:test|run)\b.*\b(?:on|with|against) (?:python|node|pypy|windows|php)\b", title, re.I):

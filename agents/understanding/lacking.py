@@ -11,12 +11,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ...orchestration.extent_language import SAYING_NOTHING
 from ...orchestration.issue_language import Words
 from ...orchestration.issue_units import Reading
 from .kind import Kind
 
 #: Who writes more than that has told something that can be looked at.
 FEW_WORDS = 60
+#: So many words with a meaning in a title tell what goes wrong.
+TITLE_WORDS_TELLING = 4
 _PLACEHOLDER = Words(
     r"^\W*(?:tbd|tba|to-?do|todo: .{0,20}|fixme|to be (?:decided|determined|defined|discussed|filled in|specified"
     r"|done)|\?{2,}|…|\.{3}|xxx+|n/?a|none|no response|not (?:yet )?(?:decided|clear|known|specified)|lorem ipsum.*"
@@ -26,7 +29,7 @@ _PLACEHOLDER = Words(
 #: Where somebody saw it says nothing of what they saw.
 _SURROUNDINGS = re.compile(
     r"\bv?\d+(?:\.\d+)+\w*|\b(?:python|node|java|go|ruby|php|windows|macos|mac ?os(?: x)?|ubuntu|debian|fedora|linux"
-    r"|android|ios|chrome|firefox|safari|edge|version|release|python)\b[ -]?v?\d*(?:\.\d+)*|\b\d+ ?(?:times|people"
+    r"|android|ios|chrome|firefox|safari|edge|version|release|python)\b[ -]?v?\d*(?:\.\d+)*|\b\d+ ?(?:people"
     r"|users|of us|colleagues|days|weeks|months|years)\b|\b(?:monday|tuesday|wednesday|thursday|friday|saturday"
     r"|sunday|january|february|march|april|june|july|august|september|october|november|december)\b|\b20\d\d\b",
     re.I,
@@ -84,7 +87,15 @@ def lacking(reading: Reading, kind: Kind, targets: Sequence[str], pairs: int, *,
     concrete = any(_CONCRETE.search(text) for text in plain)
     if told and not concrete and (_ELSEWHERE.search(" ".join(told)) or _UNDECIDED.search(" ".join([title, *told]))):
         return Lack("elsewhere", "what it is about is told somewhere else, or not decided yet")
-    if kind in ("bug", "perf") and told and not concrete and not reading.items() and not _has_steps(reading):
+    told_much = len(set(re.findall(r"[^\W\d_]{3,}", title.lower())) - SAYING_NOTHING) >= TITLE_WORDS_TELLING
+    if (
+        kind in ("bug", "perf")
+        and told
+        and not told_much
+        and not concrete
+        and not reading.items()
+        and not _has_steps(reading)
+    ):
         return Lack("no_case", "it tells that something is wrong, and no case in which it could be seen")
     return None
 

@@ -111,6 +111,18 @@ def test_kinds_of_invented_issues(capsys: pytest.CaptureFixture[str]) -> None:
     assert right / (right + sum(missed.values())) >= 0.9
 
 
+def test_short_issues_have_kinds_and_are_acted_on() -> None:
+    """A few words are enough for a kind, and for somebody to begin; nine of ten are met."""
+    samples = (Path(__file__).parent / "verdicts" / "kinds.txt").read_text().split("\n=====\n")
+    missed = []
+    for sample in samples:
+        kind, _, text = sample.partition("\n")
+        found = understand_issue("x.md", text).issue
+        if (found.kind, found.outcome) != (kind, "actionable"):
+            missed.append((text.splitlines()[0], found.kind, found.outcome))
+    assert len(missed) <= len(samples) / 10, missed
+
+
 @pytest.mark.parametrize(
     ("name", "verdicts"),
     [
