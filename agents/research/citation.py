@@ -23,14 +23,14 @@ from ..response import Evidence, ToolResponse
 class Citation(msgspec.Struct, frozen=True, kw_only=True):
     """One passage that is quoted. `lines` are the first and the last, from 1; `text` is exactly these lines.
 
-    `repo` is the repository's name, `repo_path` where it is; `path` is empty for a commit's message. `text_hash` is
+    `name` is what the repository is called, `repo` where it is; `path` is empty for a commit's message. `text_hash` is
     `sha256:` and the hash of `text` in UTF-8. `names` are what the passage defines, or the headings that it is below.
     """
 
     n: int
     ref: str
+    name: str
     repo: str
-    repo_path: str
     commit: str
     path: str
     lines: tuple[int, int]
@@ -83,7 +83,7 @@ def lines_at(repo: Path, commit: str, path: str, lines: tuple[int, int]) -> str:
 
 def check(citation: Citation) -> None:
     """Raise CitationInvalid unless a citation quotes what stands in its place."""
-    there = lines_at(Path(citation.repo_path), citation.commit, citation.path, citation.lines)
+    there = lines_at(Path(citation.repo), citation.commit, citation.path, citation.lines)
     if there != citation.text or text_hash(there) != citation.text_hash:
         raise CitationInvalid(citation.ref, "what is quoted is not what stands there")
 
@@ -91,7 +91,7 @@ def check(citation: Citation) -> None:
 def evidence_of(citation: Citation) -> Evidence:
     """Return a citation as evidence, which the runtime looks up before the task may have succeeded."""
     details: dict[str, Any] = {
-        "repo": citation.repo_path,
+        "repo": citation.repo,
         "commit": citation.commit,
         "path": citation.path,
         "lines": list(citation.lines),

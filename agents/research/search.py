@@ -139,8 +139,8 @@ def _citation(number: int, one: Ranked, lines: tuple[int, int]) -> Citation:
     return Citation(
         n=number,
         ref=reference(found.source.name, found.commit, found.path, lines),
-        repo=found.source.name,
-        repo_path=found.source.path,
+        name=found.source.name,
+        repo=found.source.path,
         commit=found.commit,
         path=found.path,
         lines=lines,

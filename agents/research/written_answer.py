@@ -88,7 +88,7 @@ def holds(sentence: Sentence, citations: Sequence[Citation]) -> bool:
         return False
     cited = [by_number[number] for number in sentence.citations]
     there = "\n".join(
-        f"{one.path}\n{' '.join(one.names)}\n{one.repo}\n{one.author} {one.time}\n{one.text}" for one in cited
+        f"{one.path}\n{' '.join(one.names)}\n{one.name}\n{one.author} {one.time}\n{one.text}" for one in cited
     )
     there = f"{there}\n{' '.join(one.commit for one in cited)}".lower()
     named = [next(group for group in match if group) for match in _CHECKABLE.findall(_without_marks(text))]
@@ -107,6 +107,6 @@ def _without_marks(text: str) -> str:
 
 
 def _shown(one: Citation) -> str:
-    place = f"{one.repo}, {one.path}, lines {one.lines[0]} to {one.lines[1]}" if one.path else f"{one.repo}, a commit"
+    place = f"{one.name}, {one.path}, lines {one.lines[0]} to {one.lines[1]}" if one.path else f"{one.name}, a commit"
     who = f" by {one.author}, {one.time[:10]}" if one.author else ""
     return f"[{one.n}] {place}{who}:\n{one.text}"

@@ -44,7 +44,7 @@ def research(
     Exit status: 0 where something was found, 1 where nothing was.
 
     The keys with --json are run, question, found, answer, written_by (the model, null without one), sentences (text,
-    citations), citations (n, ref, repo, repo_path, commit, path, lines, text, text_hash, names, kind, author, time,
+    citations), citations (n, ref, name, repo, commit, path, lines, text, text_hash, names, kind, author, time,
     score), repos (name, path, commit, files, indexed, notes), missing_words, notes, outcome, reason.
     """
     from ..one_task import do_task

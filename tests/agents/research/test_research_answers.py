@@ -49,11 +49,11 @@ def test_every_citation_is_what_git_has_there(ask: Ask, projects: dict[str, Path
     assert outcome.value["found"] is True
     assert outcome.value["citations"]
     for one in outcome.value["citations"]:
-        assert one["commit"] == git(projects[one["repo"]], "rev-parse", "HEAD").strip()
+        assert one["commit"] == git(projects[one["name"]], "rev-parse", "HEAD").strip()
         first, last = one["lines"]
-        assert one["ref"] == f"{one['repo']}@{one['commit']}:{one['path']}:{first}-{last}"
+        assert one["ref"] == f"{one['name']}@{one['commit']}:{one['path']}:{first}-{last}"
         shown = subprocess.run(
-            ["git", "-C", one["repo_path"], "show", f"{one['commit']}:{one['path']}"], capture_output=True, check=True
+            ["git", "-C", one["repo"], "show", f"{one['commit']}:{one['path']}"], capture_output=True, check=True
         ).stdout.split(b"\n")
         quoted = b"\n".join(shown[first - 1 : last])
         assert one["text"].encode() == quoted
@@ -130,7 +130,7 @@ def test_evidence_that_does_not_hold_fails_the_task(projects: dict[str, Path], t
         facts = {"commit": commit, "path": "mail/outbox.py", "lines": (3, 3), "text": text, **changes}
         digest = "sha256:" + hashlib.sha256(str(facts["text"]).encode()).hexdigest()
         ref = f"mail@{facts['commit']}:{facts['path']}:{facts['lines'][0]}-{facts['lines'][1]}"  # type: ignore[index]
-        cited = Citation(n=1, ref=ref, repo="mail", repo_path=str(repo), text_hash=digest, **facts)  # type: ignore[arg-type]
+        cited = Citation(n=1, ref=ref, name="mail", repo=str(repo), text_hash=digest, **facts)  # type: ignore[arg-type]
 
         class Claims(tf.BaseAgent):
             def execute_task(self, task: object) -> ToolResponse:
