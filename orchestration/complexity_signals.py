@@ -28,7 +28,7 @@ WORDS_FREE = 150
 VAGUE_WORDS_MAX = 40
 #: So many different words with a meaning make an order that can be checked.
 WORDS_SAYING_WHAT = 5
-#: So many in its title tell what a complaint is about; a wish needs one less, in all that it asks for.
+#: So many in its title tell what a complaint is about; of a wish's title one less, or as many in all that it asks for.
 WORDS_SAYING_WHERE = 4
 
 
@@ -231,7 +231,9 @@ def _is_specific(reading: Reading) -> bool:
     title = _meaning(reading.outline.title)
     asked = title.union(*(_meaning(part.unit.text) for part in reading.asked()))
     complains = is_bug(reading) or extent.PERFORMANCE.search(reading.outline.title)
-    return len(title) >= WORDS_SAYING_WHERE if complains else len(asked) >= WORDS_SAYING_WHERE - 1
+    if complains:
+        return len(title) >= WORDS_SAYING_WHERE
+    return len(title) >= WORDS_SAYING_WHERE - 1 or len(asked) >= WORDS_SAYING_WHERE
 
 
 def _meaning(text: str) -> set[str]:
