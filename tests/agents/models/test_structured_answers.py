@@ -41,7 +41,7 @@ class Judge(tf.BaseAgent):
 
 def judged(service: Any, trial: tf.Trial | None = None, **asked: Any) -> Any:
     """Have the service's model judge, and return how the task ended."""
-    settings = AgentSettings(model="m", model_url=service.url, model_timeout_s=30)
+    settings = AgentSettings(model="m", model_url=service.url, model_timeout_s=120)
     return tf.run_task(Judge(**asked), "How large?", trial=trial or tf.Trial(settings=settings))
 
 
