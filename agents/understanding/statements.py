@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from ..issue_blocks import Block, read
+from ..issue_blocks import read
 
 #: Longer texts are judged by their beginning: nobody states an issue's type behind that.
 READ_MAX = 100_000
@@ -30,7 +30,7 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"[\s,;&+]*(?:and|und|et|y)?[\s,;&+]*(?:(?:issues?|tickets?|prs?)\s+)?", re.IGNORECASE)
-#: "Nothing", "none", "-": a field that is there and empty.
+#: So many dependencies are told.
 DEPENDS_MAX = 50
 
 
@@ -114,8 +114,3 @@ def _references(text: str, *, bare: bool) -> list[int | str]:
         at = match.end()
         at = between.end() if (between := _BETWEEN.match(text, at)) else at
     return found
-
-
-def first_words(block: Block, most: int = 12) -> str:
-    """Return the beginning of a block as plain words."""
-    return " ".join(block.plain().split()[:most])
