@@ -19,6 +19,8 @@ from .issue_unfenced import lift
 
 #: Stands in `Block.text` for the next one of `Block.codes`.
 CODE = "\ue000"
+#: A longer paragraph is nobody's order, and reading it as sentences would take long.
+PARAGRAPH_LENGTH_MAX = 8_000
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
@@ -99,6 +101,9 @@ def _blocks(tokens: list[Token]) -> list[Block]:
             rows.append([])
         elif token.type == "inline":
             text, codes = _words(token.children or [])
+            if len(text) > PARAGRAPH_LENGTH_MAX:
+                text = text[:200] if heading else ""
+                codes = codes[: text.count(CODE)]
             block = Block("heading" if heading else "text", line, text, codes, level=heading)
             (found if rows is None else rows[-1]).append(block)
     return found

@@ -17,7 +17,7 @@ _COMMENT = re.compile(r"\s*(?:#+|//+|--|;+|%+|<!--|/\*)\s*(.*?\w.*?)\s*(?:-->|\*
 def halves(block: Block) -> tuple[str, str] | None:
     """Return the old and the new text of a block that begins with `# Before` and has one `# After` further down."""
     lines = block.text.split("\n")[:-1]
-    said = [found[1] if (found := _COMMENT.fullmatch(line)) else "" for line in lines]
+    said = [found[1] if (found := _comment(line)) else "" for line in lines]
     first = next((n for n, line in enumerate(lines) if line.strip()), 0)
     if not lines or not said[first] or is_weak(said[first]) or label_of(said[first], OLD) is None:
         return None
@@ -25,6 +25,10 @@ def halves(block: Block) -> tuple[str, str] | None:
     if len(news) != 1 or any(label_of(text, OLD) for text in said[first + 1 :] if text):
         return None
     return _trimmed(lines[first + 1 : news[0]]), _trimmed(lines[news[0] + 1 :])
+
+
+def _comment(line: str) -> re.Match[str] | None:
+    return _COMMENT.fullmatch(line) if len(line) < 500 else None
 
 
 def _trimmed(lines: list[str]) -> str:
@@ -39,6 +43,6 @@ def _trimmed(lines: list[str]) -> str:
 def named_file(text: str) -> tuple[str, str]:
     """Return the path that a text's first line names as a comment, and the text without that line; else "" and all."""
     first, _, rest = text.partition("\n")
-    found = _COMMENT.fullmatch(first)
+    found = _comment(first)
     word = re.sub(r"^(?:file|in|path)\s*:?\s+", "", found[1], flags=re.I).strip("`\"'") if found else ""
     return (normal(word), rest) if looks_like_path(word) else ("", text)

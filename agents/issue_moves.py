@@ -67,7 +67,7 @@ _ARROW = re.compile(rf"\W*({CODE}) ?(?:->|-->|→|=>|⇒|to) ?({CODE})\W*$")
 
 def read_moves(said: Said, start: int) -> Order | None:
     """Read an order to move, rename or delete files at a place of a paragraph."""
-    if _IN_FILE.search(said.flat[:start]):
+    if _IN_FILE.search(said.flat[max(0, start - 200) : start]):
         return None  # of a word in that file
     for pattern in (_MOVE, _MOVED):
         if match := pattern.match(said.flat, start):

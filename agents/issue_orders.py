@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from itertools import pairwise, takewhile
 
 import msgspec
@@ -133,7 +134,16 @@ def sentence_starts(text: str) -> list[int]:
         box.end() if box else 0,
         *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text)),
     ]
-    return [start for start in starts if not _NOT.search(text[_sentence(text, start) : start])]
+    kept = []
+    known: dict[int, int] = {}  # where each sentence is first negated: a long one is looked through once
+    for start in starts:
+        begun = _sentence(text, start)
+        if begun not in known:
+            found = _NOT.search(text, begun)
+            known[begun] = found.end() if found else len(text) + 1
+        if known[begun] > start:
+            kept.append(start)
+    return kept
 
 
 def _sentence(text: str, at: int) -> int:
@@ -213,11 +223,22 @@ def _doubt(blocks: Sequence[Block], at: int, flat: str, start: int, end: int) ->
     leads = [one.text for one, two in pairwise([*section, blocks[at]]) if one.kind == two.kind == "text"]
     leads = [before, *(text for text in leads if not is_label(text))]
     following = [block.text for block in takewhile(lambda one: one.kind != "heading", blocks[at + 1 :])]
-    if any(_REPRODUCED.search(text) for text in told) or any(map(_SEEN.match, following[:3])):
+    if any(map(_is_reproduction, told)) or any(map(_SEEN.match, following[:3])):
         return "stands among the steps by which something is shown or got around"
-    if any(_TOLD_BEFORE.search(text) for text in leads) or _is_told(blocks, at):
+    if any(map(_is_lead, leads)) or _is_told(blocks, at):
         return "stands where it is told how things are, so that it may be no order"
     return ""
+
+
+# A paragraph is asked about for each order in it and behind it.
+@lru_cache(maxsize=256)
+def _is_reproduction(text: str) -> bool:
+    return _REPRODUCED.search(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _is_lead(text: str) -> bool:
+    return text.rstrip().endswith(":") and _TOLD_BEFORE.search(text) is not None
 
 
 def _is_told(blocks: Sequence[Block], at: int) -> bool:
