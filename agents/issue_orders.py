@@ -221,7 +221,7 @@ def _doubt(blocks: Sequence[Block], at: int, flat: str, start: int, end: int) ->
     told = [before, *(block.text for block in section if block.kind == "text")]
     # A colon over a list, not over the code that follows it.
     leads = [one.text for one, two in pairwise([*section, blocks[at]]) if one.kind == two.kind == "text"]
-    leads = [before, *(text for text in leads if not is_label(text))]
+    leads = [before, *leads]
     following = [block.text for block in takewhile(lambda one: one.kind != "heading", blocks[at + 1 :])]
     if any(map(_is_reproduction, told)) or any(map(_SEEN.match, following[:3])):
         return "stands among the steps by which something is shown or got around"
@@ -238,7 +238,7 @@ def _is_reproduction(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _is_lead(text: str) -> bool:
-    return text.rstrip().endswith(":") and _TOLD_BEFORE.search(text) is not None
+    return text.rstrip().endswith(":") and not is_label(text) and _TOLD_BEFORE.search(text) is not None
 
 
 def _is_told(blocks: Sequence[Block], at: int) -> bool:

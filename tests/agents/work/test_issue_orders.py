@@ -551,3 +551,11 @@ def test_a_doubtful_order_keeps_all_others_from_being_made() -> None:
         "Delete `docs/x.md`.",
     ):
         assert isinstance(outcome(f"{PAIR}\n\n## More\n\n{order}"), str)
+
+
+def test_an_endless_paragraph_is_no_order() -> None:
+    """What no person writes as a paragraph is read as none, and keeps nothing else from being read."""
+    endless = "Rename `src/util.py` to `src/x.py`, and then " * 400
+    assert outcome(endless) == "none"
+    assert outcome(f"{endless}\n\nDelete `src/util.py`.") == GONE
+    assert parse_issue(f"# {endless}").title.startswith("Rename src/util.py")
