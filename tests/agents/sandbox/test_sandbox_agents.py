@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def attempt(*does):
     return found
 '''
 
+COMMAND = Path(sys.executable).with_name("twelvefold")
 LINE = "twelvefold agent agents_here:Hostile"
 
 
@@ -94,11 +96,12 @@ class World:
             "TWELVEFOLD_HOME": str(self.home),
             "TWELVEFOLD_RUNTIME_DIR": str(runtime),
             "HOME": str(self.user),
+            "PATH": f"{COMMAND.parent}:{os.environ['PATH']}",
             "OUTSIDE": str(self.outside),
         }
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["twelvefold", *arguments]
+        command = [str(COMMAND), *arguments]
         return subprocess.run(
             command, cwd=self.project, env=self.environment, capture_output=True, text=True, timeout=120, check=False
         )
