@@ -57,6 +57,21 @@ _ELSEWHERE = Words(
 )
 
 
+#: `the add function`, `option --all`, `class Cart`: what is spoken of can be looked up, with or without code marks.
+_THING = r"(?:functions?|methods?|class|commands?|options?|flags?|endpoints?|parameters?|arguments?|fields?|settings?)"
+_NOT_A_NAME = (
+    r"(?!(?:a|an|all|any|each|every|some|many|most|few|more|other|another|new|old|own|these|those|this|that|the|our|its|my"
+    r"|your|their|which|what|whose|first|last|next|same|wrong|broken|slow|bad|and|or|is|are|was|were|to|in|of|for|with"
+    r"|on|by|as|at|not|no|two|several|various|certain|important|main|existing|missing|right|member|static|private"
+    r"|public|key|helper|utility|core|whole|only)\b)"
+)
+_NAMED = re.compile(
+    rf"\b(?:the|in|of|fix|our) {_NOT_A_NAME}[a-z_][\w.-]+ {_THING}\b|\b{_THING} {_NOT_A_NAME}(?:--)?[a-z_]\w*[_.]\w+"
+    rf"|\b{_THING} --[\w-]+|(?<!\S)--[\w-]+ {_THING}\b",
+    re.I,
+)
+
+
 class Lack(msgspec.Struct, frozen=True):
     """Why an issue can't be acted on: a word for programs, and what would have to be said."""
 
@@ -67,7 +82,8 @@ class Lack(msgspec.Struct, frozen=True):
 def lacking(reading: Reading, kind: Kind, targets: Sequence[str], pairs: int, *, vague: bool) -> Lack | None:
     """Return what keeps an issue from being acted on, None for one that says enough."""
     title = reading.outline.title
-    if vague:
+    whole = " ".join([title, *(part.unit.text for part in reading.parts if part.unit.kind != "title")])
+    if vague and not _NAMED.search(whole):
         return Lack("vague", "it names no file, no case and no number: nothing in it could be checked")
     if targets or pairs or reading.outline.samples:
         return None

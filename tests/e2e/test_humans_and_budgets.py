@@ -238,13 +238,13 @@ def test_a_human_settles_an_effect_in_doubt(project: Project) -> None:
 
 
 def test_a_job_goes_on_with_what_it_was_answered(own_home: JobHome, tmp_path: Path) -> None:
-    """An issue that states no edit rests; the answer is read in its place, though what it ran on has ended."""
+    """An issue in which nothing could be checked rests; the answer is read in its place, though what it ran on has ended."""
     repo = make_repo(tmp_path / "repo", CALC)
     asked = own_home.job(repo, "# Double is wrong\n\nIt adds. Please multiply.\n")
     assert asked.status == 7
     assert own_home("down", cwd=repo).status == 0
     (one,) = own_home("inbox", "--json", cwd=repo).json
-    assert one["reason"] == "no_explicit_edits"
+    assert one["reason"] == "vague"
     (tmp_path / "edits.md").write_text(RIGHT.partition("\n\n")[2])
     answered = own_home("answer", one["id"], f"@{tmp_path / 'edits.md'}", cwd=repo)
     assert answered.status == 0, answered.err

@@ -236,3 +236,20 @@ def test_long_texts_are_read_in_bounded_time() -> None:
 def test_the_name_of_a_function_is_no_order(title: str, kind: str) -> None:
     """What a title calls does not say what the issue asks for."""
     assert understand_issue("i.md", f"# {title}\n\nIt must give 5 in `calc.py`.\n").issue.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("sentence", "outcome"),
+    [
+        ("fix the add function, it subtracts", "actionable"),
+        ("the --all option is ignored", "actionable"),
+        ("option --all is ignored", "actionable"),
+        ("make it better", "needs_information"),
+        ("fix the broken function", "needs_information"),
+        ("everything is slow, please improve all functions", "needs_information"),
+        ("the whole class of problems should go away", "needs_information"),
+    ],
+)
+def test_a_bare_sentence_says_enough_where_it_names_what_it_is_about(sentence: str, outcome: str) -> None:
+    """A function, option or class by its name can be looked up; without any, nothing could be checked."""
+    assert understand_issue("", sentence).issue.outcome == outcome
