@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import msgspec
+from unidiff.constants import LINE_TYPE_NO_NEWLINE
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
@@ -115,6 +116,8 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
             old = "".join(line.value for line in hunk if line.is_context or line.is_removed)
             new = "".join(line.value for line in hunk if line.is_context or line.is_added)
             before = None if file.is_added_file else old
+            if file.is_added_file and len(hunk) and hunk[-1].line_type == LINE_TYPE_NO_NEWLINE:
+                new = new.removesuffix("\n")
             after = None if file.is_removed_file else new
             line = block.line + (hunk[0].diff_line_no or 0) if len(hunk) else block.line
             found.append(_hunk(before, after, line, place, at_line=hunk.source_start))

@@ -56,6 +56,7 @@ _MORE = re.compile(
     r"(?!(?:run|rerun|make sure|ensure|check|verify|commit|thanks?|it (?:is|works|will|should)|you are done)\b)",
     re.I,
 )
+CONDITION = "says something that is to be done only under a condition"
 UNREAD = "asks for something, and says not exactly enough where or how"
 MORE = "asks for something more in the same sentence"
 #: An order that would be left out silently if the others were carried out.
@@ -137,7 +138,7 @@ def sentence_starts(text: str) -> list[int]:
     kept = []
     known: dict[int, int] = {}  # where each sentence is first negated: a long one is looked through once
     for start in starts:
-        begun = _sentence(text, start)
+        begun = sentence(text, start)
         if begun not in known:
             found = _NOT.search(text, begun)
             known[begun] = found.end() if found else len(text) + 1
@@ -146,7 +147,7 @@ def sentence_starts(text: str) -> list[int]:
     return kept
 
 
-def _sentence(text: str, at: int) -> int:
+def sentence(text: str, at: int) -> int:
     """Return where the sentence begins that holds a position."""
     return 1 + max(text.rfind(mark, 0, at) for mark in ".;!?")
 
@@ -214,9 +215,9 @@ def _doubt(blocks: Sequence[Block], at: int, flat: str, start: int, end: int) ->
     ends = re.compile(r"[.;!?](?:\s|$)").search(flat, end)
     if ends and ends[0].startswith("?"):
         return None
-    before = flat[_sentence(flat, start) : start]
+    before = flat[sentence(flat, start) : start]
     if _MAYBE.search(before) or _MAYBE.match(flat[end : ends.start() if ends else None].strip(" ,(")):
-        return "says something that is to be done only under a condition"
+        return CONDITION
     section = list(takewhile(lambda one: one.kind != "heading", reversed(blocks[:at])))[::-1]
     told = [before, *(block.text for block in section if block.kind == "text")]
     # A colon over a list, not over the code that follows it.

@@ -13,7 +13,7 @@ import msgspec
 
 from .edit import EVERY
 from .issue_blocks import CODE, Block
-from .issue_orders import sentence_starts
+from .issue_orders import CONDITION, sentence, sentence_starts
 from .issue_paths import Scope, looks_like_path, mentioned, normal, scopes, stated, with_paths_as_code
 from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_files
 
@@ -44,9 +44,24 @@ _SHOULD_BE = re.compile(
     re.I,
 )
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
+_FILE_AND_ARROW = re.compile(rf"(?:in )?{CODE}{_LINES} ?[:,–—-]+ {CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}[.;,]?", re.I)
 #: What may follow an order to replace: another couple of texts for the same file.
 _MORE = re.compile(rf"(?:,? and|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into) {_DETERMINERS}{CODE}", re.I)
 _ELSEWHERE = re.compile(rf"(?:,? and(?: in)?|,) {CODE}")
+#: What stands before or behind an order that is not to be carried out as it is, and not now.
+_CONDITION_BEFORE = re.compile(
+    r"\W*(?:if|unless|once|as soon as|provided|assuming|optionally|later|eventually|perhaps|maybe|possibly)\b[^:]*,\s*"
+    r"(?:then\s+)?$"
+    r"|(?:.*[\s,])?todo\b[^,]*:\s*$|.*\boption \w{1,2}\b[^,]*:\s*$",
+    re.I,
+)
+_CONDITION_BEHIND = re.compile(
+    rf"[\s,(]*(?:(?:but )?only )?(?:if|unless|once|as soon as|provided|assuming|when (?:asked|approved))\b"
+    rf"|[\s,(]*or (?:(?:maybe|perhaps|to|with|by|even|else) )*{CODE}",
+    re.I,
+)
+#: How far before an order its condition is looked for: hostile text is long.
+_LOOKED_BACK = 500
 #: How alike such two texts must be: `f(1)` -> `2` shows what a call gives.
 _LIKENESS_MIN = 0.5
 
@@ -58,7 +73,7 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
     problems: list[Problem] = []
     flat = block.text.replace("\n", " ")
     done = 0
-    for start in sentence_starts(flat):
+    for start in _starts(block, flat):
         if start < done:
             continue
         before = flat[:start].count(CODE)
@@ -72,15 +87,19 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             where += [codes.pop(0)] if groups.get("place") else []
             where += [codes.pop()] if groups.get("where") else []
             where += [codes.pop(1)] if CODE in (groups.get("mid") or "") else []
-            if pattern in (_SHOULD_BE, _ARROW) and _likeness(codes[0], codes[1]) < _LIKENESS_MIN:
+            unlike = pattern in (_SHOULD_BE, _ARROW) and _likeness(codes[0], codes[1]) < _LIKENESS_MIN
+            if unlike and not (pattern is _ARROW and _among_edits(blocks, at)):
                 continue
             if re.match(r"[^.;!?]*\?(?:\s|$)", flat[match.end() :]):
                 continue  # a question
             done = match.end()
+            if _conditional(flat, start, done):
+                problems.append(Problem(block.line, CONDITION))
+                break
             end = flat.find(". ", match.end())
             count = stated_count(flat[start : end if end >= 0 else None])
             near = [Scope(mentioned(msgspec.structs.replace(block, codes=where)), block.line)] if where else []
-            offered = [*near, *without(scopes(blocks, at + 1), codes)]
+            offered = [*near, *_own_file(block, flat), *without(scopes(blocks, at + 1), codes)]
             times = 1 if count is None else count
             own, done = _count_behind(flat, done) if groups.get("where") else (None, done)
             if not where and (several := _in_several(blocks, at, codes, flat, (done, end), count)):
@@ -106,6 +125,46 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break
     return found, problems
+
+
+def _starts(block: Block, flat: str) -> list[int]:
+    """Return where something may be ordered: also behind the dash of an item that begins with its file."""
+    behind = [flat.index(CODE, flat.index(CODE) + 1)] if _own_file(block, flat) else []
+    return sorted({*sentence_starts(flat), *behind})
+
+
+def _own_file(block: Block, flat: str) -> list[Scope]:
+    """Return the file that an item of a list begins with, where an arrow is all that follows."""
+    item = _FILE_AND_ARROW.fullmatch(flat.strip())
+    return [Scope([normal(block.codes[0])], block.line)] if item and looks_like_path(block.codes[0]) else []
+
+
+def _conditional(flat: str, start: int, end: int) -> bool:
+    """Tell whether an order is to be carried out only perhaps, or in one of several ways."""
+    begun = max(sentence(flat, start), start - _LOOKED_BACK)
+    return bool(_CONDITION_BEFORE.match(flat[begun:start]) or _CONDITION_BEHIND.match(flat, end))
+
+
+def _among_edits(blocks: Sequence[Block], at: int) -> bool:
+    """Tell whether an item of a list, a file and an arrow behind it, has one beside it whose texts are alike."""
+    if _file_and_arrow(blocks[at]) is None:
+        return False
+    for step in (-1, 1):
+        beside = at + step
+        while 0 <= beside < len(blocks) and (codes := _file_and_arrow(blocks[beside])) is not None:
+            if _likeness(*codes) >= _LIKENESS_MIN:
+                return True
+            beside += step
+    return False
+
+
+def _file_and_arrow(block: Block) -> tuple[str, str] | None:
+    """Return the two texts of an item that is no more than a file, an arrow and the texts beside it."""
+    if block.kind != "text":
+        return None
+    block = with_paths_as_code(block)
+    match = _FILE_AND_ARROW.fullmatch(block.text.strip())
+    return (block.codes[1], block.codes[2]) if match and looks_like_path(block.codes[0]) else None
 
 
 def _in_several(

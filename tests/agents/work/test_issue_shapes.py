@@ -120,6 +120,56 @@ def test_two_changes(name: str, text: str) -> None:
     assert outcome(text) == ("edits_overlap" if name == "context shown twice" else BOTH_RAISED)
 
 
+LIST = {
+    "colons": "- `README.md`: `pkg-dev` → `other`\n- `src/core.py`: `TIMEOUT = 30` → `TIMEOUT = 60`\n",
+    "in": "Edits:\n* in src/core.py: `TIMEOUT = 30` -> `TIMEOUT = 60`\n* in README.md: `pkg-dev` -> `other`\n",
+    "line": "1. `README.md`, line 1: `pkg-dev` => `other`\n2. `src/core.py` – `TIMEOUT = 30` => `TIMEOUT = 60`\n",
+}
+
+
+@pytest.mark.parametrize("text", LIST.values(), ids=LIST.keys())
+def test_no_item_of_a_list_is_left_out(text: str) -> None:
+    """An item whose texts have nothing in common is made like the ones beside it, not dropped without a word."""
+    assert outcome(text) == {**RAISED, "README.md": FILES["README.md"].replace("pkg-dev", "other")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "If legal agrees, {}.",
+        "{} if legal agrees.",
+        "{}, unless somebody objects.",
+        "{} once #12 is merged.",
+        "{} only when asked.",
+        "Perhaps, once there is time, {}.",
+        "TODO later: {}.",
+        "Option A: {}. Option B: leave it.",
+        "In `src/core.py`, replace `TIMEOUT = 30` with `TIMEOUT = 60` or `TIMEOUT = 90`.",
+    ],
+)
+def test_a_condition_is_a_persons_to_judge(text: str) -> None:
+    """What is to be done only perhaps, or in one of several ways, is not done."""
+    order = "replace `TIMEOUT = 30` with `TIMEOUT = 60` in `src/core.py`"
+    assert outcome(text.format(order)) == "incomplete"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["As it is too short: {}.", "If it is slow, the call fails: {}.", "{}, as it fails if the line is slow."],
+)
+def test_a_reason_is_no_condition(text: str) -> None:
+    """A sentence that tells when something fails still orders."""
+    assert outcome(text.format("replace `TIMEOUT = 30` with `TIMEOUT = 60` in `src/core.py`")) == RAISED
+
+
+def test_a_new_file_without_a_last_line_end() -> None:
+    """A diff that makes a file whose last line has no end makes exactly that."""
+    text = code(
+        "--- /dev/null\n+++ b/new.txt\n@@ -0,0 +1,2 @@\n+one\n+two\n\\ No newline at end of file\n", info="diff"
+    )
+    assert outcome(text) == {"new.txt": "one\ntwo"}
+
+
 PAIR = f"### `src/core.py`\nCurrent:\n{code('TIMEOUT = 30')}\nShould be:\n{code('TIMEOUT = 60')}"
 REFUSED = {
     "a line that goes on": (
