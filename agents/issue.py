@@ -93,6 +93,8 @@ def slug(title: str) -> str:
 def _title(blocks: list[Block]) -> str:
     headings = [block for block in blocks if block.kind == "heading"]
     first = next((block for block in headings if block.level == 1), next(iter(headings), None))
+    if first is not None and first.level > 1 and blocks[1:2] == headings[:1] and _is_title(blocks[0]):
+        first = blocks[0]  # a form's headings stand below what was written as the title
     if first is None:
         first = next((block for block in blocks if block.kind == "text"), None)
     if first is None:
@@ -101,6 +103,12 @@ def _title(blocks: list[Block]) -> str:
     line = subject[1] if subject and first.kind == "text" else " ".join(first.plain().split("\n", 1)[0].split())
     line = re.sub(r"^(?:issue\s*)?#\d+\s*[:.–—-]?\s*", "", line, flags=re.IGNORECASE)
     return "".join(character for character in line if character.isprintable())[:120].strip()
+
+
+def _is_title(block: Block) -> bool:
+    """Tell whether a paragraph is one line that reads as a title, and no sentence, label or field."""
+    line = block.plain().strip() if block.kind == "text" else ""
+    return 0 < len(line) <= 120 and "\n" not in line and line[-1] not in ".:!" and not re.match(r"\w+: \S+\Z", line)
 
 
 def _from_name(name: str) -> str:

@@ -48,7 +48,8 @@ def is_bug(reading: Reading) -> bool:
         return False
     if only_documents(reading, reading.targets):
         return False
-    expected = any(language.EXPECTED.search(part.unit.text) for part in reading.parts)
+    told = [part.unit.text for part in reading.parts] + [section.heading for section in reading.outline.sections]
+    expected = any(language.EXPECTED.search(text) for text in told)
     steps = any(part.role == "step" for part in reading.parts)
     broken = any(re.search("Traceback \\(most|panic:|Exception in", sample.text) for sample in reading.outline.samples)
     return expected or steps or broken or bool(_BUG.search(title))

@@ -126,6 +126,8 @@ CROSS_REFERENCE = Words(
 DEMONSTRATIVE = Words(r"\b(?:those|these|said|this)\s+(?=((?:\w+\s+)?\w+))")
 #: An issue that is about the tests themselves, and a title in which they only show the fault.
 TESTS = Words(r"\b(?:tests?|test suite|testing|flaky|flakiness|test cases?|fixtures?|pruebas|tests unitaires)\b")
+#: A test by its own name, which is called nowhere.
+NAMED_TEST = Words(r"\btest_\w+\b(?!\()")
 FIX_TESTED = Words(r"\b(?:test client|test runner|test command|under test|a test for|latest)\b")
 #: Why somebody wants something, which is no work.
 MOTIVE = Words(
@@ -145,6 +147,12 @@ PROPOSAL = Words(
     r"|let['’]?s\b"
     r"|i['’]d (?:like|rather|prefer)\b|i would like\b|we (?:should|need)\b|there should\b|bitte\b|je propose\b"
     r"|propongo\b)"
+)
+#: Sentences that say where a fault comes from.
+CAUSE = Words(
+    r"\b(?:culprit|root cause|caused by|the cause|(?:bug|problem|fault|error|issue|mistake) (?:is|seems to be|must be"
+    r"|lies|sits) (?:probably |likely |somewhere )?(?:in|with|that)|(?:comes|stems|originates) from|responsible for"
+    r"|due to|ursache|liegt (?:an|in)|vient de|à cause de|la causa|se debe a)\b"
 )
 #: Introductions of rules that every piece of the work has to keep.
 RULES = Words(r"\b(?:rules|constraints|conditions|guidelines|conventions|regeln|règles|reglas)\W*$")

@@ -183,6 +183,7 @@ class _Reader:
         self.blank = True
         self.groups = 0
         self.last_paragraph = ""
+        self.first_line = ""
 
     def read(self, text: str, truncated: bool) -> Outline:
         for number, raw in enumerate(text.split("\n"), 1):
@@ -258,16 +259,27 @@ class _Reader:
         elif self.open is not None:
             self.open.lines.append(stripped)
         else:
+            self.first_line = self.first_line or stripped
             self.open = _Open([stripped], number)
 
     def _heading(self, text: str, level: int, number: int) -> None:
         self._close()
         self.stack.clear()
         self.last_paragraph = ""
+        if not self.title and level > 1 and self._begins_with_title():
+            self.title = self.first_line
+            self.units.clear()
         if not self.title:
             self.title = text
         else:
             self.sections.append(Section(inline(text)[0], level, number))
+
+    def _begins_with_title(self) -> bool:
+        """Tell whether one line that reads as a title is all that stands before the first heading, as in forms."""
+        if len(self.units) != 1 or self.units[0].kind != "sentence" or self.samples:
+            return False
+        text = self.units[0].text
+        return text == inline(self.first_line)[0] and len(text) <= TITLE_LENGTH_MAX and text[-1:] not in ".:!"
 
     def _item(self, found: re.Match[str], number: int, indent: int) -> None:
         self._close()

@@ -72,7 +72,8 @@ def understand(text: str) -> Reading:
             role = "told"
         paths = () if role in ("kept", "done", "step") else _places(unit)
         parts.append(Part(unit, role, paths, kinds[unit.section] == "tasks", implied))
-    about_tests = bool(language.TESTS.search(outline.title)) and not language.FIX_TESTED.search(outline.title)
+    tests = language.TESTS.search(outline.title) or language.NAMED_TEST.search(outline.title)
+    about_tests = bool(tests) and not language.FIX_TESTED.search(outline.title)
     named = [path for part in parts for path in part.paths]
     headed = [path for section in outline.sections for path in paths_in(section.heading, (section.heading,))]
     headed += [path for sample in outline.samples for path in _of_info(sample.info)]
@@ -158,6 +159,8 @@ def _role(unit: Unit, section: str, stepwise: bool) -> Role:
         return "title"
     if unit.checked:
         return "done"
+    if section == "reproduction" and unit.kind == "sentence" and language.CAUSE.search(text):
+        return "told"  # not how to see the fault, but where it is
     if section == "reproduction" or stepwise or (unit.intro and language.STEPS.search(unit.intro[-60:])):
         return "step"
     if section == "aside" and unit.checked is None:

@@ -23,7 +23,7 @@ class AgentsMissing(TwelvefoldError):
 
     def message(self) -> str:
         """Name the queues and the home."""
-        return f"what runs on {self.home} has no agent for: {', '.join(self.queues)}"
+        return f"what runs on {self.home} has no agent for: {', '.join(dict.fromkeys(self.queues))}"
 
     def help(self) -> str:
         """Tell the way out."""

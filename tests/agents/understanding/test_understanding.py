@@ -253,3 +253,35 @@ def test_the_name_of_a_function_is_no_order(title: str, kind: str) -> None:
 def test_a_bare_sentence_says_enough_where_it_names_what_it_is_about(sentence: str, outcome: str) -> None:
     """A function, option or class by its name can be looked up; without any, nothing could be checked."""
     assert understand_issue("", sentence).issue.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "### What happened?\n\nRunning `tool fetch` panics.\n\n### What did you expect?\n\nNo panic.\n",
+        "**Describe the bug**\nIt panics.\n\n**Expected behavior**\nNo panic.\n",
+    ],
+)
+def test_a_line_above_the_headings_of_a_form_is_the_title(form: str) -> None:
+    """An issue as it is copied from a web page: its title is a plain line, and the form's headings stand below it."""
+    found = understand_issue("", f"Index out of range when fetching all\n\n{form}")
+    assert found.issue.title == "Index out of range when fetching all"
+    assert found.issue.kind == "bug"
+    greeted = understand_issue("", f"Hello! Thanks for the tool.\n\n## It panics\n\n{form}")
+    assert greeted.issue.title == "It panics"
+
+
+def test_a_sentence_that_says_where_a_fault_comes_from_names_a_place() -> None:
+    """Below the versions that a form asks for people write what they have found out; what else stands there is none."""
+    text = (
+        "# Newest entry is evicted\n\n## Environment\n\n- Node 20\n- see logs/run.txt\n\n"
+        "The culprit seems to be `evict()` in src/cache/lru.ts.\n"
+    )
+    assert understand_issue("", text).issue.target_files == ("src/cache/lru.ts",)
+
+
+def test_a_test_that_a_title_names_is_where_the_work_is() -> None:
+    """A title that names a test by its name is about the tests, though it never says the word."""
+    text = "# test_backoff fails at random\n\ntests/test_retry.py::test_backoff uses the clock. Use a fake one.\n"
+    found = understand_issue("", text).issue
+    assert (found.kind, found.target_files) == ("test", ("tests/test_retry.py",))
