@@ -192,6 +192,13 @@ def _weakened(file: ChangedFile, test: PythonTest, old: PythonTest, tally: _Tall
             message=f"an assertion of {test.name} demands less than before: `{looser[1][:100]}`",
             harm="the test passes where it failed before",
         )  # fmt: skip
+    elif lost and not tally.code_changed and not rules.names(_short(test.name)):
+        line = next((line for line, text in test.asserts if file.brings(line)), test.line)
+        yield Finding(
+            file=file.path, line=line, rule="changed-expectation", severity="warning", confidence="medium",
+            message=f"what {test.name} asserts was altered, and no code was: `{lost[0][:100]}` is gone",
+            harm="the test may pass by expecting what the code does wrong",
+        )  # fmt: skip
 
 
 def _looser(old: PythonTest, test: PythonTest) -> tuple[int, str] | None:

@@ -144,6 +144,10 @@ REMARKED: dict[str, tuple[Files, str]] = {
     "what tools leave": ({"__pycache__/calc.cpython-311.pyc": b"\0\0\0"}, "left-behind"),
     "a lock file alone": ({"package-lock.json": '{"lockfileVersion": 3, "packages": {}}\n'}, "lock-file"),
     "a silenced check": ({"calc.py": CODE.replace("2 * a", "2 * a  # type: ignore")}, "silenced-check"),
+    "another expectation of the same code": (
+        {"tests/test_calc.py": TESTS.replace("== 8", "== 12")},
+        "changed-expectation",
+    ),
     "DO NOT MERGE": ({"calc.py": CODE + "# DO NOT MERGE\n"}, "not-to-be-merged"),
 }
 
