@@ -33,7 +33,7 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
     run = fold_run(run_id, known, load).at_head
     steps = _steps(run)
     asked = {**_input(known, _first_fix(run, steps), load), **_input(known, "0", load)}
-    several = _repositories(run, steps, decision_of(known, load))
+    several = _repositories(run, steps, decision_of(known, load)) or _undecided(asked)
     tested = [_value(run, one["steps"].get("test")) for one in several] or [_value(run, steps.get("test"))]
     report = run.end
     document = {
@@ -90,6 +90,13 @@ def _repositories(run: Run, steps: Mapping[str, str], decision: Mapping[str, Any
             own[name] = f"{steps[name + 's']}.{n - 1}" if f"{name}s" in steps else None
         found.append({**one, "steps": {name: path for name, path in own.items() if path}})
     return found
+
+
+def _undecided(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The repositories that a job over several was asked for, as long as nothing is decided about them."""
+    given = asked.get("repos")
+    known = [one for one in given if isinstance(one, dict) and "repo" in one] if isinstance(given, list) else []
+    return [{"name": one.get("name"), "repo": one["repo"], "base": one.get("base"), "steps": {}} for one in known]
 
 
 def refusal_report(error: TwelvefoldError, repo: str) -> dict[str, Any]:

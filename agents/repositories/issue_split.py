@@ -76,15 +76,19 @@ class _Reading:
         self.problems: list[str] = []
         self._sections: list[tuple[int, str]] = []
         self._told: str | None = None
+        #: What the paragraph right before calls by its name.
+        self._called: str | None = None
         #: Lines in which nothing is a name: code, but for the headers of diffs.
         self._code: set[int] = set()
+        #: The diffs that may be divided, fences included.
+        self._diffs: list[range] = []
 
     def take(self, piece: _Piece) -> None:
         """Decide whose a piece is; what it says counts for what comes behind it in its section."""
         section = self._sections[-1][1] if self._sections else None
         if piece.kind == "heading":
             self._sections = [one for one in self._sections if one[0] < piece.level]
-            self._told = None
+            self._told = self._called = None
             owner = self._owner_of(piece, heading=True)
             if owner is not None:
                 self._sections.append((piece.level, owner))
@@ -99,21 +103,28 @@ class _Reading:
                 self._give(piece.start, piece.end, owner or self._told)
         else:
             owner = section or self._owner_of(piece)
-            if owner is not None and piece.kind == "text":
-                self._told = owner
+            if piece.kind == "text":
+                self._told = owner or self._told
+                said = " ".join(self.lines[piece.start : piece.end])
+                self._called = owner if owner is not None and self._prose_names(said) == owner else None
             self._give(piece.start, piece.end, owner or (self._told if piece.kind == "text" else None))
 
     def text_for(self, name: str) -> str:
         """Return the issue as one repository is to read it: lines of others are empty, files are called as it does."""
         made = []
+        others = {number for diff in self._diffs if not self._has_part(diff, name) for number in diff}
         for number, line in enumerate(self.lines):
-            if self.owners[number] not in (None, name):
+            if self.owners[number] not in (None, name) or number in others:
                 made.append("")
             elif number in self._code:
                 made.append(self._diff_line(line, name) if self._starts_name(line) else self._fence_line(line, name))
             else:
                 made.append(self._prose(line, name))
         return "\n".join(made)
+
+    def _has_part(self, diff: range, name: str) -> bool:
+        """Tell whether anything between the fences of a diff is a repository's to read."""
+        return any(self.lines[number].strip() and self.owners[number] in (None, name) for number in diff[1:-1])
 
     def _give(self, start: int, end: int, owner: str | None) -> None:
         for number in range(start, end):
@@ -125,7 +136,18 @@ class _Reading:
         if heading and (named := self._heading_names(said)):
             return named
         tokens = [normal(token.strip("`").rstrip(_TRAIL)) for token in _TOKEN.findall(said)]
-        return self._owner_in(tokens, piece.start, ask=heading)
+        return self._owner_in(tokens, piece.start, ask=heading) or (None if heading else self._prose_names(said))
+
+    def _prose_names(self, said: str) -> str | None:
+        """Return the one repository that a paragraph or item calls by name: repository `x`, or `x`: where it begins."""
+        plain = re.sub(r"[`*_\"']", "", said)
+        found = set()
+        for name in self.files:
+            own = re.escape(re.sub(r"[`*_\"']", "", name))
+            told = rf"\b(?:repo(?:sitory)?|project) {own}(?![\w/-])|(?<![\w/-]){own} repo(?:sitory)?\b"
+            if re.search(rf"{told}|\A\W*(?:(?:in|for)\s+)?{own}\s*(?:[:,–—]\s|[:,]\Z)", plain, re.IGNORECASE):
+                found.add(name)
+        return found.pop() if len(found) == 1 else None
 
     def _heading_names(self, said: str) -> str | None:
         plain = re.sub(r"^\s*#+|#+\s*$|[`*_\"']", "", said).strip()
@@ -174,13 +196,16 @@ class _Reading:
         owner = section or self._told
         self._give(piece.start, piece.end, section)
         begun = False
+        if self.lines[piece.start].strip().startswith(("```", "~~~")):
+            self._diffs.append(range(piece.start, piece.end))
         for number in range(piece.start, piece.end):
             line = self.lines[number].strip()
             found = _DIFF_START.match(line)
             if found and not (found["old"] and begun):
                 names = [found["b"]] if found["git"] else [found["old"], *self._new_name(number)]
                 plain = [re.sub(r"^[ab]/", "", name.strip()) for name in names if name.strip() != "/dev/null"]
-                owner = section or self._owner_in(plain, number, ask=True) or self._told
+                asks = self._called is None
+                owner = section or self._owner_in(list(dict.fromkeys(plain)), number, ask=asks) or self._told
                 begun = bool(found["git"])
             elif line.startswith("@@"):
                 begun = False

@@ -117,6 +117,10 @@ def test_what_could_be_meant_in_both_is_asked(shared_home: JobHome, repos: dict[
     status, document = run(shared_home, repos, text)
     assert status == 7
     assert "calc and shop" in document["reason"]
+    assert [(one["name"], one["branch"], one["tests"]) for one in document["repos"]] == [
+        ("calc", None, None),
+        ("shop", None, None),
+    ]
     assert branches(repos["calc"]) == branches(repos["shop"]) == []
 
 

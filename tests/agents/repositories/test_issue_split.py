@@ -36,6 +36,7 @@ def block(old: str, new: str, language: str = "python") -> str:
         ("## `cite`\n\nIn `cite/cite/core.py`:", "## `web-app` (front end)\n\nIn `web-app/src/app.js`:"),
         ("In `cite/core.py`:", "In `web-app/src/app.js`:"),
         ("**`cite/cite/core.py`**", "**`web-app/src/app.js`**"),
+        ("Repository `cite`, file `cite/core.py`:", "In the `web-app` repository, file `src/app.js`:"),
     ],
 )
 def test_each_repository_gets_its_own_edits(one: str, two: str) -> None:
@@ -51,6 +52,35 @@ def test_each_repository_gets_its_own_edits(one: str, two: str) -> None:
         assert part.count("\n") == text.count("\n")
         assert "Rename the limit" in part
         assert "Both must agree." in part
+
+
+def test_prose_that_calls_a_repository_by_name_is_its_own() -> None:
+    """Where both have a file of a name, the words of the paragraph say which one is meant."""
+    one, two = "Repository `cite`, `README.md`: replace `a` with `b`.", "In web-app, `README.md`: replace `c` with `d`."
+    text = f"# Two\n\n{one}\n\n{two}\n"
+    split = split_issue(text, FILES)
+    assert split.problems == []
+    assert edits(split, "cite") == {"README.md": ("a", "b")}
+    assert edits(split, "web-app") == {"README.md": ("c", "d")}
+
+
+def test_a_diff_below_such_prose_needs_no_other_name() -> None:
+    """The paragraph right before a diff says whose it is; one further up does not."""
+    diff = "```diff\n--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-a\n+b\n```\n"
+    split = split_issue(f"# One\n\nRepository `cite`:\n\n{diff}", FILES)
+    assert split.problems == []
+    assert list(split.texts) == ["cite"]
+    assert edits(split, "cite") == {"README.md": ("a\n", "b\n")}
+    far = split_issue(f"# One\n\nRepository `cite`: see below.\n\nSomething else.\n\n{diff}", FILES)
+    assert len(far.problems) == 1
+
+
+def test_a_diff_of_one_repository_leaves_no_empty_one_in_another() -> None:
+    """Where a whole diff is one repository's, the other is handed no fences around nothing, which no engine takes."""
+    diff = "```diff\n--- a/cite/core.py\n+++ b/cite/core.py\n@@ -1 +1 @@\n-a\n+b\n```\n"
+    split = split_issue(f"# Both\n\n{diff}\n### `src/only.js`\n\n{block('a', 'b')}", FILES)
+    assert edits(split, "web-app") == {"src/only.js": ("a\n", "b\n")}
+    assert edits(split, "cite") == {"cite/core.py": ("a\n", "b\n")}
 
 
 def test_one_diff_is_divided_by_files() -> None:
