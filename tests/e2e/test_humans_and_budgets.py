@@ -238,7 +238,7 @@ def test_a_human_settles_an_effect_in_doubt(project: Project) -> None:
 
 
 def test_a_job_goes_on_with_what_it_was_answered(own_home: JobHome, tmp_path: Path) -> None:
-    """An issue in which nothing could be checked rests; the answer is read in its place, though what it ran on has ended."""
+    """An issue that says too little rests; the answer is read in its place, though what it ran on has ended."""
     repo = make_repo(tmp_path / "repo", CALC)
     asked = own_home.job(repo, "# Double is wrong\n\nIt adds. Please multiply.\n")
     assert asked.status == 7

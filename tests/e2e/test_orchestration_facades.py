@@ -196,7 +196,7 @@ def test_a_hierarchy_joins_an_up_and_adds_what_it_lacks(project: Path, shared_ho
     assert len([name for name in names if name.startswith("worker")]) == 2
 
 
-def test_limits_hold_among_real_processes(project: Path, shared_home: JobHome, tmp_path: Path) -> None:
+def test_limits_hold_among_real_processes(project: Path, shared_home: JobHome) -> None:
     """With six workers and a limit of three, three are at work at once and never more; all parts are done."""
     limits = {"tertiary": 3}
     orchestrator = tf.HierarchicalOrchestrator(worker="facades_agents:WorkerAgent", max_agents_per_level=limits)
@@ -205,7 +205,9 @@ def test_limits_hold_among_real_processes(project: Path, shared_home: JobHome, t
         one["name"] for one in shared_home("ps", "--json", cwd=project).json if one["name"].startswith("worker")
     )
     assert shared_home("scale", f"{line.rpartition('.')[0]}=6", cwd=project).status == 0
-    parts = [{"title": f"part {n}", "input": {"mark": str(tmp_path)}} for n in range(12)]
+    marks = project / "marks"  # where a project's own agents may write
+    marks.mkdir()
+    parts = [{"title": f"part {n}", "input": {"mark": str(marks)}} for n in range(12)]
     task = {"text": "Many", "subtasks": [{"title": "all", "subtasks": parts}]}
     found = asyncio.run(orchestrator.orchestrate_complex_task(task, wait_s=120))
     crowds = [one.value["crowd"] for one in found.subtasks]

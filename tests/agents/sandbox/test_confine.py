@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import eventually
 from twelvefold.agents.sandbox import confine as confining
 from twelvefold.agents.sandbox import landlock
 from twelvefold.agents.sandbox.confine import Containment, Reads, confine, is_held, unreadable
@@ -152,8 +153,13 @@ def test_sandboxes_nest(place: Path) -> None:
 
 def test_rules_made_before_serve_while_nothing_has_changed(place: Path) -> None:
     """Forks share the rules about secrets; where a folder has changed, one makes its own, and reads what is new."""
-    shared = Reads(survey(rules(place).read_denied or ()))
-    assert shared.serves([str(place / "inside")])
+
+    def made() -> Reads | None:
+        # Others make files in the folder for temporary files meanwhile, which lies on the way.
+        reads = Reads(survey(rules(place).read_denied or ()))
+        return reads if reads.serves([str(place / "inside")]) else None
+
+    shared = eventually(made)
 
     def bound() -> Any:
         confine(rules(place), shared)
