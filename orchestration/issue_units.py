@@ -97,6 +97,8 @@ def _of_info(info: str) -> list[str]:
 
 def _without_short_forms(paths: list[str]) -> list[str]:
     """Leave `setup.py` out beside `lib/setup.py` only where it is the same file said more shortly: a folder's."""
+    # `CONTRIBUTING` beside `CONTRIBUTING.md` is the same file.
+    paths = [path for path in paths if "." in path or not any(other.startswith(f"{path}.") for other in paths)]
     longer = [path for path in paths if "/" in path]
     return [path for path in paths if "/" in path or sum(other.endswith("/" + path) for other in longer) != 1]
 
@@ -196,7 +198,8 @@ def _keeps(unit: Unit) -> bool:
         return False
     clauses = re.split(r"[;:]|[.!?] |, (?:but|and|aber|und|mais|pero) ", unit.text)
     others = [clause for clause in clauses if not language.KEPT.search(clause)]
-    return not any(language.ASK.search(clause) and not language.NEGATED.search(clause) for clause in others)
+    wanted = [clause for clause in others if language.ASK.search(clause) or language.ORDER.search(clause)]
+    return all(language.NEGATED.search(clause) for clause in wanted)
 
 
 def _places(unit: Unit) -> tuple[str, ...]:

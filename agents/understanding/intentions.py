@@ -41,7 +41,8 @@ _SECRETS = Words(
     r"|\bid_(?:rsa|ed25519|ecdsa)\b|\.aws/credentials|\.netrc\b|\.npmrc\b|\.git-credentials|/etc/(?:passwd|shadow"
     r"|sudoers)|/proc/(?:self|\d+)/environ|\b(?:github|gitlab|npm|pypi|aws|deploy"
     r"|ci)[_ -]?(?:access[_ -]?)?(?:tokens?|keys?|secrets?|credentials?)\b|\b(?:private|ssh|signing) keys?\b|\b(?:all"
-    r"|every|the (?:user|machine|developer|process|runner)['’]?s?) (?:of the |our |the )?(?:environment variables"
+    r"|every|the (?:user|machine|developer|process|runner)['’]?s?) (?:of the |our |the |your |its )?(?:[\w'’-]+ )?"
+    r"(?:environment variables"
     r"|env vars|secrets|credentials|passwords|tokens|cookies)\b|\bprintenv\b|(?<![\w.])\.env\b|\bkeychain\b"
     r"|\bwallets?\b|\bbrowser (?:cookies|passwords|history)\b"
 )

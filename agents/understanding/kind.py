@@ -98,6 +98,7 @@ _TESTS = Words(
     r"|these) (?:\w+ ){0,2}tests?|tests? (?:for|of|about|suite|coverage|cases?|fixtures?)|test coverage|untested"
     r"|coverage (?:for|of)|testing of)\b"
 )
+_EXCEPTION = re.compile(r"\b[A-Z]\w*(?:Error|Exception)\b", re.ASCII)
 #: Titles that only name a wish.
 _WISH = Words(
     r"\b(?:feature request|add|allow|support|option(?:al)?|new|enable|provide|would be (?:nice|great)|let (?:the"
@@ -107,6 +108,7 @@ _WISH = Words(
 _PACKAGED = Words(r"\b(?:wheels?|sdists?|source distribution|package data)\b")
 #: Measured, or told as a multiple.
 _MEASURED = Words(
+    r"\b\d+(?:\.\d+)? ?(?:%|percent) of (?:the |its |all |our )?(?:\w+ )?(?:time|cpu|runtime|memory)\b|"
     r"\b\d+(?:\.\d+)? ?(?:times|x|%|percent) (?:slower|faster|more memory)|\btakes \d+(?:\.\d+)? ?(?:ms|s|sec\w*"
     r"|min\w*|hours?)\b|\b(?:times|multiple of) (?:its|the|their) size\b|\bquadratic\b|\bo\(n"
 )
@@ -229,7 +231,14 @@ def _complains(reading: Reading, title: str) -> bool:
         and does.end() < len(title.rstrip())
         and not _DESCRIBED.search(title[: does.start()].rstrip() + " ")
     )
-    return told or _COMPLAINT.search(title) is not None or is_bug(reading)
+    return told or _COMPLAINT.search(title) is not None or is_bug(reading) or _foreign_fault(reading, title)
+
+
+def _foreign_fault(reading: Reading, title: str) -> bool:
+    """Tell whether an issue whose words are not known here names an exception: that one is the same everywhere."""
+    letters = [letter for letter in title if letter.isalpha()]
+    foreign = sum(not letter.isascii() for letter in letters) * 2 > len(letters)
+    return foreign and any(_EXCEPTION.search(part.unit.text) for part in reading.parts)
 
 
 def _documents_alone(reading: Reading, targets: Sequence[str], text: str) -> bool:
