@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
 
 from .eventstore.errors import TwelvefoldError
@@ -45,5 +46,7 @@ class WatchedFolderMissing(TwelvefoldError):
         return f"{self.path} cannot be watched: {self.problem}"
 
     def help(self) -> str:
-        """Make it."""
+        """Make it, or name the one that holds the file."""
+        if self.problem == "it is a file":
+            return f"twelvefold watch {quote(str(Path(self.path).parent))}"
         return f"mkdir -p {quote(self.path)}"

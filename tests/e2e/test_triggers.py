@@ -280,6 +280,7 @@ def test_many_clocks_fire_a_time_once(project: CommandLine, bus: tf.SyncConnecti
     ("arguments", "status", "words"),
     [
         (("watch", "nowhere", "--plan", "plan.toml"), 3, "E019"),
+        (("watch", "plan.toml", "--plan", "plan.toml"), 3, "it is a file"),
         (("watch", "drop", "--plan", "nowhere.toml"), 3, "E010"),
         (("watch", "drop", "--repo", "drop"), 3, "E442"),
     ],

@@ -94,7 +94,7 @@ class Triggers:
                 raise NotUp(str(self._settings.home))
         for _, scan in self._works:
             if not scan.folder.is_dir():
-                raise WatchedFolderMissing(str(scan.folder))
+                raise WatchedFolderMissing(str(scan.folder), *(["it is a file"] if scan.folder.exists() else []))
 
     def serve(self, stop: threading.Event, *, once: bool = False) -> None:
         """Start what is due and new until `stop`, or with `once` until what is there now has been done.
