@@ -64,7 +64,8 @@ _UNREAD = re.compile(
     rf"(?:please |also |then |and )*(?:(?:add|insert|append|prepend|put) {CODE} (?:\w+ ){{0,3}}?"
     rf"(?:to|after|before|below|above|behind|at|into|in|under)\b"
     rf"|(?:move|git mv) {CODE} |(?:rename|delete|git rm) (?:the )?(?:file |module |folder |directory ){CODE}"
-    rf"|(?:delete|remove|drop) {CODE} from (?:the )?(?:file )?{CODE}"
+    rf"|(?:delete|remove|drop|comment out) (?:(?:the|this|line|import|text|word|call|statement) )*{CODE}"
+    rf" (?:from|in) (?:the )?(?:file )?{CODE}"
     rf"|(?:bump|upgrade|downgrade) [^.;!?]{{0,80}}?\bto\b [^.;!?]{{0,20}}?\d"
     rf"|(?:delete|remove|git rm) {CODE} (?:if|unless|when|once|after|as soon as)\b)",
     re.I,

@@ -62,6 +62,8 @@ _CONDITION_BEHIND = re.compile(
 )
 #: How far before an order its condition is looked for: hostile text is long.
 _LOOKED_BACK = 500
+#: How many items of a list are looked at on each side of one.
+_ITEMS_BESIDE = 20
 #: How alike such two texts must be: `f(1)` -> `2` shows what a call gives.
 _LIKENESS_MIN = 0.5
 
@@ -69,8 +71,8 @@ _LIKENESS_MIN = 0.5
 def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:
     """Read ``Replace `a` with `b` in `c` `` and `` `a` -> `b` `` from a paragraph."""
     block = with_paths_as_code(blocks[at])
-    found: list[Pair] = []
-    problems: list[Problem] = []
+    found, problems = list[Pair](), list[Problem]()
+    taken, told = set[re.Pattern[str]](), set[re.Pattern[str]]()
     flat = block.text.replace("\n", " ")
     done = 0
     for start in _starts(block, flat):
@@ -83,16 +85,15 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 continue
             codes = block.codes[before : before + match[0].count(CODE)]
             groups = match.groupdict()
-            where = [codes.pop(0)] if groups.get("lead") else []
-            where += [codes.pop(0)] if groups.get("place") else []
-            where += [codes.pop()] if groups.get("where") else []
-            where += [codes.pop(1)] if CODE in (groups.get("mid") or "") else []
+            where = _taken_out(codes, groups)
             unlike = pattern in (_SHOULD_BE, _ARROW) and _likeness(codes[0], codes[1]) < _LIKENESS_MIN
             if unlike and not (pattern is _ARROW and _among_edits(blocks, at)):
+                told |= {pattern} if where else set()
                 continue
             if re.match(r"[^.;!?]*\?(?:\s|$)", flat[match.end() :]):
                 continue  # a question
             done = match.end()
+            taken.add(pattern)
             if _conditional(flat, start, done):
                 problems.append(Problem(block.line, CONDITION))
                 break
@@ -124,7 +125,17 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             if pattern in _SENTENCES and re.match(rf",? and {CODE}", flat[done:]):
                 problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break
+    if found and taken & told:
+        problems.append(Problem(block.line, "names two texts in the way of an order, and they have little in common"))
     return found, problems
+
+
+def _taken_out(codes: list[str], groups: dict[str, str | None]) -> list[str]:
+    """Take from a sentence's pieces of code those that name its file; return them."""
+    where = [codes.pop(0)] if groups.get("lead") else []
+    where += [codes.pop(0)] if groups.get("place") else []
+    where += [codes.pop()] if groups.get("where") else []
+    return where + ([codes.pop(1)] if CODE in (groups.get("mid") or "") else [])
 
 
 def _starts(block: Block, flat: str) -> list[int]:
@@ -150,11 +161,12 @@ def _among_edits(blocks: Sequence[Block], at: int) -> bool:
     if _file_and_arrow(blocks[at]) is None:
         return False
     for step in (-1, 1):
-        beside = at + step
-        while 0 <= beside < len(blocks) and (codes := _file_and_arrow(blocks[beside])) is not None:
+        for beside in range(at + step, at + step * _ITEMS_BESIDE, step):
+            codes = _file_and_arrow(blocks[beside]) if 0 <= beside < len(blocks) else None
+            if codes is None:
+                break
             if _likeness(*codes) >= _LIKENESS_MIN:
                 return True
-            beside += step
     return False
 
 

@@ -207,6 +207,18 @@ REFUSED = {
         f"{PAIR}\nCurrent:\n{code('TIMEOUT = 30', 'RETRIES = 3')}\nShould be:\n{code('TIMEOUT = 30', 'RETRIES = 5')}",
         "edits_overlap",
     ),
+    "a line to be removed beside an order": (
+        "In `README.md`, replace `3.7` with `3.9`. Remove the line `RETRIES = 3` from `src/core.py`.",
+        "incomplete",
+    ),
+    "a line to be commented out beside an order": (
+        "In `README.md`, replace `3.7` with `3.9`. Comment out `RETRIES = 3` in `src/core.py`.",
+        "incomplete",
+    ),
+    "texts with nothing in common beside an order of the same kind": (
+        "In `README.md`, `pkg-dev` should be `other`. In `src/core.py`, `TIMEOUT = 30` should be `TIMEOUT = 60`.",
+        "incomplete",
+    ),
     "output and what it should be": (
         f"See `src/core.py`.\n\nCurrent:\n{code('3' + chr(10), info='')}\nExpected:\n{code('5' + chr(10), info='')}",
         "none",
