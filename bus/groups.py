@@ -37,6 +37,8 @@ class Holding:
     attempt: int
     #: A settle for it is in the commit that is being gathered.
     settling: bool = False
+    #: Its holder was asked to give it back.
+    asked: bool = False
 
 
 @dataclass(slots=True)
@@ -216,11 +218,16 @@ class Group:
         """Return what is to be asked back, once, as it waits in somebody's hands while another member is idle."""
         if not self._beside or self._first(self.waiting) is not None or self._idle_member() is None:
             return None
-        for position, holding in self._beside.items():
-            if holding.member.recall and holding.member.waiting and not holding.settling:
-                del self._beside[position]
-                return holding
-        return None
+        of_member: dict[bytes, list[Holding]] = {}
+        for holding in self._beside.values():
+            if holding.member.recall and not holding.settling:
+                of_member.setdefault(holding.member.session, []).append(holding)
+        # Deliveries are begun in the order in which they were handed out: the last ones wait.
+        waiting = [one for held in of_member.values() for one in held[-held[0].member.waiting or len(held) :]]
+        found = min((one for one in waiting if not one.asked), key=lambda one: one.event.position, default=None)
+        if found is not None:
+            found.asked = True
+        return found
 
     @property
     def in_hands(self) -> int:

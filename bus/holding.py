@@ -81,21 +81,23 @@ class Holding:
         unused = []
         while len(self.deliveries) > keep:
             unused.append(self.deliveries.pop().held)
-        self._give_back(unused)
+        if unused:
+            self._give_back(unused)
 
     def recall(self, message: Recall) -> None:
-        """Give a delivery back, as somebody else could begin with it at once, unless it was taken."""
+        """Give a delivery back, as somebody else could begin with it at once; say so too where it was begun."""
         held = message.held
         delivery = self._held.get((held.key, held.position))
         if delivery is not None and delivery.fence == held.fence and delivery in self.deliveries:
             self.deliveries.remove(delivery)
             self._give_back([held])
+        else:
+            self._give_back([])
 
     def _give_back(self, unused: list[Held]) -> None:
-        if unused:
-            for held in unused:
-                del self._held[held.key, held.position]
-            self._machine.call(lambda seq: GiveBack(seq, unused))
+        for held in unused:
+            del self._held[held.key, held.position]
+        self._machine.call(lambda seq: GiveBack(seq, unused))
 
     def begin_consuming(self, key: str) -> None:
         """Note one more consumer of a group."""

@@ -232,6 +232,9 @@ class Requests:
         self._broker.finish()
         for held in back.unused:
             self._broker.settling.returned(session, held)
+        for key in session.groups:
+            # Where it could not give back what it was asked for, another may.
+            self._broker.desk.stir(self._broker.desk.groups[key])
         self._answer(session, back.seq, None)
 
     def _fail(self, session: Session, fail: Fail) -> None:

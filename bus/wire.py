@@ -217,7 +217,10 @@ class Started(Message, frozen=True, tag=15):
 
 
 class GiveBack(Message, frozen=True, tag=16):
-    """These deliveries were never begun, and never will be here: they go to others, and no attempt is counted."""
+    """These deliveries were never begun, and never will be here: they go to others, and no attempt is counted.
+
+    None of them, where what was asked for (`Recall`) has been begun.
+    """
 
     seq: int
     unused: list[Held]

@@ -425,3 +425,20 @@ def test_what_a_member_kept_through_a_restart_can_be_asked_back() -> None:
     group.thaw()
     asked = group.recall()
     assert asked is not None and asked.event.position == 2
+
+
+def test_what_is_asked_back_is_what_was_not_begun() -> None:
+    """A member that has gone on to its second task is asked for the third, which waits, and not for that one."""
+    group = Group("q/work", "work", Progress("q/work", "", 0))
+    group.join(b"a", 1, ahead=1, recall=True)
+    group.join(b"b", 1, ahead=1, recall=True)
+    for position in range(1, 7):
+        group.add(event(position))
+    assert handed_out(group) == [(1, b"a"), (2, b"b"), (3, b"a"), (4, b"b")]
+    group.settle(1)
+    group.settle(2)
+    assert handed_out(group) == [(5, b"a"), (6, b"b")]
+    for session in (b"c", b"d", b"e"):
+        group.join(session, 1)
+    asked = [group.recall(), group.recall(), group.recall()]
+    assert [one.event.position if one else None for one in asked] == [5, 6, None]

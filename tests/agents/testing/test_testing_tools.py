@@ -186,6 +186,7 @@ def test_tox(project: Any) -> None:
     assert proof(outcome) == {"calc.py": "imported"}
 
 
+@pytest.mark.long
 def test_tox_installs_a_copy(project: Any) -> None:
     """Where tox tests an installed copy, the copy's bytes are compared with the workspace's."""
     install = """
