@@ -218,16 +218,16 @@ class Group:
         """Return what is to be asked back, once, as it waits in somebody's hands while another member is idle."""
         if not self._beside or self._first(self.waiting) is not None or self._idle_member() is None:
             return None
-        of_member: dict[bytes, list[Holding]] = {}
-        for holding in self._beside.values():
-            if holding.member.recall and not holding.settling:
-                of_member.setdefault(holding.member.session, []).append(holding)
-        # Deliveries are begun in the order in which they were handed out: the last ones wait.
-        waiting = [one for held in of_member.values() for one in held[-held[0].member.waiting or len(held) :]]
-        found = min((one for one in waiting if not one.asked), key=lambda one: one.event.position, default=None)
-        if found is not None:
-            found.asked = True
-        return found
+        # Deliveries are begun in the order in which they were handed out: of a member's, the last ones wait.
+        later: Counter[bytes] = Counter()
+        for holding in reversed(self._beside.values()):
+            member = holding.member
+            waits = later[member.session] < member.waiting
+            later[member.session] += 1
+            if waits and member.recall and not holding.asked and not holding.settling:
+                holding.asked = True
+                return holding
+        return None
 
     @property
     def in_hands(self) -> int:

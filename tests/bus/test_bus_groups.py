@@ -382,7 +382,7 @@ def test_what_is_given_back_unbegun_is_not_counted_as_tried() -> None:
 
 
 def test_what_waits_behind_other_work_is_asked_back_for_an_idle_member() -> None:
-    """Once, the oldest first, and only from who lets itself be asked; what is being worked on stays where it is."""
+    """Once, the last first, and only from who lets itself be asked; what is being worked on stays where it is."""
     group = Group("q/work", "work", Progress("q/work", "", 0))
     group.join(b"a", 1, ahead=1, recall=True)
     group.join(b"b", 1, ahead=1, recall=True)
@@ -441,4 +441,4 @@ def test_what_is_asked_back_is_what_was_not_begun() -> None:
     for session in (b"c", b"d", b"e"):
         group.join(session, 1)
     asked = [group.recall(), group.recall(), group.recall()]
-    assert [one.event.position if one else None for one in asked] == [5, 6, None]
+    assert [one.event.position if one else None for one in asked] == [6, 5, None]
