@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..eventstore.errors import VersionConflict
+from ..eventstore.event import Event, NewEvent
 from ..eventstore.ids import derived_id
 from ..eventstore.large_values import inflate
 from ..orchestration import shared_state as calls
@@ -97,23 +98,11 @@ class TaskState:
 
     def _do(self, steps: calls.Steps) -> Entry:
         journal = self._context.journal
-        answer: Any = None
-        raised: VersionConflict | None = None
-        while True:
-            try:
-                step = steps.send(answer) if raised is None else steps.throw(raised)
-            except StopIteration as end:
-                entry: Entry = end.value
-                return entry
-            answer, raised = None, None
-            if isinstance(step, calls.Newest):
-                answer = journal.newest(step.stream, step.limit)
-                continue
-            expected = {} if step.expected is None else {step.event.stream: step.expected}
-            try:
-                answer = journal.append(shrunk([step.event], journal.put_blob), expected_version=expected)[0]
-            except VersionConflict as conflict:
-                raised = conflict
+
+        def append(event: NewEvent, expected: dict[str, int]) -> Event:
+            return journal.append(shrunk([event], journal.put_blob), expected_version=expected)[0]
+
+        return calls.answered(steps, journal.newest, append)
 
     def _loaded(self, entry: Entry) -> Entry:
         return msgspec.structs.replace(entry, value=inflate(entry.value, self._context.journal.get_blob))

@@ -109,7 +109,7 @@ class AgentProcess:
         # Not by `logging`, whose first line alone costs an idle agent 0.2 MB of memory of its own.
         os.write(2, f"{self.client.instance} takes tasks of queue {', '.join(self.queues)}\n".encode())
         # Alone until there is something to do: many agents wait for ever, and a thread costs memory.
-        self.client.run(until=lambda: self.client.has_delivery)
+        self.client.run(until=lambda: self.client.deliveries_count > 0)
         if not self.stopping:
             self._worker = threading.Thread(target=self._work_off, name="task", daemon=True)
             self._worker.start()

@@ -193,11 +193,6 @@ class Serving:
                 watch.serve()
 
     @property
-    def has_delivery(self) -> bool:
-        """Whether a delivery is there to be taken."""
-        return bool(self._machine.holding.deliveries)
-
-    @property
     def deliveries_count(self) -> int:
         """How many deliveries are there to be taken."""
         return len(self._machine.holding.deliveries)

@@ -48,6 +48,36 @@ class Write(msgspec.Struct, frozen=True):
 Steps = Generator[Newest | Write, Any, Entry]
 
 
+def answered(
+    steps: Steps, last: Callable[[str, int], Sequence[Event]], append: Callable[[NewEvent, dict[str, int]], Event]
+) -> Entry:
+    """Carry a call out by blocking functions: `last(stream, limit)`, the newest first, and `append(event, expected)`.
+
+    What `append` raises but VersionConflict, which the call may answer by trying again, is raised.
+    """
+    answer: Any = None
+    raised: VersionConflict | None = None
+    while True:
+        try:
+            step = steps.send(answer) if raised is None else steps.throw(raised)
+        except StopIteration as end:
+            entry: Entry = end.value
+            return entry
+        answer, raised = None, None
+        if isinstance(step, Newest):
+            answer = last(step.stream, step.limit)
+            continue
+        try:
+            answer = append(step.event, expected_of(step))
+        except VersionConflict as conflict:
+            raised = conflict
+
+
+def expected_of(step: Write) -> dict[str, int]:
+    """Return the expected version of an append; empty where any is right."""
+    return {} if step.expected is None else {step.event.stream: step.expected}
+
+
 def check_namespace(namespace: str) -> str:
     """Return a namespace's name, or raise StateNameInvalid."""
     if not isinstance(namespace, str) or not _NAMESPACE.fullmatch(namespace):

@@ -103,10 +103,9 @@ class AsyncSharedState:
             if isinstance(step, calls.Newest):
                 answer = [event async for event in self._bus.read(stream=step.stream, reverse=True, limit=step.limit)]
                 continue
-            expected = {} if step.expected is None else {step.event.stream: step.expected}
             events = shrunk([step.event], self._bus.blobs.put)
             try:
-                answer = (await self._bus.emit_many(events, expected_version=expected))[0]
+                answer = (await self._bus.emit_many(events, expected_version=calls.expected_of(step)))[0]
             except VersionConflict as conflict:
                 raised = conflict
 

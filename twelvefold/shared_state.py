@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .eventstore.errors import VersionConflict
-from .eventstore.event import Event
+from .eventstore.event import Event, NewEvent
 from .orchestration import shared_state as calls
 from .orchestration.large_decisions import shrunk
 from .projections import shared_state as model
@@ -110,23 +109,15 @@ class SharedState:
         return wanted(self.namespace, key)
 
     def _do(self, steps: calls.Steps) -> Entry:
-        answer: Any = None
-        raised: VersionConflict | None = None
-        while True:
-            try:
-                step = steps.send(answer) if raised is None else steps.throw(raised)
-            except StopIteration as end:
-                entry: Entry = end.value
-                return entry
-            answer, raised = None, None
-            if isinstance(step, calls.Newest):
-                answer = list(self._bus.read(stream=step.stream, reverse=True, limit=step.limit))
-                continue
-            expected = {} if step.expected is None else {step.event.stream: step.expected}
-            try:
-                answer = self._bus.emit_many(shrunk([step.event], self._bus.blobs.put), expected_version=expected)[0]
-            except VersionConflict as conflict:
-                raised = conflict
+        bus = self._bus
+
+        def last(stream: str, limit: int) -> list[Event]:
+            return list(bus.read(stream=stream, reverse=True, limit=limit))
+
+        def append(event: NewEvent, expected: dict[str, int]) -> Event:
+            return bus.emit_many(shrunk([event], bus.blobs.put), expected_version=expected)[0]
+
+        return calls.answered(steps, last, append)
 
     def _caught_up(self) -> list[Entry]:
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -153,9 +154,9 @@ class WorkspaceTool(Tool):
         self.bench = bench
         self.turn = bench.turn
 
+    @abstractmethod
     def perform(self, given: Any) -> ToolResponse:
         """Do it, alone in the workspace."""
-        raise NotImplementedError
 
     def execute(self, parameters: dict[str, Any]) -> ToolResponse:
         """Check the parameters and do it."""
