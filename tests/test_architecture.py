@@ -103,6 +103,7 @@ PURE = {
     "orchestration/turn.py",
     "orchestration/undoing.py",
     "orchestration/values.py",
+    "projections/workspace_files.py",
     "orchestration/procfile.py",
     "orchestration/formation.py",
 }

@@ -1,0 +1,228 @@
+"""Which files each workspace of a run held, as of any position: its store and commit, and the branches published.
+
+Owns what `workspace.*` events say of files, across forks, retries and redeliveries. Leaves laying files out to the
+packages above. Keeps two answers apart: `commit` is what the folder held, `settled` what a task that is delivered again
+begins from, as what an effect committed counts for it only once the effect's result is recorded. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+from immutables import Map
+from msgspec.structs import replace
+
+from ..eventstore.event import Event
+
+CREATED, COMMITTED, REMOVED = "workspace.created", "workspace.committed", "workspace.removed"
+PUBLISHED, UNPUBLISHED = "workspace.published", "workspace.unpublished"
+#: The types that say something of files.
+TYPES = frozenset({
+    CREATED, COMMITTED, REMOVED, PUBLISHED, UNPUBLISHED, "effect.intended", "effect.completed", "effect.failed",
+})  # fmt: skip
+
+
+class WorkspaceFiles(msgspec.Struct, frozen=True):
+    """One workspace: `key` is its task's path, and behind a dot its name where the task has several.
+
+    `store` is the git folder of the run's store, `folder` where the files lay, of the run `run` (a fork's may be its
+    parent's). `start` is the commit that it was last laid out at, `position` the event that said last what it holds;
+    `is_open` whether the folder was still there.
+    """
+
+    key: str
+    path: str
+    name: str
+    run: str
+    folder: str
+    store: str
+    start: str
+    commit: str
+    settled: str
+    position: int
+    is_open: bool = True
+
+    @property
+    def repository(self) -> str:
+        """What tells its repository from others: the folder in which every run has its store."""
+        return str(PurePosixPath(self.store).parent)
+
+
+class PublishedRef(msgspec.Struct, frozen=True):
+    """A ref of a user's repository, and the commit that the run has put there; "" once the run has removed it."""
+
+    repo: str
+    ref: str
+    commit: str
+    store: str
+    position: int
+
+
+class _Effects(msgspec.Struct, frozen=True):
+    """What is under way for one request: intents without a result, and what was committed meanwhile by workspace."""
+
+    request: bytes = b""
+    begun: frozenset[str] = frozenset()
+    within: Map[str, str] = Map()
+
+
+class RunFiles(msgspec.Struct, frozen=True):
+    """The files of a run: workspaces by key, published refs by repository and ref.
+
+    `forgotten` has the positions of events about files whose payload was freed: what they said is not known any more.
+    """
+
+    workspaces: Map[str, WorkspaceFiles] = Map()
+    published: Map[tuple[str, str], PublishedRef] = Map()
+    forgotten: tuple[int, ...] = ()
+    effects: Map[str, _Effects] = Map()
+
+    def latest(self) -> list[WorkspaceFiles]:
+        """Return what shows the files: all workspaces that were open; of a repository without one, the last there was.
+
+        In the order of their keys.
+        """
+        found = {one.key: one for one in self.workspaces.values() if one.is_open}
+        shown = {one.repository for one in found.values()}
+        closed: dict[str, WorkspaceFiles] = {}
+        for one in self.workspaces.values():
+            last = closed.get(one.repository)
+            if one.repository not in shown and (last is None or one.position > last.position):
+                closed[one.repository] = one
+        found.update({one.key: one for one in closed.values()})
+        return [found[key] for key in sorted(found)]
+
+
+def initial() -> RunFiles:
+    """Return the files of a run that has none yet."""
+    return RunFiles()
+
+
+def files_of(events: Iterable[Event], until: int | None = None) -> RunFiles:
+    """Fold the events of a run, in position order, up to and with the position `until`."""
+    files = initial()
+    for event in events:
+        if until is not None and event.position > until:
+            break
+        files = apply(files, event)
+    return files
+
+
+def apply(files: RunFiles, event: Event) -> RunFiles:
+    """Return the files after an event; one that says nothing of files, or nothing that can be read, changes nothing."""
+    if event.type not in TYPES:
+        return files
+    if event.payload is None:
+        return replace(files, forgotten=(*files.forgotten, event.position))
+    data = event.data
+    if not isinstance(data, dict):
+        return files
+    if event.type.startswith("effect."):
+        return _effect(files, event, data)
+    if event.type == REMOVED:
+        return _removed(files, event, data)
+    if event.type in (PUBLISHED, UNPUBLISHED):
+        return _published(files, event, data)
+    return _created(files, event, data) if event.type == CREATED else _committed(files, event, data)
+
+
+def _created(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
+    folder, store, commit = (_text(data, name) for name in ("folder", "store", "commit"))
+    key = PurePosixPath(folder).name
+    if not (key and store and commit):
+        return files
+    path, name = _place(event, key)
+    made = WorkspaceFiles(
+        key, path, name, event.run, folder, store, commit, commit, commit, event.position
+    )  # fmt: skip
+    effects = _effects(files, event)
+    if key in effects.within:
+        files = replace(
+            files, effects=files.effects.set(event.stream, replace(effects, within=effects.within.delete(key)))
+        )
+    return replace(files, workspaces=files.workspaces.set(key, made))
+
+
+def _committed(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
+    store, commit, ref = (_text(data, name) for name in ("store", "commit", "ref"))
+    key = PurePosixPath(ref).parent.name
+    if not (key and store and commit):
+        return files
+    path, name = _place(event, key)
+    before = files.workspaces.get(key)
+    if before is None or before.store != store:
+        # Its beginning is not known: from before the log says so, or forgotten.
+        before = WorkspaceFiles(key, path, name, event.run, "", store, commit, commit, "", event.position)
+    effects = _effects(files, event)
+    settled = before.settled
+    if effects.begun:
+        within = effects.within.set(key, commit)
+        files = replace(files, effects=files.effects.set(event.stream, replace(effects, within=within)))
+    else:
+        settled = commit
+    after = replace(before, commit=commit, settled=settled, position=event.position)
+    return replace(files, workspaces=files.workspaces.set(key, after))
+
+
+def _removed(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
+    key = PurePosixPath(_text(data, "folder")).name
+    before = files.workspaces.get(key)
+    if before is None:
+        return files
+    after = replace(before, is_open=False)
+    return replace(files, workspaces=files.workspaces.set(key, after))
+
+
+def _published(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
+    repo, ref, commit = (_text(data, name) for name in ("repo", "ref", "commit"))
+    if not (repo and ref and commit):
+        return files
+    held = commit if event.type == PUBLISHED else ""
+    before = files.published.get((repo, ref))
+    store = _text(data, "store") or (before.store if before else "")
+    found = PublishedRef(repo, ref, held, store, event.position)
+    return replace(files, published=files.published.set((repo, ref), found))
+
+
+def _effect(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
+    """Note an intent; with a result, what was committed meanwhile is what the task goes on from."""
+    key = _text(data, "key")
+    if not key or data.get("effect") == "read":
+        return files
+    effects = _effects(files, event)
+    if event.type == "effect.intended":
+        effects = replace(effects, begun=effects.begun | {key})
+        return replace(files, effects=files.effects.set(event.stream, effects))
+    path = event.stream.split(".", 2)[-1]
+    made = dict(effects.within)
+    commits = data.get("commits")
+    named = {"": data.get("commit"), **(commits if isinstance(commits, dict) else {})}
+    made |= {f"{path}.{name}" if name else path: commit for name, commit in named.items() if isinstance(commit, str)}
+    workspaces = files.workspaces
+    for workspace, commit in made.items():
+        before = workspaces.get(workspace)
+        if before is not None:
+            workspaces = workspaces.set(workspace, replace(before, settled=commit))
+    effects = _Effects(event.cause, effects.begun - {key})
+    return replace(files, workspaces=workspaces, effects=files.effects.set(event.stream, effects))
+
+
+def _effects(files: RunFiles, event: Event) -> _Effects:
+    """Return what is under way for the request that an event belongs to; a new request begins with nothing."""
+    found = files.effects.get(event.stream)
+    return found if found is not None and found.request == event.cause else _Effects(event.cause)
+
+
+def _place(event: Event, key: str) -> tuple[str, str]:
+    """Return the path of the task and the name of its workspace."""
+    family, _, rest = event.stream.partition(".")
+    path = rest.partition(".")[2] if family == "task" else key
+    return (path, key[len(path) + 1 :]) if key.startswith(f"{path}.") else (key, "")
+
+
+def _text(data: dict[str, Any], name: str) -> str:
+    value = data.get(name)
+    return value if isinstance(value, str) else ""
