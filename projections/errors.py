@@ -1,0 +1,78 @@
+"""What can go wrong with projections, as data that says itself in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..eventstore.errors import TwelvefoldError
+
+
+@dataclass(eq=False)
+class ProjectionUnknown(TwelvefoldError):
+    """There is no projection of this name.
+
+    Built-in ones are always there. One of your own is found by an entry point of the group `twelvefold.projections` in
+    an installed distribution; after a change to its `pyproject.toml` install it again.
+    """
+
+    code = "E500"
+    exit_code = 3
+    name: str
+    known: tuple[str, ...]
+
+    def message(self) -> str:
+        """Name what was asked for, and what there is."""
+        return f"there is no projection {self.name!r}; there are {', '.join(self.known)}"
+
+    def help(self) -> str:
+        """Name the command that lists them."""
+        return "`twelvefold state` lists all projections"
+
+
+@dataclass(eq=False)
+class ProjectionBroken(TwelvefoldError):
+    """A projection is offered by an installed distribution, and can't be used.
+
+    The module that its entry point names can't be imported, or what it names there is no subclass of
+    `twelvefold.Projection` with the entry point's name. Other projections are not affected.
+    """
+
+    code = "E501"
+    exit_code = 1
+    name: str
+    value: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the projection, where it is said to be, and what is wrong."""
+        return f"the projection {self.name!r} ({self.value}) can't be used: {self.reason}"
+
+    def help(self) -> str:
+        """Say how to see the whole error."""
+        module = self.value.partition(":")[0]
+        return f"see the whole error with: python -c 'import {module}'"
+
+
+@dataclass(eq=False)
+class ProjectionFailed(TwelvefoldError):
+    """A projection's code raised an error at an event: it is parked before that event, and skips nothing.
+
+    Its rows stand as they were before the event. Mend the code: the projection is then folded anew, by itself.
+    """
+
+    code = "E502"
+    exit_code = 1
+    name: str
+    position: int
+    type: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the projection, the event and what was raised."""
+        return f"the projection {self.name!r} can't fold {self.type} at position {self.position}: {self.reason}"
+
+    def help(self) -> str:
+        """Show the event, and how to look at the rows before it."""
+        before = self.position - 1
+        return f"see the event with `twelvefold log --after {before} --limit 1 --data`, the rows before it with \
+`twelvefold state {self.name} --at {before}`"

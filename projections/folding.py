@@ -1,0 +1,136 @@
+"""Folding events into the rows of one projection, in memory. Pure but for the log that a fork's history is read from.
+
+Owns the order of things: which events a projection gets, that an event changes all of its rows or none, and where the
+rows of a fork come from. Leaves keeping rows to `store`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+from ..eventstore.event import Event
+from ..eventstore.names import matches
+from ..eventstore.run import Readable, read_run
+from .errors import ProjectionFailed
+from .projection import Projection, data_of, text
+
+_PAGE = 5_000
+_MISSING: Final = object()
+
+
+class Fold:
+    """The rows of one projection while events arrive. `fetch` gives the state of a row that isn't in memory, None for
+    one that was never stored; `log` is where the history of a fork's parent is read.
+
+    `states` are the rows in memory (None: there is none under this key), `changed` the keys of those that events have
+    changed since the caller emptied it.
+    """
+
+    def __init__(
+        self,
+        projection: Projection[Any],
+        *,
+        log: Readable | None = None,
+        fetch: Callable[[str], Any] | None = None,
+    ) -> None:
+        self.projection = projection
+        self.states: dict[str, Any] = {}
+        self.changed: set[str] = set()
+        self._log = log
+        self._fetch = fetch
+        self._initial = _initial_of(projection)
+        self._wanted: dict[str, bool] = {}
+
+    def take(self, events: Iterable[Event]) -> None:
+        """Fold events, in position order. Raises ProjectionFailed at the first that can't be folded, all before it
+        being folded and nothing of it.
+        """
+        wanted, states, changed = self._wanted, self.states, self.changed
+        keys, apply, by_run = self.projection.keys, self.projection.apply, self.projection.by_run
+        for event in events:
+            interest = wanted.get(event.type)
+            if interest is None:
+                interest = wanted[event.type] = self.wants(event.type)
+            if not interest:
+                continue
+            try:
+                if by_run and event.type == "run.forked":
+                    self._begin_fork(event)
+                after = []
+                for key in keys(event):
+                    before = states.get(key, _MISSING)
+                    if before is _MISSING:
+                        before = states[key] = self._stored(key)
+                    new = apply(before, event)
+                    if new is not before:
+                        after.append((key, new))
+            except Exception as error:
+                raise ProjectionFailed(
+                    self.projection.name, event.position, event.type, f"{type(error).__name__}: {error}"
+                ) from error
+            for key, new in after:
+                states[key] = new
+                changed.add(key)
+
+    def wants(self, type: str) -> bool:
+        """Tell whether events of a type reach the projection."""
+        return any(matches(pattern, type) for pattern in self.projection.types)
+
+    def rows(self) -> Iterator[tuple[str, Any]]:
+        """Yield the rows in memory, in the order of their keys."""
+        yield from ((key, self.states[key]) for key in sorted(self.states) if self.states[key] is not None)
+
+    def _stored(self, key: str) -> Any:
+        found = None if self._fetch is None else self._fetch(key)
+        return self._initial(key) if found is None else found
+
+    def _begin_fork(self, event: Event) -> None:
+        """Give a fork the rows that its parent had at the fork, under its own id."""
+        data = data_of(event)
+        parent, at = text(data.get("parent")), data.get("at")
+        if self._log is None or not parent or not isinstance(at, int):
+            return
+        child = event.stream.removeprefix("run.")
+        past = Fold(self.projection, log=self._log)
+        past.take(read_run(self._log, parent, until=at))
+        for key, state in past.rows():
+            if key == parent or key.startswith(f"{parent}/"):
+                self.states[child + key[len(parent) :]] = state
+                self.changed.add(child + key[len(parent) :])
+
+
+def fold_log(
+    projection: Projection[Any], log: Readable, *, until: int | None = None, run: str | None = None
+) -> dict[str, Any]:
+    """Return the rows of a projection, folded from the log's beginning up to a position (the head, where None).
+
+    With a run, only the events of that run count, and of a projection by run only its own rows. Raises
+    ProjectionFailed.
+    """
+    fold = Fold(projection, log=log)
+    if run is not None:
+        fold.take(read_run(log, run, until=until))
+        rows = dict(fold.rows())
+        if projection.by_run:
+            return {key: state for key, state in rows.items() if key == run or key.startswith(f"{run}/")}
+        return rows
+    for page in pages(log, 0, until):
+        fold.take(page)
+    return dict(fold.rows())
+
+
+def pages(log: Readable, after: int, until: int | None) -> Iterator[list[Event]]:
+    """Yield what the log holds after a position, up to another one, page by page."""
+    while page := list(log.read(after=after, until=until, limit=_PAGE)):
+        yield page
+        after = page[-1].position
+
+
+def _initial_of(projection: Projection[Any]) -> Callable[[str], Any]:
+    """Return a projection's `initial`; one that takes no key may leave it out."""
+    given: Callable[..., Any] = projection.initial
+    if inspect.signature(given).parameters:
+        return given
+    return lambda key: given()

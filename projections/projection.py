@@ -1,0 +1,82 @@
+"""What a projection is: a pure fold of events into rows, each under a key. Pure.
+
+Owns the contract that built-in projections and users' own keep. How events reach one is `folding`'s, how rows are kept
+`store`'s, which ones there are `registry`'s. Keeps: rows follow from the events alone, so they can be thrown away and
+folded again at any time, up to any position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+from ..eventstore.event import Event
+
+State = TypeVar("State")
+
+
+class Projection(Generic[State]):
+    """A fold of events into rows. A subclass names itself, says which events matter, and gives `initial` and `apply`.
+
+    `name` is a token of `[a-z0-9_-]`. `version` is raised when rows come out differently than before: they are then
+    folded anew, as they are when the code of the class's module changes. `types` are patterns of event types (`run.*`);
+    others never arrive. Both methods are pure: no clock, no I/O, nothing remembered outside of the state, which is
+    never changed in place. A state is what JSON can hold, or a `msgspec.Struct` (then `Projection[ThatStruct]`); None
+    is a row that isn't there. An exception parks the projection before that event, visibly; no event is skipped.
+
+    `key_names` name the parts of a key, which `/` joins; the last part may hold further ones. With `by_run` keys begin
+    with the run's id, and the rows of a fork begin as its parent's were at the fork.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    types: ClassVar[tuple[str, ...]] = ("*",)
+    key_names: ClassVar[tuple[str, ...]] = ("key",)
+    by_run: ClassVar[bool] = False
+
+    def keys(self, event: Event) -> Iterable[str]:
+        """Return the keys of the rows that an event changes; by default there is one row, under ""."""
+        return ("",)
+
+    def initial(self, key: str) -> State:
+        """Return the state of a row that no event has changed yet."""
+        raise NotImplementedError
+
+    def apply(self, state: State, event: Event) -> State:
+        """Return the state after an event; for each of the event's keys it is called once, with that row's state."""
+        raise NotImplementedError
+
+
+def state_type(projection: Projection[Any]) -> Any:
+    """Return the type of a projection's states, Any where its class doesn't say."""
+    for owner in type(projection).__mro__:
+        for base in getattr(owner, "__orig_bases__", ()):
+            if get_origin(base) is Projection:
+                (argument,) = get_args(base)
+                return Any if isinstance(argument, TypeVar) else argument
+    return Any
+
+
+def data_of(event: Event) -> dict[str, Any]:
+    """Return the data of an event as a dict: an empty one where it was forgotten, or is nothing of that kind."""
+    try:
+        data = event.data
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def text(value: Any) -> str:
+    """Return a text, "" for anything that isn't one: what agents and clients write may be of any shape."""
+    return value if isinstance(value, str) else ""
+
+
+def task_of(event: Event) -> tuple[str, str]:
+    """Return the run and the path of the task that an event is about; "" for what it doesn't say."""
+    family, _, rest = event.stream.partition(".")
+    if family == "task":
+        run, _, path = rest.partition(".")
+        return run, path
+    if family in ("run", "request"):
+        return rest, text(data_of(event).get("path"))
+    return event.run, ""
