@@ -5,6 +5,7 @@ Reads the file itself, read-only and in short pages, so it needs no bus and dist
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from ..eventstore.event import Event
 from ..eventstore.names import is_pattern
 from ..eventstore.reader import LogReader
 from ..moments import parse_moment, position_before
-from ..run_ids import resolve_run
+from ..run_place import open_run
 from ..settings import load_settings
 from .event_lines import EventLines, envelope
 from .output import note, write, write_jsonl
@@ -62,18 +63,19 @@ def log(
             raise NameInvalid(what, pattern)
     now = time.time_ns()
     low, high = (None if text is None else parse_moment(text, now) for text in (since, until))
-    reader = LogReader(load_settings().home / "log.db")
-    try:
+    home = load_settings().home
+    with contextlib.ExitStack() as stack:
         if run is not None:
-            run = resolve_run(reader, run, "twelvefold log --run")
+            reader: LogReader
+            reader, run, _ = stack.enter_context(open_run(home, run, "twelvefold log --run"))
+        else:
+            reader = stack.enter_context(LogReader(home / "log.db"))
         if low is not None:
             after = max(after, position_before(reader, low))
         last = None if high is None else position_before(reader, high + 1)
         filters = {"stream": stream, "type": type, "run": run, "source": source}
         found = _pages(reader, filters, after, last, limit, reverse=reverse, follow=follow)
         _write(found, data=data, oneline=oneline, as_json=as_json, as_jsonl=as_jsonl, follow=follow)
-    finally:
-        reader.close()
 
 
 def _pages(

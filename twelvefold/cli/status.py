@@ -18,8 +18,8 @@ from ..orchestration.inbox import waiting_in
 from ..orchestration.result import RunView
 from ..orchestration.run_state import Run
 from ..orchestration.task_tree import task_tree, walk
-from ..run_ids import resolve_run
 from ..run_log import RunLog
+from ..run_place import open_run
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json, write_jsonl
 from .run_documents import exit_of, in_short, listed, run_state, status_document, tree_document, tree_lines
@@ -43,8 +43,8 @@ def status(
     value, pattern, labels, requested, ended, undone, not_undone (paths), budget (tasks, wall_s, tokens, usd: each with
     limit and spent), waiting (as `twelvefold inbox` has it); each of tasks has state, reason, attempts and undo, too.
     """
-    with RunLog(load_settings().home) as log:
-        known, document = document_of(log, resolve_run(log, run, "twelvefold status"))
+    with open_run(load_settings().home, run, "twelvefold status") as (log, id, _):
+        known, document = document_of(log, id)
     if as_json:
         write_json(document)
     else:
@@ -82,8 +82,8 @@ def tree(
         raise UsageInvalid("--follow has no end, so it cannot be combined with --json; use --jsonl", "twelvefold tree")
     if as_json and as_jsonl:
         raise UsageInvalid("--json and --jsonl are two forms, choose one", "twelvefold tree")
-    with RunLog(load_settings().home) as log:
-        view, _ = log.view(resolve_run(log, run, "twelvefold tree"))
+    with open_run(load_settings().home, run, "twelvefold tree") as (log, id, _):
+        view, _ = log.view(id)
         if view.status == "unknown":
             raise RunNotFound(run)
         most = None if all_nodes else CHILDREN_MAX
