@@ -77,9 +77,9 @@ def parts_of(found: Understanding, engine: str, *, open_engines: bool) -> list[P
         return whole
     left = open_work(found)
     edits = any(edit["path"] for edit in issue.edits)
-    if edits and left and engine == AUTO:
+    if edits and (left or issue.further) and engine == AUTO:
         first = Part(title="the explicit edits", engine=EXACT)
-        return [first, *_grouped(left, engine)]
+        return [first, *(_grouped(left, engine) if left else [_further(issue.further, engine)])]
     larger = found.work.assessment.level in _LARGER
     fixes = [subtask for subtask in ungrouped(found.work.subtasks) if subtask.kind not in _NO_FIX]
     if not larger or edits or len(fixes) < 2:
@@ -100,6 +100,12 @@ def open_work(found: Understanding) -> list[Subtask]:
         and subtask.line not in lines
         and not (set(subtask.files) and edited.issuperset(subtask.files))
     ]
+
+
+def _further(wishes: Sequence[str], engine: str) -> Part:
+    """Return one part for what is asked for beside explicit edits, where it falls into nothing smaller."""
+    title = wishes[0] if len(wishes) == 1 else f"{wishes[0]}, and {len(wishes) - 1} more"
+    return Part(title=title, requirement="\n".join(f"- {wish}" for wish in wishes)[:8000], engine=engine)
 
 
 def _grouped(subtasks: Sequence[Subtask], engine: str) -> list[Part]:

@@ -22,6 +22,7 @@ from ..assessment import EDITS_READ_MAX, Origin, decompose_at
 from ..issue import Issue, parse_issue
 from ..issue_statement import Pair
 from .contradictions import contradictions
+from .further import further_wishes
 from .intentions import refusal
 from .kind import Kind, kind_of_issue
 from .lacking import lacking, wishes
@@ -45,7 +46,9 @@ _OVER_SENTENCE = re.compile(
     r"|since|on|as of|through|upstream)\s+(?:v?\d|#\d|pr\b|pull|commit|main\b|master\b|release|version|the (?:last"
     r"|latest|current|new))|already\b|[.!]*\Z)|\A\W*(?:closing|close[sd]?) (?:this|as|it)\b|\A\W*duplicate of #\d"
     r"|\A\W*(?:no longer|not) (?:needed|relevant|reproducible|an issue)\b|\A\W*nothing (?:is )?(?:left|more) to (?:do"
-    r"|be done)\b",
+    r"|be done)\b|\A\W*(?:(?:edit|update|note|ps)\W+)?(?:please |you can |just )*(?:ignore|disregard"
+    r"|forget(?: about)?) (?:this|it)(?: (?:issue|ticket|request|report|bug|one|please|for now))?\W*\Z"
+    r"|\A\W*(?:(?:edit|update|note|ps)\W+)?(?:never ?mind|false alarm|my (?:mistake|bad))\b",
     re.I,
 )
 _STILL = re.compile(
@@ -61,7 +64,8 @@ class StructuredIssue(msgspec.Struct, frozen=True, kw_only=True):
 
     `target_files` are named as places of the work, as the repository calls them; `missing_files` those of them that it
     hasn't. `edits` have path (null where none is named), line, old and new. `depends_on` are numbers of issues, or
-    `repository#number`. `missing` is what would be good to know. `contradictions` are pairs that exclude each other.
+    `repository#number`. `further` are those wishes that none of the explicit edits carries out. `missing` is what
+    would be good to know. `contradictions` are pairs that exclude each other.
     """
 
     title: str
@@ -71,6 +75,7 @@ class StructuredIssue(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     requirements: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
     target_files: tuple[str, ...] = ()
     missing_files: tuple[str, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
@@ -122,6 +127,7 @@ def understand_issue(
             reason=reason,
             message=message,
             requirements=tuple(_requirements(reading)),
+            further=tuple(further_wishes(reading, pairs)),
             target_files=targets,
             missing_files=judged.missing,
             edits=tuple(_edits(issue, pairs, targets))[:EDITS_MAX],
