@@ -25,6 +25,7 @@ from .publish import Publisher
 from .requests import Requests
 from .sessions import Sessions
 from .settling import Settling
+from .stats import Throughput
 from .wire import FRAME_BYTES_MAX, Who, WireError, decode_client_message
 
 #: Bounds of one turn; what is beyond them waits in the sockets, and its senders with it.
@@ -97,6 +98,7 @@ class Broker:
         )
         self.requests = Requests(self, blobs, keys, self._nonce, incarnation, options.lease_s)
         self.garbage = 0
+        self.throughput = Throughput(clock())
         self._finish()
 
     def _socket(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
@@ -150,6 +152,7 @@ class Broker:
                 self.finish()
                 self.liveness.tick()
                 self._count_closed()
+                self.throughput.tick(now, self.commit.events, self.settling.settled)
             self.desk.wake(now)
             self._finish()
             self.publisher.beacon(now)

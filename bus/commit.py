@@ -6,12 +6,14 @@ when the commit itself fails, every proposer gets that error and nothing of the 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TypeAlias
 
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event
 from ..eventstore.log import Append, Appended, EventLog
+from .histogram import BATCH_EVENTS, COMMIT_S, Histogram
 
 Done: TypeAlias = Callable[["Appended | TwelvefoldError"], None]
 
@@ -34,6 +36,9 @@ class Commit:
         self.events = 0
         self.batch_max = 0
         self.failures = 0
+        #: How long transactions took, in seconds, and how many events they held: those that held any.
+        self.seconds = Histogram(COMMIT_S)
+        self.sizes = Histogram(BATCH_EVENTS)
 
     def __len__(self) -> int:
         return len(self._appends)
@@ -53,6 +58,7 @@ class Commit:
             self.turn += 1
             self._learn(self._types)
             self._types.clear()
+            begun = time.perf_counter()
             try:
                 results = self._log.append_many(appends)
             except TwelvefoldError as error:
@@ -60,12 +66,17 @@ class Commit:
                 results = [error] * len(appends)
             else:
                 self.commits += 1
+            took = time.perf_counter() - begun
             count = len(fresh)
             for result in results:
                 if isinstance(result, Appended) and result.fresh:
                     fresh.extend(result.events)
-            self.events += len(fresh) - count
-            self.batch_max = max(self.batch_max, len(fresh) - count)
+            written = len(fresh) - count
+            if written:
+                self.events += written
+                self.batch_max = max(self.batch_max, written)
+                self.seconds.observe(took)
+                self.sizes.observe(written)
             for done, result in zip(dones, results, strict=True):
                 done(result)
         return fresh

@@ -6,6 +6,7 @@ Joins the pure group state with the log (backlog, marks) and the sessions. How d
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ from .authority import task_stream
 from .commit import Commit
 from .errors import BadRequest, GroupConflict
 from .groups import LOADED_MAX, Group
+from .histogram import DISPATCH_S, Histogram
 from .membership import Hand
 from .progress import Progress, restore
 from .sessions import Session, Sessions
@@ -66,6 +68,9 @@ class Desk:
         #: Whether there are members that take part in several groups with one credit.
         self._sharing = False
         self.frozen_upto = 0
+        #: By group, how long events waited from their append until they were first handed out, in seconds.
+        self.waits: dict[str, Histogram] = {}
+        self._handing_at_ns = 0
 
     @property
     def next_fence(self) -> Fence:
@@ -222,7 +227,7 @@ class Desk:
         if not self._busy:
             return
         busy, self._busy = self._busy, {}
-        now = self._clock()
+        now, self._handing_at_ns = self._clock(), time.time_ns()
         for group in busy.values():
             if group.behind and group.room > LOADED_MAX // 2:
                 self.refill(group)
@@ -254,6 +259,9 @@ class Desk:
             return False
         self._counter += 1
         event, is_queue = holding.event, group.is_queue
+        if holding.attempt == 1:
+            waits = self.waits.get(group.key) or self.waits.setdefault(group.key, Histogram(DISPATCH_S))
+            waits.observe(max(0, self._handing_at_ns - event.time) / 1e9)
         session = self._sessions.by_identity[holding.member.session]
         stream = task_stream(event) if is_queue else None
         session.holds[group.key, event.position] = stream

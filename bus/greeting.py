@@ -30,7 +30,7 @@ class Greeting:
         self._keys = keys
         self._nonce = nonce
         self._incarnation = incarnation
-        self._lease_s = lease_s
+        self.lease_s = lease_s
         self.refused = 0
 
     def _fault(self, hello: Hello) -> TwelvefoldError | None:
@@ -65,7 +65,7 @@ class Greeting:
             self._claims(session, hello.holds)
         session.lapsed = False
         broker.liveness.hello(session, hello)
-        welcome = Welcome(self._nonce, self._incarnation, broker.log.head, self._lease_s, WIRE_MINOR)
+        welcome = Welcome(self._nonce, self._incarnation, broker.log.head, self.lease_s, WIRE_MINOR)
         broker.sessions.send(identity, welcome)
         self._introduce(session, first)
         return session
