@@ -161,6 +161,23 @@ def _run_with_key(bus: tf.SyncConnection, word: str) -> str | None:
     return next((run for key, run in keys.items() if word in key), None)
 
 
+def test_work_that_nobody_takes_is_told(project: CommandLine, tmp_path: Path) -> None:
+    """Under an `up` without the job's agents an issue waits, and the watch says for whom."""
+    repo, inbox = make_repo(tmp_path / "calc", CALC), tmp_path / "inbox"
+    inbox.mkdir()
+    assert project("scale", "smart_issue=0").status == 0
+    watching = project.start("watch", str(inbox), "--repo", str(repo), "--jsonl")
+    told = lines_of(watching)
+    (inbox / "1.md").write_text(RIGHT)
+    assert next(told)["new"]
+    problem = next(told)
+    assert problem["what"] == "agents"
+    assert "smart_issue" in problem["problem"]
+    assert project("scale", "smart_issue=1").status == 0
+    assert next(told)["outcome"] == "succeeded"
+    assert end(watching, signal.SIGINT) == 130
+
+
 def test_many_watchers_and_killed_ones_make_one_run_a_file(project: CommandLine, bus: tf.SyncConnection) -> None:
     """Three watch one folder, one after the other is killed and started anew: 20 files, 20 runs."""
     inbox = project.cwd / "many"

@@ -15,9 +15,11 @@ from pathlib import Path
 import msgspec
 
 from .. import jobs
+from ..agent_errors import AgentsMissing
 from ..agents.job import resolve_request
 from ..agents.work_errors import NotARepository
 from ..built_in import QUEUES, needed_by
+from ..bus.client import BusClient
 from ..bus.errors import BusNotRunning, BusTimeout
 from ..eventstore.errors import TwelvefoldError
 from ..orchestration.errors import NotUp
@@ -78,6 +80,7 @@ class Triggers:
         self._waiting: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
         self._problems: dict[str, str] = {}
+        self._looked_at = 0.0
         #: How many runs ended otherwise than well.
         self.failed = 0
 
@@ -115,6 +118,7 @@ class Triggers:
                 for event in ends.take(0):
                     if event.seen and event.type in _ENDS and event.run in self._waiting:
                         self._ended(event.run, _ENDS[event.type])
+                self._look_for_agents(client)
                 if once and not self._waiting and not any(scan.waits for _, scan in self._works):
                     return
 
@@ -188,7 +192,20 @@ class Triggers:
         if started.new:
             self._stand()
             self._waiting[started.run] = what
+            self._looked_at = time.monotonic()
         self._tell(Told(what=what, run=started.run, key=started.key, new=started.new))
+
+    def _look_for_agents(self, client: BusClient) -> None:
+        """Tell, once, of work that waits where nobody takes it: an `up` has the agents that its user gave it."""
+        if not self._waiting or time.monotonic() < self._looked_at + AGAIN_S:
+            return
+        self._looked_at = time.monotonic()
+        groups = client.stats()["groups"].values()
+        idle = tuple(sorted(one["name"] for one in groups if one["queue"] and one["waiting"] and not one["members"]))
+        problem = AgentsMissing(idle, str(self._settings.home)).message() if idle else ""
+        if problem and self._problems.get("agents") != problem:
+            self._tell(Told(what="agents", problem=problem))
+        self._problems["agents"] = problem
 
     def _ended(self, run: str, outcome: str) -> None:
         self.failed += outcome not in ("succeeded", "nothing_to_do")
