@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.names import NAME_LENGTH_MAX
+from ..eventstore.run import FORKED
 from .errors import ReservedFamily
 
 ROLES = ("client", "agent", "orchestrator", "supervisor")
@@ -30,11 +31,18 @@ class _TaskPath(msgspec.Struct):
     path: str
 
 
+class _Cut(msgspec.Struct):
+    parent: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    at: Annotated[int, msgspec.Meta(ge=1)]
+
+
 #: Types and streams that were found free, so that most events need no splitting; bounded.
 _free: set[str] = {""}
 _FREE_MAX = 20_000
 _RUN_STREAM = re.compile(r"run\.[0-9a-f]{32}")
+_FIRST = ("run.requested", FORKED)
 _decode_path = msgspec.json.Decoder(_TaskPath).decode
+_decode_cut = msgspec.json.Decoder(_Cut).decode
 
 
 def task_stream(event: Event) -> str | None:
@@ -85,8 +93,21 @@ def judge(role: str, events: Sequence[NewEvent], holds: Mapping[Any, str | None]
 
 
 def first_of_run(events: Sequence[NewEvent]) -> dict[str, int]:
-    """Return the expected versions that make each `run.requested` the first event of its run."""
-    return {event.stream: 0 for event in events if event.type == "run.requested"}
+    """Return the expected versions that make each `run.requested` and `run.forked` the first event of its run."""
+    return {event.stream: 0 for event in events if event.type in _FIRST}
+
+
+def cut_fault(events: Sequence[NewEvent], head: int) -> str | None:
+    """Return what is wrong with where a fork begins, None where nothing is: its parent's part lies in the log."""
+    for event in events:
+        if event.type == FORKED:
+            try:
+                cut = _decode_cut(event.payload)
+            except msgspec.DecodeError as error:
+                return f"{FORKED}: {error}"
+            if cut.at > head or event.stream == f"run.{cut.parent}":
+                return f"{FORKED}: a run is forked from another one, at a position that the log has (up to {head})"
+    return None
 
 
 def _refused(role: str, type: str, stream: str, task_streams: Collection[str]) -> str | None:
@@ -107,8 +128,12 @@ def _refused(role: str, type: str, stream: str, task_streams: Collection[str]) -
         if type == "task.requested":
             return "tasks are requested by the orchestrator"
         return None if stream in task_streams else "the sender holds no delivery of that task"
+    if type in _FIRST and not _RUN_STREAM.fullmatch(stream):
+        return "a run is requested, or forked, in run.<id>, an id of 32 hex digits"
+    if type == FORKED:
+        return "runs are forked from outside of tasks" if role == "agent" or task_streams else None
     if type == "run.requested":
-        return None if _RUN_STREAM.fullmatch(stream) else "a run is requested in run.<id>, an id of 32 hex digits"
+        return None
     if role != "orchestrator":
         return f"{family if family in RESERVED else place}.* is reserved"
     return None if place in ("run", "timer", "human") else "the orchestrator writes into run.<id> only"

@@ -180,6 +180,8 @@ class Requests:
             fault = authority.judge(role, events, session.holds)
             if fault is not None:
                 return fault
+            if (problem := authority.cut_fault(events, self._broker.log.head)) is not None:
+                return BadRequest(problem)
         if request.withdraw and role != "orchestrator":
             return BadRequest("only the orchestrator withdraws deliveries")
         for name in request.marks:
