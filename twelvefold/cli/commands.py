@@ -67,6 +67,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("demo", "demo", _WORK, "Run a whole job offline on a throw-away pair of repositories."),
     CommandEntry("log", "log", _LOG, "Show events, oldest first."),
     CommandEntry("emit", "emit", _LOG, "Append one event and print its position."),
+    CommandEntry("replay", "replay", _LOG, "Step through a run: each event, and what it changed in the run's state."),
     CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
     CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),
     CommandEntry("config", "config", _WATCHING, "Show the effective settings and where each came from."),

@@ -59,7 +59,7 @@ class EventLines:
             write(self._style.bold(heading + "  SOURCE"))
         style = self._style
         time = style.dim(f"{rfc3339(event.time):<27}")
-        kind = self._painted(event.type, f"{event.type:<20}")
+        kind = painted(style, event.type, f"{event.type:<20}")
         place = f"{event.stream}@{event.version}"
         write(f"{event.position:>8}  {time}  {kind}  {place}  {style.dim(event.source)}".rstrip())
         if self._data:
@@ -68,22 +68,13 @@ class EventLines:
 
     def _write_short(self, event: Event) -> None:
         """Write position, type, stream and payload in one line, cut at the terminal's edge."""
-        payload = "(forgotten)" if event.payload is None else _harmless(_on_one_line(event.payload))
+        payload = "(forgotten)" if event.payload is None else harmless(_on_one_line(event.payload))
         head = f"{event.position} {event.type} {event.stream}@{event.version}"
         if self._width is not None:
             room = max(self._width - len(head) - 1, 0)
             payload = payload if len(payload) <= room else payload[: max(room - 1, 0)] + "…"
-        kind = self._painted(event.type, event.type)
+        kind = painted(self._style, event.type, event.type)
         write(f"{event.position} {kind} {event.stream}@{event.version} {self._style.dim(payload)}".rstrip())
-
-    def _painted(self, type: str, text: str) -> str:
-        """Colour a type by what its last word says."""
-        word = type.rpartition(".")[2]
-        if word in _BAD:
-            return self._style.red(text)
-        if word in _GOOD:
-            return self._style.green(text)
-        return self._style.yellow(text) if word in _UNEASY else self._style.cyan(text)
 
 
 def _on_one_line(payload: str) -> str:
@@ -100,11 +91,21 @@ def _on_one_line(payload: str) -> str:
 def _indented(payload: str) -> str:
     """Return JSON text laid out for reading, its order, numbers and letters as they were."""
     try:
-        return _harmless(msgspec.json.format(payload, indent=2))
+        return harmless(msgspec.json.format(payload, indent=2))
     except msgspec.DecodeError:
-        return _harmless(_on_one_line(payload))
+        return harmless(_on_one_line(payload))
 
 
-def _harmless(payload: str) -> str:
-    """Write as escapes what a terminal would obey; JSON has escaped most of it already, but not all."""
-    return payload.translate(_ESCAPES)
+def harmless(text: str) -> str:
+    """Return text with what a terminal would obey written as escapes; JSON has escaped most of it already."""
+    return text.translate(_ESCAPES)
+
+
+def painted(style: Style, type: str, text: str) -> str:
+    """Return text coloured by what the last word of a type says."""
+    word = type.rpartition(".")[2]
+    if word in _BAD:
+        return style.red(text)
+    if word in _GOOD:
+        return style.green(text)
+    return style.yellow(text) if word in _UNEASY else style.cyan(text)
