@@ -76,3 +76,65 @@ class ProjectionFailed(TwelvefoldError):
         before = self.position - 1
         return f"see the event with `twelvefold log --after {before} --limit 1 --data`, the rows before it with \
 `twelvefold state {self.name} --at {before}`"
+
+
+@dataclass(eq=False)
+class StoreBusy(TwelvefoldError):
+    """Another process writes the rows of projections: the projector of an `up`, or a command at this moment.
+
+    Reading goes on beside it: nothing but writing is for one process alone.
+    """
+
+    code = "E503"
+    exit_code = 4
+    path: str
+
+    def message(self) -> str:
+        """Name the file."""
+        return f"another process writes {self.path}"
+
+    def help(self) -> str:
+        """Name the command that shows the writer."""
+        return "`twelvefold ps` lists the processes of a running `up`"
+
+
+@dataclass(eq=False)
+class StoreFailed(TwelvefoldError):
+    """The file with the rows of projections can't be written. The log is not concerned: rows can be folded again."""
+
+    code = "E504"
+    exit_code = 1
+    path: str
+    reason: str
+
+    def message(self) -> str:
+        """Name the file and what the system said."""
+        return f"{self.path} can't be written: {self.reason}"
+
+    def help(self) -> str:
+        """Say that the file may go."""
+        return f"make room, or remove the file: it is made anew from the log (`rm {self.path}`)"
+
+
+@dataclass(eq=False)
+class ProjectionBehind(TwelvefoldError):
+    """A projection has not folded an event in the time that somebody wanted to wait for it.
+
+    The projector of an `up` folds what is appended at once; without one, rows are folded when a command asks for them.
+    """
+
+    code = "E505"
+    exit_code = 124
+    name: str
+    position: int
+    folded: int
+    reason: str = ""
+
+    def message(self) -> str:
+        """Name the projection and both positions."""
+        why = f": {self.reason}" if self.reason else ""
+        return f"the projection {self.name!r} has come to position {self.folded}, not to {self.position}{why}"
+
+    def help(self) -> str:
+        """Name the command that shows how far projections are."""
+        return "`twelvefold state` shows how far each projection is"

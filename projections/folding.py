@@ -56,12 +56,15 @@ class Fold:
             if not interest:
                 continue
             try:
-                if by_run and event.type == "run.forked":
-                    self._begin_fork(event)
-                after = []
+                inherited = (
+                    self._inherited(event) if by_run and event.type == "run.forked" and event.version == 1 else None
+                )
+                after = [*inherited.items()] if inherited else []
                 for key in keys(event):
                     before = states.get(key, _MISSING)
-                    if before is _MISSING:
+                    if inherited and key in inherited:
+                        before = inherited[key]
+                    elif before is _MISSING:
                         before = states[key] = self._stored(key)
                     new = apply(before, event)
                     if new is not before:
@@ -86,19 +89,20 @@ class Fold:
         found = None if self._fetch is None else self._fetch(key)
         return self._initial(key) if found is None else found
 
-    def _begin_fork(self, event: Event) -> None:
-        """Give a fork the rows that its parent had at the fork, under its own id."""
+    def _inherited(self, event: Event) -> dict[str, Any]:
+        """Return the rows that a fork's parent had at the fork, under the fork's own id."""
         data = data_of(event)
         parent, at = text(data.get("parent")), data.get("at")
         if self._log is None or not parent or not isinstance(at, int):
-            return
+            return {}
         child = event.stream.removeprefix("run.")
         past = Fold(self.projection, log=self._log)
         past.take(read_run(self._log, parent, until=at))
-        for key, state in past.rows():
-            if key == parent or key.startswith(f"{parent}/"):
-                self.states[child + key[len(parent) :]] = state
-                self.changed.add(child + key[len(parent) :])
+        return {
+            child + key[len(parent) :]: state
+            for key, state in past.rows()
+            if key == parent or key.startswith(f"{parent}/")
+        }
 
 
 def fold_log(

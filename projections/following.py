@@ -1,0 +1,237 @@
+"""One projection following the log: its rows in memory and in the store, its checkpoint and its snapshots.
+
+Owns what is committed for one projection, and when rows that were folded beside others take their place. Keeps: what is
+in memory and not committed yet are only the rows of the events in hand, so that memory can be dropped at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from ..eventstore.event import Event
+from ..eventstore.reader import LogReader
+from .errors import ProjectionFailed, StoreFailed
+from .fingerprint import code_of
+from .folding import Fold
+from .projection import Projection, state_type
+from .store import Checkpoint, Store, Total, encoder, hash_of, stored_rows, total_of
+
+#: A snapshot is taken about every so many events.
+SNAPSHOT_EVERY = 20_000
+#: Beyond so many rows in memory they are read from the store again.
+ROWS_IN_MEMORY_MAX = 200_000
+
+_UPDATE = "UPDATE projections SET position = ?, log_hash = ?, rows = ?, hash = ?, parked = ?, error = ? WHERE id = ?"
+_PUT = "INSERT OR REPLACE INTO rows (projection, key, state, changed) VALUES (?, ?, ?, ?)"
+_KEEP = (
+    "INSERT OR REPLACE INTO history (projection, key, position, state) "
+    "SELECT projection, key, ?, state FROM rows WHERE projection = ? AND key = ?"
+)
+_TAKEN = "INSERT OR REPLACE INTO snapshots (projection, position, log_hash, rows, hash) VALUES (?, ?, ?, ?, ?)"
+
+
+class Following:
+    """One projection in a store. `known` are the checkpoints that the store has under its name.
+
+    `failure` is what parks it, None while it goes on.
+    """
+
+    def __init__(self, store: Store, log: LogReader, projection: Projection[Any], known: Sequence[Checkpoint]) -> None:
+        self.projection = projection
+        self.failure: ProjectionFailed | None = None
+        self._store = store
+        self._encode = encoder()
+        self._decode = msgspec.json.Decoder(state_type(projection)).decode
+        self._is_plain = not _is_struct(state_type(projection))
+        self._fold = Fold(projection, log=log, fetch=self._fetch)
+        self._hashes: dict[str, int] = {}
+        self._texts: dict[str, bytes | None] = {}
+        self._take_up(log, known)
+
+    @property
+    def position(self) -> int:
+        """The position up to which everything is folded and committed."""
+        return self.checkpoint.position
+
+    def _take_up(self, log: LogReader, known: Sequence[Checkpoint]) -> None:
+        """Go on with the rows that this code has folded of this log; throw away what nobody can go on with."""
+        code, version = code_of(self.projection), self.projection.version
+        same_log = [one for one in known if is_of_log(one, log)]
+        mine = [one for one in same_log if (one.code, one.version) == (code, version)]
+        # Rows that were being built beside others come before those: they are the newer ones.
+        mine.sort(key=lambda one: one.live)
+        live = next((one for one in same_log if one.live), None)
+        for one in known:
+            if one not in mine[:1] and one is not live:
+                self._store.drop(one.id)
+        self._replaces = live if live is not None and live not in mine[:1] else None
+        if mine:
+            self.checkpoint = replace(mine[0], parked=None, error="")
+        else:
+            self.checkpoint = self._store.begin(self.projection.name, version, code, live=int(live is None))
+        self._total = Total(self.checkpoint.rows, self.checkpoint.hash)
+        connection, id = self._store.connection, self.checkpoint.id
+        (last,) = connection.execute("SELECT max(position) FROM snapshots WHERE projection = ?", (id,)).fetchone()
+        self._snapshot = last or 0
+        statement = "SELECT key FROM rows WHERE projection = ? AND changed > ?"
+        self._since = {key for (key,) in connection.execute(statement, (id, self._snapshot))}
+        self._next = self.checkpoint
+
+    # --- folding
+
+    def take(self, events: Sequence[Event]) -> None:
+        """Fold the next events, in memory; at one that can't be folded, `failure` says so and the rest stays."""
+        self.failure = self._folded(events)
+        if self.failure is None:
+            last: Event | None = events[-1]
+        else:
+            before = self.failure.position - 1
+            last = next((event for event in events if event.position == before), None)
+        if last is not None:
+            self._next = replace(self._next, position=last.position, log_hash=last.hash)
+        if self.failure is not None:
+            self._next = replace(self._next, parked=self.failure.position, error=self.failure.reason)
+
+    def _folded(self, events: Sequence[Event]) -> ProjectionFailed | None:
+        failure = None
+        try:
+            self._fold.take(events)
+        except ProjectionFailed as error:
+            failure = error
+        try:
+            self._texts = self._written(self._fold.changed)
+        except _Unkeepable as error:
+            return self._folded_singly(events, error)
+        return failure
+
+    def _folded_singly(self, events: Sequence[Event], error: _Unkeepable) -> ProjectionFailed:
+        """Find the event after which a state can't be kept, and fold those before it."""
+        name = self.projection.name
+        self._drop_memory()
+        for count, event in enumerate(events):
+            try:
+                self._fold.take([event])
+                self._written(self._fold.changed)
+            except (_Unkeepable, ProjectionFailed) as found:
+                self._drop_memory()
+                self._fold.take(events[:count])
+                self._texts = self._written(self._fold.changed)
+                if isinstance(found, ProjectionFailed):
+                    return found
+                return ProjectionFailed(name, event.position, event.type, str(found))
+        # Only together were they wrong: code that isn't pure.
+        last = events[0]
+        self._drop_memory()
+        return ProjectionFailed(name, last.position, last.type, f"{error}; folded again, it was not: it isn't pure")
+
+    def _written(self, keys: Iterable[str]) -> dict[str, bytes | None]:
+        """Return the states under keys as JSON text; raises _Unkeepable."""
+        states, texts = self._fold.states, {}
+        for key in keys:
+            state = states[key]
+            try:
+                text = None if state is None else self._encode(state)
+                if text is not None and self._is_plain and self._decode(text) != state:
+                    raise _Unkeepable(f"the state under {key!r} is not what JSON gives back: {text[:200]!r}")
+            except (TypeError, ValueError, RecursionError, OverflowError) as error:
+                raise _Unkeepable(f"the state under {key!r} is not what JSON can hold: {error}") from error
+            texts[key] = text
+        return texts
+
+    def _fetch(self, key: str) -> Any:
+        statement = "SELECT state FROM rows WHERE projection = ? AND key = ?"
+        row = self._store.connection.execute(statement, (self.checkpoint.id, key)).fetchone()
+        if row is None or row[0] is None:
+            return None
+        self._hashes[key] = hash_of(key, row[0])
+        return self._decode(row[0])
+
+    def _drop_memory(self) -> None:
+        """Forget what isn't committed, and all that can be read again."""
+        self._fold.states.clear()
+        self._fold.changed.clear()
+        self._texts = {}
+        self._hashes.clear()
+
+    # --- committing
+
+    def commit(self) -> None:
+        """Write what was folded, within a transaction of the caller's; raises sqlite.Error."""
+        id, position, total = self.checkpoint.id, self._next.position, Total(self._total.rows, self._total.hash)
+        rows = []
+        for key, text in self._texts.items():
+            total.remove(self._hashes.get(key, 0))
+            hash = self._hashes[key] = 0 if text is None else hash_of(key, text)
+            total.add(hash)
+            rows.append((id, key, None if text is None else text.decode(), position))
+        connection = self._store.connection
+        connection.executemany(_PUT, rows)
+        self._since.update(self._texts)
+        self._total = total
+        self._next = replace(self._next, rows=total.rows, hash=total.hash)
+        one = self._next
+        connection.execute(_UPDATE, (position, one.log_hash, one.rows, one.hash, one.parked, one.error, id))
+        if position // SNAPSHOT_EVERY > self._snapshot // SNAPSHOT_EVERY:
+            self._take_snapshot(position)
+
+    def _take_snapshot(self, position: int) -> None:
+        """Keep the rows that have changed since the last snapshot as they are now."""
+        connection, id = self._store.connection, self.checkpoint.id
+        connection.executemany(_KEEP, [(position, id, key) for key in self._since])
+        # What is gone was kept until now, so that the snapshot says so.
+        gone = "DELETE FROM rows WHERE projection = ? AND key = ? AND state IS NULL"
+        connection.executemany(gone, [(id, key) for key in self._since])
+        connection.execute(_TAKEN, (id, position, self._next.log_hash, self._next.rows, self._next.hash))
+        self._since.clear()
+        self._snapshot = position
+
+    def committed(self) -> None:
+        """Take note that what `commit` wrote is in the file."""
+        self.checkpoint = self._next
+        self._fold.changed.clear()
+        self._texts = {}
+        if len(self._fold.states) > ROWS_IN_MEMORY_MAX:
+            self._drop_memory()
+
+    def take_place(self) -> None:
+        """Put the rows in the place of those that they were folded beside, once they have come as far.
+
+        Raises StoreFailed where what is stored isn't what was folded.
+        """
+        before = self._replaces
+        if before is None or self.failure is not None or self.position < before.position:
+            return
+        store, one = self._store, self.checkpoint
+        stored = total_of(stored_rows(store.connection, one.id))
+        if (stored.rows, stored.hash) != (one.rows, one.hash):
+            raise StoreFailed(str(store.path), f"the rows of {one.name!r} are not those that were written")
+        with store.transaction():
+            store.forget(before.id)
+            store.connection.execute("UPDATE projections SET live = 1 WHERE id = ?", (one.id,))
+        self.checkpoint = self._next = replace(one, live=1)
+        self._replaces = None
+
+
+class _Unkeepable(Exception):
+    """A state that the store can't give back as it was."""
+
+
+def is_of_log(checkpoint: Checkpoint, log: LogReader) -> bool:
+    """Tell whether rows were folded from this very log: its chain had this hash at that position."""
+    if checkpoint.position == 0:
+        return True
+    found = log.read(after=checkpoint.position - 1, limit=1)
+    return bool(found) and found[0].position == checkpoint.position and found[0].hash == checkpoint.log_hash
+
+
+def _is_struct(type: Any) -> bool:
+    """Tell whether states are structs, which come back from JSON as they were."""
+    arguments = getattr(type, "__args__", None) or (type,)
+    with contextlib.suppress(TypeError):
+        return all(one is None.__class__ or issubclass(one, msgspec.Struct) for one in arguments)
+    return False
