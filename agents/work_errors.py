@@ -113,7 +113,7 @@ class BareRepository(TwelvefoldError):
 
 @dataclass(eq=False)
 class UnknownRevision(TwelvefoldError):
-    """The revision given with --base names no commit of the repository."""
+    """A revision that was given (with `--base`, or as the range of a review) names no commit of the repository."""
 
     code = "E445"
     exit_code = 3

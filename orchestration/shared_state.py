@@ -10,6 +10,7 @@ inside a task.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
@@ -106,8 +107,28 @@ def stream_of(namespace: str, key: str) -> str:
 
 
 def put_event(namespace: str, key: str, value: Any, **fields: Any) -> NewEvent:
-    """Return the event that gives a key a value; raises TypeError where that is not JSON-like."""
-    return new_event(PUT, {"key": key, "value": value}, stream=stream_of(namespace, key), **fields)
+    """Return the event that gives a key a value; raises TypeError where that would be read as another one."""
+    stream = stream_of(namespace, key)
+    _require_json(msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview), str_keys=False))
+    return new_event(PUT, {"key": key, "value": value}, stream=stream, **fields)
+
+
+def _require_json(value: Any) -> None:
+    """Raise TypeError where JSON has no such value: it would be written as text, or as null, and read as that."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            for name in one:
+                if not isinstance(name, str):
+                    raise TypeError(f"a key of a JSON object is text, not {name!r}")
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+        elif isinstance(one, bytes | bytearray | memoryview):
+            raise TypeError("JSON has no bytes; encode them as text first")
+        elif isinstance(one, float) and not math.isfinite(one):
+            raise TypeError(f"JSON has no number {one}")
 
 
 def get(namespace: str, key: str) -> Steps:

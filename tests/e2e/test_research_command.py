@@ -55,6 +55,7 @@ def test_what_cannot_be_asked_is_told_at_once(shared_home: JobHome, side: Path) 
     ):
         ended = shared_home("research", "discount", *options, cwd=side)
         assert (ended.status, code in ended.err) == (status, True), ended.err
+    assert shared_home("research", " ", cwd=side).status == 2
     (side / "repos.toml").write_text("[repos.shop]\nread = false\n")
     assert "E493" in shared_home("research", "discount", "--repo", "shop", cwd=side).err
     rest = shared_home("research", "discount", "--json", cwd=side)

@@ -47,10 +47,13 @@ def research(
     citations), citations (n, ref, name, repo, commit, path, lines, text, text_hash, names, kind, author, time,
     score), repos (name, path, commit, files, indexed, notes), missing_words, notes, outcome, reason.
     """
+    from ..errors import UsageInvalid
     from ..one_task import do_task
     from ..settings import load_settings
     from .run_progress import progress
 
+    if not question.strip():
+        raise UsageInvalid("the question is empty", "twelvefold research")
     settings = load_settings()
     task: dict[str, Any] = {"question": question, "revision": base, "limit": limit, **_places(repo, base, settings)}
     result = do_task(
