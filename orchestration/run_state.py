@@ -1,8 +1,8 @@
 """The state of one run, as deciders read it and `evolve` makes it out of events.
 
-Owns the shapes, and how an event is read into a Fact; what each fact does to the state stands in `evolve`. Reading
-never fails on what a client or an agent wrote: what has a wrong shape counts as absent. Shapes of which a run has
-thousands can't be part of a reference cycle, so the garbage collector is kept from looking at them. Pure.
+Owns the shapes; how an event is read stands in `facts`, what each fact does to the state in `evolve`. What has a wrong
+shape counts as absent. Shapes of which a run has thousands can't be part of a reference cycle, so the garbage collector
+is kept from looking at them. Pure.
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ import msgspec
 from immutables import Map
 from msgspec.structs import replace
 
-from ..eventstore.event import Event
-from ..eventstore.large_values import Load, may_hold, size_held
 from .budget import Budget
+from .facts import SMALL_SIZE_MAX as SMALL_SIZE_MAX
+from .facts import Fact as Fact
+from .facts import fact_of as fact_of
+from .facts import number as number
+from .facts import run_of as run_of
+from .facts import text as text
 from .plan import PatternFields
 
 #: The ends of a run. `needs_human` is a rest and not among them.
@@ -30,31 +34,10 @@ _OUT = frozenset({"requested", "expired", "stopping"})
 #: Kinds of timers that belong to a task, or to the run; all others are alarms of nodes.
 TASK_TIMERS = frozenset({"timeout", "deadline", "retry", "release", "human"})
 RUN_TIMERS = frozenset({"run", "budget"})
-#: Events of whose values the state keeps nothing, so that no blob is loaded for them.
-_LEFT_OUT = frozenset({"task.requested", "effect.completed"})
-#: Up to so many bytes an input counts as small.
-SMALL_SIZE_MAX = 1024
+#: Where a human is asked about files and branches that could not be taken back: no step of a plan has this path.
+ROOT_UNDO = "0.undo"
 #: What the inputs of one run that are not small may come to, blobs included: it is all held in memory.
 HELD_SIZE_MAX = 256 << 20
-
-
-class Fact(msgspec.Struct, frozen=True, gc=False):
-    """An event of a run as `evolve` needs it: its payload decoded once, and the path of the task that it is about.
-
-    `position` is its place in the log; of a decision, that of the input which it answers. `size` is what an input
-    takes of the memory that a run may hold, in bytes of JSON text; 0 where that is little.
-    """
-
-    type: str
-    data: dict[str, Any]
-    path: str = ""
-    id: bytes = b""
-    position: int = 0
-    time: int = 0
-    cause: bytes = b""
-    trace: str = ""
-    decided: bool = False
-    size: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +45,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 
     A question may have a time, `expires_s`, after which `default` counts as its answer, or without one the task fails;
     `choices` lists what may be answered, if not anything. `effect` is the one whose end nobody knows, by its key.
-    `position` is where in the log it was said.
+    `position` is where in the log it was said, `known_at` where that is known of one that nobody has said.
     """
 
     outcome: Literal["succeeded", "nothing_to_do", "failed", "needs_human"]
@@ -78,6 +61,7 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     choices: tuple[Any, ...] = ()
     effect: str = ""
     position: int = 0
+    known_at: int = 0
 
 
 class Asking(msgspec.Struct, frozen=True):
@@ -97,6 +81,16 @@ class Asking(msgspec.Struct, frozen=True):
 Phase = Literal["requested", "expired", "stopping", "reported", "planned", "backoff", "ready", "parked"]
 
 
+class Ancestor(msgspec.Struct, frozen=True, gc=False):
+    """A run that a fork comes from: what it did up to `until` is the fork's own past, and what it did up to `record`
+    may be answered with where a fork's layers are recorded.
+    """
+
+    run: str
+    until: int
+    record: int
+
+
 class TaskState(msgspec.Struct, frozen=True, gc=False):
     """One task of a run.
 
@@ -106,7 +100,8 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     nobody knows how far it came; `overdue`: its deadline has passed; `final`: a human has said how it ended;
     `approved`: a human has let it be requested; `level` counts the tasks above it that answered with plans.
     `answers` are what humans have answered, each with its question; `resolved` what they know of effects in doubt;
-    `asking` is what a human is asked now.
+    `asking` is what a human is asked now. `carried` has the requests of ancestors, by their ids in hex, with which the
+    attempt was begun before the run was forked; `moved`: it is to be requested again for that reason.
     """
 
     path: str
@@ -128,6 +123,8 @@ class TaskState(msgspec.Struct, frozen=True, gc=False):
     final: bool = False
     approved: bool = False
     level: int = 0
+    carried: tuple[str, ...] = ()
+    moved: bool = False
 
 
 class Timer(msgspec.Struct, frozen=True, gc=False):
@@ -148,8 +145,22 @@ class Timer(msgspec.Struct, frozen=True, gc=False):
 class Stop(msgspec.Struct, frozen=True):
     """Why a run is being brought to its end before its plan is: by whom or what, and the reason in words."""
 
-    kind: Literal["cancelled", "timeout", "budget"]
+    kind: Literal["cancelled", "timeout", "budget", "rolled_back"]
     reason: str = ""
+
+
+class Rollback(msgspec.Struct, frozen=True):
+    """A run being taken back to how it was after the event at `to`, or that was: what was done later is undone.
+
+    `begun` is the input that it was begun for, `restoring` the one for which files were to be restored last, `files`
+    what came of that (None until it is known), all by position.
+    """
+
+    to: int
+    reason: str = ""
+    begun: int = 0
+    restoring: int = 0
+    files: Mapping[str, Any] | None = None
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -178,6 +189,10 @@ class Run(msgspec.Struct, frozen=True):
     `depth_max` how deep tasks may answer with plans. `alarms` tells of each timer that a node has ever set whether it
     has fired; `joined` has the nodes, by path, whose outcome stands although not all of their parts have ended. `held`
     is the size of all inputs that were not small.
+
+    Of a fork, `lineage` has the runs that it comes from, the nearest first, `inherited` the tasks as they stood where
+    it was cut, `live` the layers of effects (`model`, `tools`) that are not answered from its ancestors' record;
+    `cut_ns` is when the cut was, `first` and `requested_ns` are those of its own beginning.
     """
 
     id: str
@@ -209,55 +224,16 @@ class Run(msgspec.Struct, frozen=True):
     joined: Map[str, Joined] = Map()
     undone: Map[str, None] = Map()
     stop: Stop | None = None
+    rollback: Rollback | None = None
     pause_asked: bool = False
     paused: bool = False
     resting_on: tuple[str, ...] = ()
     outcome: str = ""
     end: Mapping[str, Any] = {}
-
-
-def fact_of(event: Event, load: Load | None = None) -> Fact:
-    """Decode an event once; a payload that is no object, or was forgotten, counts as an empty one.
-
-    `load` puts in what the payload holds as blobs; what it can't load stays a reference.
-    """
-    decided = event.seen > 0 and event.stream.startswith("run.")
-    size = 0
-    try:
-        data, payload = event.data, event.payload or ""
-        if event.type not in _LEFT_OUT:
-            size = len(payload)
-            if load is not None and may_hold(payload):
-                size += size_held(data)
-                data = load(data)
-    except (msgspec.DecodeError, RecursionError):
-        data = None
-    if not isinstance(data, dict):
-        data = {}
-    if event.stream.startswith("task."):
-        path = event.stream.split(".", 2)[-1]
-    else:
-        path = data.get("path", "") if isinstance(data.get("path"), str) else ""
-    return Fact(
-        event.type,
-        data,
-        path,
-        event.id,
-        event.seen if decided else event.position,
-        event.time,
-        event.cause,
-        event.trace,
-        decided,
-        size if size > SMALL_SIZE_MAX and not decided else 0,
-    )
-
-
-def run_of(event: Event) -> str:
-    """Return the id of the run that an event belongs to, "" if none."""
-    if event.run:
-        return event.run
-    family, _, rest = event.stream.partition(".")
-    return rest.partition(".")[0] if family in ("run", "task", "request") else ""
+    lineage: tuple[Ancestor, ...] = ()
+    inherited: Map[str, TaskState] = Map()
+    live: tuple[str, ...] = ()
+    cut_ns: int = 0
 
 
 def is_waiting(task: TaskState) -> bool:
@@ -292,17 +268,6 @@ def report_of(fact: Fact) -> Report:
         choices=tuple(choices) if isinstance(choices := data.get("choices"), list) else (),
         effect=text(data.get("effect")),
     )
-
-
-def number(value: Any) -> float | None:
-    """Return a number that is neither negative nor beyond all bounds, None for anything else."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
-    return float(value) if fits else None
-
-
-def text(value: Any) -> str:
-    """Return a text, "" for anything that isn't one: what agents and clients write may be of any shape."""
-    return value if isinstance(value, str) else ""
 
 
 def with_report(run: Run, task: TaskState, report: Report, phase: Phase = "reported") -> Run:
