@@ -48,3 +48,23 @@ class WritableMissing(TwelvefoldError):
     def help(self) -> str:
         """Make it."""
         return f"mkdir -p {quote(self.place)}"
+
+
+@dataclass(eq=False)
+class NotSealed(TwelvefoldError):
+    """Agents can't be run again on this machine, as it can't keep a process from writing and from the network.
+
+    `replay --check` runs agents' handlers in a process that can do neither, and never without. It takes Linux on x86-64
+    or aarch64, and a container that doesn't forbid Landlock and seccomp. Decisions can be checked anywhere.
+    """
+
+    code = "E510"
+    reason: str
+
+    def message(self) -> str:
+        """Say what is lacking."""
+        return f"agents can't be run again here, as their process can't be sealed: {self.reason}"
+
+    def help(self) -> str:
+        """Tell what can be checked all the same."""
+        return "check the decisions alone: twelvefold replay RUN --check --decisions"
