@@ -24,6 +24,7 @@ RESERVED = frozenset(
 )
 REQUESTS = frozenset({
     "run.pause_requested", "run.resume_requested", "run.cancel_requested", "run.rollback_requested", "human.answered",
+    "run.forget_requested",
 })  # fmt: skip
 
 

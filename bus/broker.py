@@ -151,6 +151,7 @@ class Broker:
                 # What is judged by the clock comes after what was said in this turn.
                 self.finish()
                 self.liveness.tick()
+                self.requests.forgets.tick()
                 self._count_closed()
                 self.throughput.tick(now, self.commit.events, self.settling.settled)
             self.desk.wake(now)
@@ -158,7 +159,7 @@ class Broker:
             self.publisher.beacon(now)
 
     def _timeout_ms(self, now: float, next_tick: float) -> int:
-        if self.requests.reads:
+        if self.requests.reads or self.requests.forgets.pending:
             return 0
         times = [next_tick, self.desk.due(), self.publisher.beacon_due(now)]
         return max(0, int(1000 * (min(time for time in times if time is not None) - now)) + 1)
@@ -224,6 +225,7 @@ class Broker:
     def _finish(self) -> None:
         self.finish()
         self.requests.serve_reads(TURN_READ_EVENTS_MAX)
+        self.requests.forgets.turn()
 
     def close(self) -> None:
         """Close the sockets; the log is the caller's."""

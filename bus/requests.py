@@ -6,7 +6,7 @@ Every request with a number is answered exactly once, after the commit that it n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from ..eventstore.event import NewEvent
 from ..eventstore.log import Append, Appended
 from ..eventstore.names import is_name, is_pattern
 from . import authority, run_marks
+from .commit import Done
 from .errors import BadRequest, ReservedFamily, WatchConflict
+from .forgetting import Forgets
 from .greeting import Greeting
 from .reading import read_page
 from .sessions import Session
@@ -71,6 +73,7 @@ class Requests:
         self._broker = broker
         self._blobs = blobs
         self._nonce = nonce
+        self.forgets = Forgets(broker, blobs)
         self.greeting = Greeting(broker, keys, nonce, incarnation, lease_s)
         self.reads: deque[tuple[Session, Read]] = deque()
         self.refused = 0
@@ -156,10 +159,12 @@ class Requests:
             expected = request.expected
             if not is_free and session.role != "orchestrator":
                 expected = {**expected, **authority.first_of_run(request.events)}
-            append = Append(
-                events=request.events, expected_version=expected, source=session.instance, marks=request.marks
-            )
-            done = partial(self._appended, session, request)
+            marks: Mapping[str, str | None] = request.marks
+            done: Done = partial(self._appended, session, request)
+            if not is_free:
+                marks = {**marks, **self.forgets.marks(request.events)}
+                done = self.forgets.telling(request.events, done)
+            append = Append(events=request.events, expected_version=expected, source=session.instance, marks=marks)
             if request.settle is not None:
                 if not settle(session, request.settle, append, done):
                     self._broker.finish()
@@ -177,11 +182,14 @@ class Requests:
         role, events, settle = session.role, request.events, request.settle
         # A settle of what isn't held any more appends nothing: `settling` says whether it is repeated or stale.
         if not is_free and (settle is None or (settle.key, settle.position) in session.holds):
-            fault = authority.judge(role, events, session.holds)
+            fault: TwelvefoldError | None = authority.judge(role, events, session.holds)
             if fault is not None:
                 return fault
             if (problem := authority.cut_fault(events, self._broker.log.head)) is not None:
                 return BadRequest(problem)
+            fault = self.forgets.fault_of(events)
+            if fault is not None:
+                return fault
         if request.withdraw and role != "orchestrator":
             return BadRequest("only the orchestrator withdraws deliveries")
         for name in request.marks:

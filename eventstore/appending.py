@@ -59,6 +59,7 @@ class Group:
         self.marks: dict[str, str | None] = {}
         self.joined: dict[str, list[str]] = {}
         self.blobs: list[tuple[str, int]] = []
+        self.frees: list[int] = []
         self.head = head
         self.hash = hash
         self.now = now
@@ -74,7 +75,7 @@ class Group:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not self.rows and not self.marks and not self.joined
+        return not (self.rows or self.marks or self.joined or self.frees)
 
     def judge(self, requests: Sequence[Append], known: Known | None) -> None:
         """Judge requests in turn; `known` holds the group's ids that the log has, or None to be optimistic."""
@@ -124,7 +125,7 @@ class Group:
             before = self._known_before(request, known)
             if before is not None:
                 if request.keeps_marks and isinstance(before, list):
-                    self._mark(marks, joined)
+                    self._mark(request)
                 return before
         for stream, expected in request.expected_version.items():
             actual = self.version(stream)
@@ -133,13 +134,15 @@ class Group:
                     raise LooksKnown
                 return VersionConflict(stream, expected, actual)
         fault = self._add(request)
-        if fault is None and (marks or joined):
-            self._mark(marks, joined)
+        if fault is None and (marks or joined or request.frees):
+            self._mark(request)
         return fault
 
-    def _mark(self, marks: Mapping[str, str | None], joined: Mapping[str, str]) -> None:
-        self.marks.update(marks)
-        for name, text in joined.items():
+    def _mark(self, request: Append) -> None:
+        """Take in what a request changes beside its events."""
+        self.marks.update(request.marks)
+        self.frees += request.frees
+        for name, text in request.joined.items():
             texts = self.joined.get(name)
             if texts is None:
                 self.joined[name] = [text]

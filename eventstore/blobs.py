@@ -96,6 +96,19 @@ class BlobStore:
         if found != sha256:
             raise BlobDamaged(sha256, str(place), OTHER_CONTENT)
 
+    def free(self, sha256: str) -> int:
+        """Remove a stored blob that no event names any more, and return its size. Only for the log's owner.
+
+        0 where it isn't there, or can't be removed: `collect` tries again.
+        """
+        place = self._place(sha256)
+        try:
+            size = place.stat().st_size
+            place.unlink()
+        except OSError:
+            return 0
+        return size
+
     def stored(self) -> Iterator[Path]:
         """Yield the file of each stored blob."""
         yield from self.root.glob("[0-9a-f][0-9a-f]/*")

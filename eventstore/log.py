@@ -28,7 +28,8 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
     `joined` are texts that become one mark together with those that other appends of the same transaction give for that
     name, in their order and with `JOINT` between them. With `keeps_marks`, marks and joined texts are committed also
-    where all events stood in the log before.
+    where all events stood in the log before. `frees` are positions of events of earlier appends whose payloads are
+    freed, for good: header and hashes stay, and the chain still verifies. Where there is nothing to free nothing is.
     """
 
     events: Sequence[NewEvent] = ()
@@ -37,6 +38,7 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     marks: Mapping[str, str | None] = {}
     joined: Mapping[str, str] = {}
     keeps_marks: bool = False
+    frees: Sequence[int] = ()
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -92,6 +94,12 @@ class EventLog(Protocol):
 
     def marks(self, prefix: str = "") -> dict[str, str]:
         """Return the marks whose name starts with prefix, in the order of their names."""
+
+    def is_blob_named(self, sha256: str) -> bool:
+        """Tell whether an event whose payload is still there names a blob."""
+
+    def wipe(self) -> bool:
+        """Remove what still stands of freed payloads beside the log itself; False where that must be tried again."""
 
     def stats(self) -> Mapping[str, int | str]:
         """Return figures about the storage (head, sizes), for health and metrics."""

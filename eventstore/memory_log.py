@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from . import chain
+from .blob_names import blobs_named
 from .check import append_fault, fault_of
 from .errors import DuplicateConflict, InvalidEvent, TwelvefoldError, VersionConflict
 from .event import Event, NewEvent
@@ -87,6 +88,15 @@ class MemoryLog:
                 self._marks[name] = value
         for name, text in request.joined.items():
             joined.setdefault(name, []).append(text)
+        for position in request.frees:
+            self._free(position)
+
+    def _free(self, position: int) -> None:
+        if not 0 < position <= len(self._events) or (event := self._events[position - 1]).payload is None:
+            return
+        freed = msgspec.structs.replace(event, payload=None)
+        self._events[position - 1] = self._by_id[event.id] = freed
+        self._by_stream[event.stream][event.version - 1] = freed
 
     def _add(self, new: NewEvent, source: str, now: int) -> Event:
         stream = new.stream or new.type.partition(".")[0]
@@ -148,6 +158,14 @@ class MemoryLog:
     def marks(self, prefix: str = "") -> dict[str, str]:
         """Return the marks whose name starts with prefix, in the order of their names."""
         return {name: self._marks[name] for name in sorted(self._marks) if name.startswith(prefix)}
+
+    def is_blob_named(self, sha256: str) -> bool:
+        """Look through all events."""
+        return any(sha256 in blobs_named(event.payload) for event in self._events if event.payload)
+
+    def wipe(self) -> bool:
+        """Do nothing: a freed payload stands nowhere else."""
+        return True
 
     def stats(self) -> dict[str, int]:
         """Return the head; there is no file to tell of."""

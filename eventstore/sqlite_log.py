@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from . import rows, sqlite, storage, witness
+from . import compaction, rows, sqlite, storage, witness
 from .appending import Group, LooksKnown, Row
 from .blobs import names_of as blob_names_of
 from .chain import GENESIS
@@ -157,8 +157,23 @@ class SqliteLog:
         """Return the marks whose name starts with prefix, in the order of their names."""
         return self._reading(rows.marks, prefix)
 
+    def wipe(self) -> bool:
+        """Empty the write-ahead file, where freed payloads still stand; False where a reader holds it: try again."""
+        return self._maintaining(compaction.wipe)
+
+    def compact(self) -> None:
+        """Give freed space back to the disk: the file is rewritten, with its size twice more needed meanwhile.
+
+        Raises StorageFull or LogLocked, with the log as it was, or StorageFailed.
+        """
+        self._maintaining(compaction.rewrite)
+
+    def is_blob_named(self, sha256: str) -> bool:
+        """Tell whether a remaining event names a blob."""
+        return self._reading(compaction.is_named, sha256)
+
     def blob_names(self) -> set[str]:
-        """Return every blob that a remaining event names; the others may be collected (`BlobStore.collect`)."""
+        """Return every blob that a remaining event names; others may be collected."""
         return self._reading(blob_names_of, None)
 
     def stats(self) -> dict[str, int | str]:
@@ -204,6 +219,8 @@ class SqliteLog:
             many("INSERT OR IGNORE INTO blob_names VALUES (?,?)", group.blobs)
         if group.joined:
             many(_MARK, [(name, JOINT.join(texts)) for name, texts in group.joined.items()])
+        if group.frees:
+            compaction.free(self._connection, group.frees)
         if group.marks:
             many(_MARK, [(name, value) for name, value in group.marks.items() if value is not None])
             many("DELETE FROM marks WHERE name = ?", [(name,) for name, value in group.marks.items() if value is None])
@@ -280,6 +297,15 @@ class SqliteLog:
             self._load()
         except sqlite.Error as error:
             self._failure = self._failure or storage.in_words(error, self.path)
+
+    def _maintaining(self, work: Callable[[sqlite.Connection], Answer]) -> Answer:
+        """Do what changes the file and nothing that it holds; a failure stops writing only where it must."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return work(self._connection)
+        except sqlite.Error as error:
+            raise self._stopped_by(error) from error
 
     def _reading(self, question: Callable[[sqlite.Connection, Question], Answer], argument: Question) -> Answer:
         try:
