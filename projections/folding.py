@@ -14,7 +14,7 @@ from ..eventstore.event import Event
 from ..eventstore.names import matches
 from ..eventstore.run import Readable, read_run
 from .errors import ProjectionFailed
-from .projection import Projection, data_of, text
+from .projection import Alias, Projection, data_of, text
 
 _PAGE = 5_000
 _MISSING: Final = object()
@@ -66,6 +66,9 @@ class Fold:
                         before = inherited[key]
                     elif before is _MISSING:
                         before = states[key] = self._stored(key)
+                    if before.__class__ is Alias and before.to:
+                        key = f"{key.partition('/')[0]}/{before.to}"
+                        before = states[key] if key in states else self._stored(key)
                     new = apply(before, event)
                     if new is not before:
                         after.append((key, new))

@@ -7,12 +7,24 @@ folded again at any time, up to any position.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+
+import msgspec
 
 from ..eventstore.event import Event
 
 State = TypeVar("State")
+
+
+class Alias(msgspec.Struct, frozen=True, gc=False, tag="alias", tag_field="row"):
+    """A row that stands for another one of the same run, whose key ends with `to`: what is to change it changes that.
+
+    For events that name a task by its request only. "" stands for none yet. Never shown.
+    """
+
+    to: str = ""
 
 
 class Projection(Generic[State]):
@@ -46,6 +58,14 @@ class Projection(Generic[State]):
         """Return the state after an event; for each of the event's keys it is called once, with that row's state."""
         raise NotImplementedError
 
+    def shown(self, key: str, state: State) -> Iterable[dict[str, Any]]:
+        """Return what people see of a row, none or more objects: by default the parts of its key, and its fields."""
+        if isinstance(state, Alias):
+            return ()
+        parts = dict(zip(self.key_names, key.split("/", len(self.key_names) - 1), strict=False)) if key else {}
+        fields = msgspec.to_builtins(state)
+        return ({**parts, **(fields if isinstance(fields, dict) else {"value": fields})},)
+
 
 def state_type(projection: Projection[Any]) -> Any:
     """Return the type of a projection's states, Any where its class doesn't say."""
@@ -69,6 +89,19 @@ def data_of(event: Event) -> dict[str, Any]:
 def text(value: Any) -> str:
     """Return a text, "" for anything that isn't one: what agents and clients write may be of any shape."""
     return value if isinstance(value, str) else ""
+
+
+def keepable(value: Any) -> Any:
+    """Return data of an event as a state can keep it: numbers that are too large for JSON's readers become floats."""
+    try:
+        msgspec.json.decode(msgspec.json.encode(value))
+    except (OverflowError, ValueError):
+        return json.loads(json.dumps(value), parse_int=_number)
+    return value
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def task_of(event: Event) -> tuple[str, str]:

@@ -21,6 +21,7 @@ GROUP = "twelvefold.projections"
 #: Built-in projections: the module here, and the class in it.
 BUILT_IN: dict[str, tuple[str, str]] = {
     "runs": ("runs", "Runs"),
+    "tasks": ("tasks", "Tasks"),
 }
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
-from .projection import Projection, data_of, text
+from .projection import Projection, data_of, keepable, text
 
 #: The ends of a run; `needs_human` is a rest and not among them.
 ENDS = frozenset({"run.succeeded", "run.nothing_to_do", "run.failed", "run.cancelled", "run.rolled_back"})
@@ -84,7 +84,7 @@ class Runs(Projection[RunRow | None]):
                 return _moved(state, position, _going(state.paused))
             going = "open" if state.state == "paused" else state.state
             return msgspec.structs.replace(state, last=position, paused=False, state=going)
-        if state.state == "requested" and kind != "run.requested":
+        if kind == "run.rolling_back" or (state.state == "requested" and kind != "run.requested"):
             return _moved(state, position, _going(state.paused))
         return msgspec.structs.replace(state, last=position)
 
@@ -93,7 +93,7 @@ def _requested(event: Event) -> RunRow:
     asked = data_of(event)
     plan, labels = asked.get("plan"), asked.get("labels")
     pattern = text(plan.get("pattern", "task")) or None if isinstance(plan, dict) else None
-    kept = labels if isinstance(labels, dict) else {}
+    kept = keepable(labels) if isinstance(labels, dict) else {}
     return RunRow("requested", None, None, pattern, kept, event.time, None, event.position, event.position)
 
 
@@ -107,7 +107,7 @@ def _forked(parent: RunRow | None, event: Event) -> RunRow:
         None,
         None,
         parent.pattern if parent is not None else None,
-        labels if isinstance(labels, dict) else known,
+        keepable(labels) if isinstance(labels, dict) else known,
         event.time,
         None,
         event.position,
