@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from ..bus import run_marks
 from ..bus.client import BusClient
 from ..bus.errors import BusNotRunning, BusTimeout, ClientClosed, RoleRefused, WireMismatch
 from ..bus.ticket import Ticket
@@ -73,6 +74,7 @@ class Appender:
                 self._decided = deque(batch for batch in self._decided if batch.run not in orchestrator.stale)
                 for run in sorted(orchestrator.stale):
                     self.load(run)
+                self._put_first(orchestrator.take())
             elif batches := together(self._decided, self._shrunk):
                 self._send(batches)
             elif not orchestrator.stale:
@@ -81,6 +83,15 @@ class Appender:
     def load(self, run: str, source: Readable | None = None) -> None:
         """Read a run from the log, and decide what its undecided inputs ask for."""
         self._orchestrator.load(run, read_run(source or self._client, run), unable=self._unable.pop(run, ""))
+
+    def _put_first(self, loaded: list[Batch]) -> None:
+        """Put what was decided for runs that were begun long ago before all that waits.
+
+        Which later runs were begun is marked with their beginning: nothing that was asked before it may be open then.
+        """
+        begun = {batch.run for batch in loaded if run_marks.SEEN in batch.marks}
+        self._decided.extendleft(batch for batch in reversed(loaded) if batch.run not in begun)
+        self._decided.extend(batch for batch in loaded if batch.run in begun)
 
     def _shrunk(self, batch: Batch) -> Batch | None:
         """Return a batch that the log takes; None where its values can't be held: its run is loaded again, to be ended.

@@ -13,16 +13,18 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import NewEvent
+from ..eventstore.run import FORKED
 from . import patterns  # noqa: F401  they register their deciders when they are imported
 from .evolve import evolve
+from .fork_start import start_fork
 from .levels import Admission
 from .memo import Memo
 from .plan import PatternFields, nodes_of, pattern_of
+from .rolling_back import ROOT, roll_back
 from .run_state import HELD_SIZE_MAX, Fact, Run, Timer, tree_order
-from .turn import DECIDERS, NS, RUN_VERSION, At, Outcome, Turn
+from .turn import DECIDERS, NS, RUN_VERSION, Outcome, Turn
 from .undoing import accounts
-
-ROOT = At("0")
+from .winding_up import is_letting_go, rest_if_idle, sweep
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -52,7 +54,9 @@ def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None, m
     released = before.tasks.get(path)
     if released is not None and released.phase == "stopping" and run.tasks[path].phase != "stopping":
         turn.cancel_timers(path, released.attempt, ("release",))
-    if before.status == "resting" and run.status == "open":
+    if fact.type == FORKED and run.status != "requested":
+        start_fork(turn, before, {**(versions or {}), "deciders": decider_versions()})
+    elif before.status == "resting" and run.status == "open":
         turn.decide("run.resumed", what="run.resumed/answered", answered=fact.path)
     if run.status == "requested":
         _start(turn, versions or {})
@@ -61,8 +65,9 @@ def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None, m
         turn.check_budget()
         # What is decided on the way may be that the run must stop.
         over = not turn.stopping and _go_on(turn)
+        rollback = turn.run.rollback
         if turn.stopping and not over:
-            _stop(turn)
+            _stop(turn) if rollback is None else roll_back(turn, _plan(turn), rollback)
     return Decision(turn.run, turn.events(), turn.withdrawn, turn.timers)
 
 
@@ -76,7 +81,7 @@ def _note_changes(before: Run, run: Run, fact: Fact, memo: Memo) -> str:
         path = before.out.get(fact.cause, "")
     elif fact.type == "human.answered" and not path:
         memo.clear()
-    if run.stop is not before.stop:
+    if run.stop is not before.stop or fact.type == FORKED:
         memo.clear()
     if path:
         memo.touch(path)
@@ -130,7 +135,7 @@ def _go_on(turn: Turn) -> bool:
     if turn.stopping:
         return False
     if outcome is None:
-        _rest_if_idle(turn)
+        rest_if_idle(turn)
         return False
     turn.cancel_all_timers()
     turn.decide(f"run.{outcome.kind}", **_end_of(outcome, turn.run))
@@ -146,11 +151,11 @@ def _stop(turn: Turn) -> None:
     settled = turn.advance(_plan(turn), ROOT)
     if not memo.swept:
         memo.swept = True
-        _sweep(turn, stop.kind)
-    if any(turn.run.tasks[path].phase == "stopping" for path in turn.run.out.values()):
+        sweep(turn, stop.kind)
+    if is_letting_go(turn):
         return
     if not turn.undo(_plan(turn), ROOT):
-        _rest_if_idle(turn)
+        rest_if_idle(turn)
         return
     turn.cancel_all_timers()
     if stop.kind == "cancelled":
@@ -161,17 +166,6 @@ def _stop(turn: Turn) -> None:
         turn.decide("run.failed", reason="budget", error=_overspent(turn.run, stop.reason), **accounts(turn.run))
     else:
         turn.decide("run.failed", reason="timeout", **accounts(turn.run))
-
-
-def _sweep(turn: Turn, reason: str) -> None:
-    """Cancel every task and timer that is open, but what undoes."""
-    for path in sorted(turn.run.open, key=tree_order):
-        task = turn.run.tasks[path]
-        if task.phase != "stopping" and not task.undo and task.reason != "in_doubt":
-            turn.cancel(task, reason)
-    for timer in turn.timers_in_order():
-        if timer.kind != "release" and not timer.path.endswith(".undo"):
-            turn.cancel_timer(timer)
 
 
 def _was_swept(outcome: Outcome, run: Run, reason: str) -> bool:
@@ -187,25 +181,6 @@ def _overspent(run: Run, what: str) -> str:
     if spent is None:
         spent = f", and {getattr(run.spent, what):g} were used"
     return f"the run's budget of {what} is {getattr(run.budget, what, None):g}{spent}"
-
-
-def _rest_if_idle(turn: Turn) -> None:
-    """Say that a human is needed, once, where nothing moves without one."""
-    run = turn.run
-    if run.out or not turn.memo.questions:
-        return
-    asked = turn.questions
-    paths = tuple(question.path for question in asked)
-    if not paths or paths == run.resting_on:
-        return
-    if any(run.tasks[path].phase == "backoff" for path in run.open):
-        return
-    turn.decide(
-        "run.needs_human",
-        reason=asked[0].reason,
-        questions=msgspec.to_builtins(asked),
-        **accounts(run),
-    )
 
 
 def _end_of(outcome: Outcome, run: Run) -> dict[str, Any]:

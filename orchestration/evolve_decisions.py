@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ..eventstore.large_values import is_reference
 from .run_state import (
     ENDS,
+    ROOT_UNDO,
     RUN_TIMERS,
     TASK_TIMERS,
     Asking,
@@ -48,6 +49,7 @@ def _task_requested(run: Run, fact: Fact) -> Run:
         overdue=before.overdue if before else False,
         approved=before.approved if before else False,
         level=level if isinstance(level := data.get("level"), int) else 0,
+        carried=tuple(data["fork"].get("carries", ())) if "fork" in data else (),
     )
     run = replace(run, spent=replace(run.spent, tasks=run.spent.tasks + 1))
     if run.status == "resting":
@@ -63,7 +65,8 @@ def _task_cancelled(run: Run, fact: Fact) -> Run:
     # What is withdrawn in the turn that requests it has never been with the bus.
     out = task.phase in ("requested", "expired") and fact.data.get("unsent") is not True
     asked = task.report is not None and task.report.outcome == "needs_human"
-    report = Report("failed", reason=text(fact.data.get("reason")), in_doubt=out or asked)
+    reason = text(fact.data.get("reason"))
+    report = Report("failed", reason=reason, in_doubt=out or asked, known_at=fact.position)
     return with_report(run, replace(task, asking=None), report, "stopping" if out else "reported")
 
 
@@ -79,7 +82,8 @@ def _task_judged(run: Run, fact: Fact) -> Run:
 
 def _task_parked(run: Run, fact: Fact) -> Run:
     # One that waits for approval is parked before it was ever requested.
-    task = run.tasks.get(fact.path) or TaskState(fact.path, agent=text(fact.data.get("agent")))
+    agent = text(fact.data.get("agent"))
+    task = run.tasks.get(fact.path) or TaskState(fact.path, agent=agent, undo=fact.path.endswith(".undo"))
     return with_task(run, replace(task, phase="parked", reason=text(fact.data.get("reason"))))
 
 
@@ -162,6 +166,19 @@ def _stopping(run: Run, fact: Fact) -> Run:
     return run if run.stop else replace(run, stop=Stop("budget", text(fact.data.get("budget"))))
 
 
+def _rolling_back(run: Run, fact: Fact) -> Run:
+    return run if run.rollback is None else replace(run, rollback=replace(run.rollback, begun=fact.position))
+
+
+def _restoring(run: Run, fact: Fact) -> Run:
+    if run.rollback is None:
+        return run
+    # What was asked about an earlier try isn't asked any more.
+    tasks, open = (known.delete(ROOT_UNDO) if ROOT_UNDO in known else known for known in (run.tasks, run.open))
+    rollback = replace(run.rollback, restoring=fact.position, files=None)
+    return replace(run, rollback=rollback, tasks=tasks, open=open)
+
+
 def _ended(run: Run, fact: Fact) -> Run:
     return replace(run, status="ended", outcome=fact.type.partition(".")[2], end=fact.data, timers=Map(), resting_on=())
 
@@ -172,6 +189,8 @@ DECIDED: dict[str, Callable[[Run, Fact], Run]] = {
     "run.resumed": _resumed,
     "run.paused": _paused,
     "run.stopping": _stopping,
+    "run.rolling_back": _rolling_back,
+    "run.restoring": _restoring,
     "human.requested": _human_requested,
     "human.expired": _human_expired,
     "task.requested": _task_requested,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ..eventstore.large_values import is_reference
 from .budget import Budget, budget_from
 from .errors import PlanInvalid
+from .forked import evolve_forked
 from .levels import LEVELS
 from .plan import PatternFields, plan_from
 from .run_errors import BudgetInvalid
@@ -20,6 +21,7 @@ from .run_state import (
     Fact,
     Phase,
     Report,
+    Rollback,
     Run,
     Stop,
     TaskState,
@@ -100,6 +102,36 @@ def _cancel_requested(run: Run, fact: Fact) -> Run:
     return replace(run, stop=Stop("cancelled", text(fact.data.get("reason"))))
 
 
+def _rollback_requested(run: Run, fact: Fact) -> Run:
+    """Let a run be taken back, also one that has ended; while that goes on nothing else is asked of it.
+
+    A position outside of the run counts as the nearest one in it. Once it is over, asking for the same changes nothing,
+    unless it is to be done `again`.
+    """
+    if run.status == "unknown" or run.plan is None or run.first >= fact.position:
+        return run
+    given = fact.data.get("to")
+    to = given if isinstance(given, int) and not isinstance(given, bool) else run.first
+    to = min(max(to, run.first), fact.position - 1)
+    if run.rollback is not None and (run.status != "ended" or _is_same(run.rollback, to, fact)):
+        return run
+    reason = text(fact.data.get("reason"))
+    asked = replace(run, stop=Stop("rolled_back", reason), rollback=Rollback(to, reason))
+    return asked if run.status == "requested" else replace(asked, status="open", resting_on=(), outcome="", end={})
+
+
+def _is_same(rollback: Rollback, to: int, fact: Fact) -> bool:
+    return to == rollback.to and fact.data.get("again") is not True
+
+
+def _restored(run: Run, fact: Fact) -> Run:
+    """Take what came of restoring files, if it answers the last order."""
+    rollback = run.rollback
+    if rollback is None or rollback.files is not None or fact.data.get("order") != rollback.restoring:
+        return run
+    return replace(run, rollback=replace(rollback, files=fact.data))
+
+
 def _pause_requested(run: Run, fact: Fact) -> Run:
     return run if run.status in ("unknown", "ended") else replace(run, pause_asked=True)
 
@@ -150,7 +182,9 @@ def _delivery_parked(run: Run, fact: Fact) -> Run:
     task = _task_of_delivery(run, fact)
     if task is None:
         return run
-    return with_report(run, task, Report("failed", reason="parked", error=fact.data.get("error"), in_doubt=True))
+    error = fact.data.get("error")
+    report = Report("failed", reason="parked", error=error, in_doubt=True, known_at=fact.position)
+    return with_report(run, task, report)
 
 
 def _delivery_withdrawn(run: Run, fact: Fact) -> Run:
@@ -280,7 +314,10 @@ def _task_of_delivery(run: Run, fact: Fact) -> TaskState | None:
 
 INPUTS: dict[str, Callable[[Run, Fact], Run]] = {
     "run.requested": _requested,
+    "run.forked": evolve_forked,
     "run.cancel_requested": _cancel_requested,
+    "run.rollback_requested": _rollback_requested,
+    "run.restored": _restored,
     "run.pause_requested": _pause_requested,
     "run.resume_requested": _resume_requested,
     "effect.completed": _spent,

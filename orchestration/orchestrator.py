@@ -19,12 +19,15 @@ from ..bus import run_marks
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id
 from ..eventstore.large_values import Load
+from ..eventstore.run import FORKED
 from .decider import Decision, decide, decline
 from .evolve import INPUT_TYPES
 from .memo import Memo
-from .run_fold import fold_run
+from .run_fold import fold_run, since_fork
 from .run_state import Fact, Run, Timer, fact_of, run_of
 
+#: What one that was away may have to begin with: new runs, and ended ones that are to be taken back.
+ASKED = ("run.requested", FORKED, "run.rollback_requested")
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -36,6 +39,14 @@ class Batch(msgspec.Struct, frozen=True):
     expected_version: dict[str, int]
     marks: dict[str, str | None]
     withdrawn: list[bytes]
+
+
+class Restore(msgspec.Struct, frozen=True):
+    """Files of a run to be laid out as of the position `to`; `order` is the position of the input that it follows."""
+
+    run: str
+    to: int
+    order: int
 
 
 class _Open(msgspec.Struct):
@@ -59,6 +70,8 @@ class Orchestrator:
         self._open: dict[str, _Open] = {}
         self._timers: list[tuple[int, str, str]] = []
         self._made: list[Batch] = []
+        #: Files that are to be restored, by run: ordered in the log, and nothing came of it yet.
+        self.restores: dict[str, Restore] = {}
         #: Runs that somebody else has written to, or whose append was refused: to be read and loaded anew.
         self.stale: set[str] = set()
 
@@ -81,7 +94,13 @@ class Orchestrator:
         if id in self.stale:
             return
         found = self._open.get(id)
+        if event.type == "run.restoring" and own_stream and event.seen:
+            self._order(event)
         if found is None:
+            forked = event.type == FORKED and event.version == 1
+            if (forked or event.type == "run.rollback_requested") and _RUN_ID.fullmatch(id):
+                self.stale.add(id)  # its events, or those that it shares with its parent, are read
+                return
             if event.type != "run.requested" or event.version != 1 or not _RUN_ID.fullmatch(id):
                 return
             found = self._open[id] = _Open(Run(id), version=1, folded=0)
@@ -100,12 +119,16 @@ class Orchestrator:
         self.stale.discard(id)
         self._open.pop(id, None)
         fold = fold_run(id, events, self._load_values)
-        if not _RUN_ID.fullmatch(id) or fold.at_head.status == "unknown" or fold.run.status == "ended":
+        head = fold.at_head
+        if not _RUN_ID.fullmatch(id) or head.status == "unknown" or fold.run.status == head.status == "ended":
             return
+        if head.rollback is not None and head.rollback.restoring and head.rollback.files is None:
+            self.restores[id] = Restore(id, head.rollback.to, head.rollback.restoring)
+        fold = since_fork(fold)
         found = self._open[id] = _Open(fold.run, version=fold.run.version, folded=0)
         self._watch_timers(id, found.run.timers.values())
         if unable and fold.pending:
-            self._keep(found, decline(fold.at_head, fold.pending[-1], unable), started=fold.run.status != "unknown")
+            self._keep(found, decline(fold.at_head, fold.pending[-1], unable))
         else:
             for fact in fold.pending:
                 self._decide(found, fact)
@@ -136,6 +159,29 @@ class Orchestrator:
             )
             self._append(found, [event], {}, [])
 
+    def restored(self, restore: Restore, facts: Mapping[str, Any]) -> None:
+        """Append what came of restoring files, unless that is known already; its effect follows when it is received."""
+        found = self._open.get(restore.run)
+        rollback = found.run.rollback if found is not None else None
+        if found is None or rollback is None or rollback.restoring != restore.order or rollback.files is not None:
+            return
+        event = new_event(
+            "run.restored",
+            {**facts, "to": restore.to, "order": restore.order},
+            stream=f"run.{restore.run}",
+            id=derived_id(restore.run, "", "run.restored", restore.order),
+            run=restore.run,
+            cause=derived_id(restore.run, "", "run.restoring", restore.order),
+            trace=found.run.trace,
+        )
+        self._append(found, [event], {}, [])
+
+    def _order(self, event: Event) -> None:
+        """Take an order to restore files that stands in the log."""
+        data = event.data if event.payload is not None else None
+        if isinstance(data, dict) and isinstance(data.get("to"), int):
+            self.restores[event.run] = Restore(event.run, data["to"], event.seen)
+
     def take(self) -> list[Batch]:
         """Return the appends made since the last call, in the order in which they must be made."""
         made, self._made = self._made, []
@@ -143,11 +189,11 @@ class Orchestrator:
 
     def _decide(self, found: _Open, fact: Fact) -> None:
         found.folded = fact.position
-        started = found.run.status != "unknown"
-        self._keep(found, decide(found.run, fact, self._versions, found.memo), started=started)
+        self._keep(found, decide(found.run, fact, self._versions, found.memo))
 
-    def _keep(self, found: _Open, decision: Decision, *, started: bool) -> None:
-        before, run = found.run, decision.run
+    def _keep(self, found: _Open, decision: Decision) -> None:
+        # Of the first event of its stream nothing has been decided yet.
+        before, run, started = found.run, decision.run, found.version > 1
         found.run = run
         self._watch_timers(run.id, decision.timers)
         if not decision.events:
@@ -158,7 +204,7 @@ class Orchestrator:
         if run.status == "ended":
             self._open.pop(run.id, None)
             marks[f"{run_marks.PREFIX}{run.id}"] = None
-        elif not started or "resting" in (before.status, run.status):
+        elif not started or "resting" in (before.status, run.status) or before.status == "ended":
             marks[f"{run_marks.PREFIX}{run.id}"] = run_marks.mark_of(run.first, resting=run.status == "resting")
         self._append(found, decision.events, marks, decision.withdrawn)
 

@@ -22,7 +22,8 @@ from ..bus.keys import key_path
 from ..bus.subscription import Watch
 from ..eventstore.reader import LogReader
 from .appending import Appender
-from .orchestrator import Orchestrator
+from .orchestrator import ASKED, Orchestrator
+from .restoring import Restorer
 from .run_state import run_of
 
 #: Events taken in before what was decided on them is appended.
@@ -50,7 +51,8 @@ def main(
     """
     secret = key_path(home, "orchestrator") if keys is None else keys["orchestrator"]
     with BusClient(endpoints, instance=instance, role="orchestrator", secret=secret, timeout_s=timeout_s) as client:
-        process = Process(client, Orchestrator(versions, client.blobs.load))
+        restorer = Restorer(home, client.wake)
+        process = Process(client, Orchestrator(versions, client.blobs.load), restorer)
 
         def stop(signum: int, frame: FrameType | None) -> None:
             process.stopped = True
@@ -71,10 +73,17 @@ def main(
 class Process:
     """One orchestrator on one connection."""
 
-    def __init__(self, client: BusClient, orchestrator: Orchestrator, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        client: BusClient,
+        orchestrator: Orchestrator,
+        restorer: Restorer,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self.stopped = False
         self._client = client
         self._orchestrator = orchestrator
+        self._restorer = restorer
         self._appender = Appender(client, orchestrator, lambda: self.stopped)
         self._clock = clock
 
@@ -87,8 +96,9 @@ class Process:
             marks = reader.marks(run_marks.PREFIX)
             seen = int(marks.pop(run_marks.SEEN, "0"))
             runs = {name.removeprefix(run_marks.PREFIX): run_marks.first_of(mark) for name, mark in marks.items()}
-            for event in self._client.read(after=seen, until=head, type="run.requested"):
-                runs.setdefault(run_of(event), event.position)
+            for type in ASKED:
+                for event in self._client.read(after=seen, until=head, type=type):
+                    runs.setdefault(run_of(event), event.position)
             for count, run in enumerate(sorted(runs, key=lambda run: runs[run]), 1):
                 self._appender.load(run, reader)
                 if count % LOAD_RUNS == 0:
@@ -100,9 +110,10 @@ class Process:
 
     def serve(self, watch: Watch) -> None:
         """Decide and append until stopped: all inputs that are there, then the timers that are due."""
-        orchestrator, appender = self._orchestrator, self._appender
+        orchestrator, appender, restorer = self._orchestrator, self._appender, self._restorer
+        restorer.order(orchestrator.restores)
         while not self.stopped:
-            events = watch.take(self._idle_s(), lambda: self.stopped or appender.is_due)
+            events = watch.take(self._idle_s(), lambda: self.stopped or appender.is_due or restorer.is_due)
             taken = 0
             while events:
                 for event in events:
@@ -112,7 +123,10 @@ class Process:
             if taken < TAKE_EVENTS_MAX:
                 # Whatever happened before now has been heard: what is due by now really is overdue.
                 orchestrator.fire_due(self._clock())
+            for restore, facts in restorer.take():
+                orchestrator.restored(restore, facts)
             appender.go_on()
+            restorer.order(orchestrator.restores)
         appender.go_on(to_the_end=True)
 
     def _idle_s(self) -> float | None:

@@ -38,6 +38,8 @@ def advance(plan: Saga, at: At, turn: Turn) -> Outcome | None:
 
 def undo(plan: Saga, at: At, turn: Turn) -> bool:
     """Undo the steps in reverse order, unless a pivot has succeeded; one that may have waits for a human's word."""
+    if turn.run.rollback is not None:
+        return undo_parts(plan, at, turn)  # whoever orders that has been told what can't be undone
     if passed_pivot(plan, at, turn):
         return True
     steps = steps_of(plan)

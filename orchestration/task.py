@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .plan import PatternFields, Retry, Task
-from .run_state import Report, TaskState
+from .run_state import Report, Run, TaskState
 from .turn import NS, STUCK, At, Outcome, Turn, register_decider
 from .undoing import take_back
 from .values import Absent, resolve
@@ -127,14 +127,29 @@ def _request(plan: Task, at: At, task: TaskState | None, turn: Turn) -> bool:
         data["answers"] = list(task.answers)
     if task and task.resolved:
         data["resolved"] = list(task.resolved)
+    if turn.run.lineage:
+        data["fork"] = _origin(turn.run, at.path, task)
     if task:
         turn.cancel_timers(at.path, task.attempt, ("human",))
-    turn.decide("task.requested", at.path, to=plan.agent, **data)
+    turn.decide("task.requested", at.path, queue=plan.agent, **data)
     if plan.timeout_s is not None:
         turn.set_timer("timeout", at.path, turn.fact.time + int(plan.timeout_s * NS), attempt)
-    if plan.deadline_s is not None and attempt == 1:
+    if plan.deadline_s is not None and attempt == 1 and f"deadline/{at.path}/0" not in turn.run.timers:
         turn.set_timer("deadline", at.path, turn.fact.time + int(plan.deadline_s * NS))
     return False
+
+
+def _origin(run: Run, path: str, task: TaskState | None) -> dict[str, Any]:
+    """Say where a task of a fork comes from: whose record its agent goes on from, and which layers are done for real.
+
+    `carries` are the requests that it was begun with before the cut, `inherited` tells whether there were any.
+    """
+    return {
+        "lineage": msgspec.to_builtins(run.lineage),
+        "live": list(run.live),
+        "carries": list(task.carried) if task is not None and task.moved else [],
+        "inherited": path in run.inherited,
+    }
 
 
 def _unproven(plan: Task, task: TaskState, outcome: str, evidence: Sequence[dict[str, Any]], turn: Turn) -> bool:
@@ -189,10 +204,13 @@ def _ask(plan: Task, at: At, task: TaskState, report: Report, turn: Turn) -> Out
     if report.expires_s is None or report.effect:
         turn.ask(task.path, report.reason, report.question, takes)
     elif task.asking is None:
-        expires = turn.fact.time + int(report.expires_s * NS)
+        # In a fork it was asked before, and has the time that was left.
+        known = turn.run.timers.get(f"human/{task.path}/{task.attempt}")
+        expires = known.due if known is not None else turn.fact.time + int(report.expires_s * NS)
         given = {} if report.default is msgspec.UNSET else {"default": report.default}
         turn.ask(task.path, report.reason, report.question, takes, expires=expires, **given)
-        turn.set_timer("human", task.path, expires, task.attempt)
+        if known is None:
+            turn.set_timer("human", task.path, expires, task.attempt)
     else:
         turn.ask(task.path, report.reason, report.question, takes)
     return None
@@ -207,7 +225,7 @@ def _tries_again(plan: Task, task: TaskState, report: Report, turn: Turn) -> boo
         or task.overdue
         or task.plan is not None
         or task.failures >= retry.attempts_max
-        or report.reason in (*retry.unless, "human_expired")
+        or report.reason in (*retry.unless, "human_expired", "recorded_miss")
     )
     if over or not task.request or (turn.stopping and not compensates):
         return False

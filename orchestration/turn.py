@@ -164,7 +164,7 @@ class Turn:
         notes: T = node.notes
         return notes
 
-    def decide(self, type: str, path: str = "", *, to: str = "", what: str = "", **data: Any) -> bytes:
+    def decide(self, type: str, path: str = "", *, queue: str = "", what: str = "", **data: Any) -> bytes:
         """Record a decision; its id is derived from the run, the path, what it is, and the input it answers."""
         id = derived_id(self.run.id, path, what or type, self.fact.position)
         if path:
@@ -174,7 +174,7 @@ class Turn:
         if ended is not None and ended.phase == "reported" and not ended.undo:
             # What is known of the nodes that it belongs to says that it has ended; a human may set it going again.
             self.memo.reopen(path, frame.key[0])
-        self._make(type, {**data, "decider": frame.by}, id, to)
+        self._make(type, {**data, "decider": frame.by}, id, queue)
         self.run = evolve(self.run, Fact(type, data, path, id, self.fact.position, decided=True))
         if path and path != frame.key[0]:
             self.memo.touch(path)
@@ -185,6 +185,12 @@ class Turn:
         timer = f"{kind}/{path}/{attempt}" if path else kind
         self.decide("timer.set", path, what=f"timer.set/{kind}", timer=timer, kind=kind, due=due, attempt=attempt)
         self.timers.append(self.run.timers[timer])
+
+    def carry_timer(self, timer: Timer) -> None:
+        """Set a timer that was set before the run was forked."""
+        about = {"timer": timer.name, "kind": timer.kind, "due": timer.due, "attempt": timer.attempt}
+        self.decide("timer.set", timer.path, what=f"timer.set/{timer.name}", **about)
+        self.timers.append(self.run.timers[timer.name])
 
     def cancel_timers(self, path: str, attempt: int, kinds: Sequence[str]) -> None:
         """Cancel the timers of these kinds that are set for a task or node; those of attempts are for this one."""

@@ -13,6 +13,9 @@ from .plan import Part, PatternFields, Task
 from .run_state import Run, TaskState, tree_order
 from .turn import At, Turn
 
+#: Beyond all positions.
+FOREVER = 1 << 62
+
 
 def undo_parts(plan: PatternFields, at: At, turn: Turn) -> bool:
     """Undo the parts of a pattern that are run once, last first; True once that is over."""
@@ -106,9 +109,9 @@ def _is_at_or_under(path: str, roots: Container[str]) -> bool:
 
 def undo_step(step: PatternFields, at: At, turn: Turn) -> bool:
     """Undo one step: by its own compensation where it has one, else by undoing what is inside it."""
-    if step.undo is None:
-        return turn.undo(step, at)
     place = at.undo()
+    if step.undo is None or _is_left_standing(turn.run, at.path):
+        return turn.undo(step, at)
     if place.path not in turn.run.tasks and not has_done(turn.run, at.path):
         return True
     assert isinstance(step.undo, Task)  # plans are checked for it
@@ -126,19 +129,54 @@ def undo_step(step: PatternFields, at: At, turn: Turn) -> bool:
     return False
 
 
-def has_done(run: Run, path: str) -> bool:
-    """Tell whether a task at or below a path has done something that isn't undone."""
+def _is_left_standing(run: Run, path: str) -> bool:
+    """Tell whether a rollback leaves what a step did before, as a whole or in parts: then only its parts are looked at.
+
+    What undoes a step undoes all of it; once that has been begun it is brought to its end.
+    """
+    if run.rollback is None or f"{path}.undo" in run.tasks:
+        return False
+    done = [done_at(task) for task in _at_or_under(run, path) if _did(task) and not _is_undone(run, task.path)]
+    return not done or min(done) <= run.rollback.to
+
+
+def done_at(task: TaskState) -> int:
+    """Return the position at which it was known that a task has done something, the end of time where that isn't."""
+    report = task.report
+    return (report.position or report.known_at if report is not None else 0) or FOREVER
+
+
+def _at_or_under(run: Run, path: str) -> Iterator[TaskState]:
+    """Yield the tasks at or below a path, of one that has answered with a plan those of the plan."""
     task = run.tasks.get(path)
     if task is not None and task.plan is None:
-        return _did(task) and not _is_undone(run, path)
+        yield task
+        return
+    yield from (task for task in run.tasks.values() if is_under(task.path, path) and task.plan is None)
+
+
+def has_done(run: Run, path: str) -> bool:
+    """Tell whether a task at or below a path has done something that isn't undone, of a fork in the fork itself."""
+    task = run.tasks.get(path)
+    if task is not None and task.plan is None:
+        return _did(task) and not _is_undone(run, path) and not is_ancestors(run, task)
     return any(
-        is_under(task.path, path) and _did(task) and not _is_undone(run, task.path) for task in run.tasks.values()
+        is_under(task.path, path) and _did(task) and not _is_undone(run, task.path) and not is_ancestors(run, task)
+        for task in run.tasks.values()
     )
+
+
+def is_ancestors(run: Run, task: TaskState) -> bool:
+    """Tell whether what a task of a fork has done was done before the cut: that is not the fork's to undo."""
+    before = run.inherited.get(task.path)
+    return before is not None and before.request == task.request
 
 
 def accounts(run: Run) -> dict[str, Any]:
     """Say what was undone and what was done and is not; tasks that only read have nothing to undo."""
     standing = [t.path for t in run.tasks.values() if _did(t) and t.effect != "read" and not _is_undone(run, t.path)]
+    if run.rollback is not None:
+        standing = [path for path in standing if done_at(run.tasks[path]) > run.rollback.to]
     return {"undone": sorted(run.undone), "not_undone": sorted(standing)}
 
 

@@ -101,6 +101,8 @@ PURE = {
     "orchestration/speculation.py",
     "orchestration/result.py",
     "orchestration/run_fold.py",
+    "orchestration/rolling_back.py",
+    "orchestration/winding_up.py",
     "orchestration/saga.py",
     "orchestration/task.py",
     "orchestration/turn.py",

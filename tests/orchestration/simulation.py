@@ -20,7 +20,7 @@ from twelvefold.eventstore.ids import derived_id
 from twelvefold.eventstore.log import Append, Appended
 from twelvefold.eventstore.memory_log import MemoryLog
 from twelvefold.eventstore.run import read_run
-from twelvefold.orchestration.orchestrator import Batch, Orchestrator
+from twelvefold.orchestration.orchestrator import ASKED, Batch, Orchestrator
 from twelvefold.orchestration.run_fold import fold_run
 from twelvefold.orchestration.run_state import Run
 
@@ -69,8 +69,9 @@ class Manager:
         marks, head = log.marks(run_marks.PREFIX), log.head
         seen = int(marks.pop(run_marks.SEEN, "0"))
         runs = {name.removeprefix(run_marks.PREFIX): run_marks.first_of(mark) for name, mark in marks.items()}
-        for event in log.read(after=seen, type="run.requested", limit=10**6):
-            runs.setdefault(event.run, event.position)
+        for type in ASKED:
+            for event in log.read(after=seen, type=type, limit=10**6):
+                runs.setdefault(event.run, event.position)
         self.loaded = sorted(runs, key=lambda run: runs[run])
         for run in self.loaded:
             self.core.load(run, read_run(log, run))
@@ -116,6 +117,14 @@ class Manager:
         for run in sorted(self.core.stale) if self in self._world.managers else ():
             moved = True
             self.core.load(run, read_run(self._world.log, run))
+        return moved
+
+    def restore(self, limit: int = 1) -> bool:
+        """Say of files that were to be restored that they are, as whoever lays them out would."""
+        moved = bool(self.core.restores)
+        while self.core.restores:
+            _, restore = self.core.restores.popitem()
+            self.core.restored(restore, {"workspaces": [], "branches": self._world.branches})
         return moved
 
     def fire(self) -> None:
@@ -261,6 +270,8 @@ class Simulation:
         self.doomed = ""
         self.refused = 0
         self.given_up: set[str] = set()
+        #: What is said of branches where files are restored.
+        self.branches: list[dict[str, Any]] = []
 
     def clock(self) -> int:
         return self.now
@@ -320,6 +331,7 @@ class Simulation:
         acts: list[tuple[float, Callable[[], Any]]] = [
             (4, lambda: manager.hear(self.chance.choice((1, 1, 2, 50)))),
             (1, lambda: manager.look(self.chance.choice((1, 3, 1000)))),
+            (1, manager.restore),
             (4, lambda: manager.append(self.chance.choice((1, 1, 1000)))),
             (1, self._tick),
             (5, self._work),
@@ -410,7 +422,7 @@ class Simulation:
         for _ in range(rounds):
             moved = False
             for n in range(len(self.managers)):
-                for act in ("hear", "look", "append"):
+                for act in ("hear", "look", "append", "restore"):
                     manager = self.managers[n]
                     if self.safely(lambda act=act, manager=manager: getattr(manager, act)(1000)):  # type: ignore[misc]
                         moved = True

@@ -18,6 +18,7 @@ from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.orchestration.orchestrator import Orchestrator
 from twelvefold.orchestration.process import Process
 from twelvefold.orchestration.redecide import redecide_all
+from twelvefold.orchestration.restoring import Restorer
 
 RUNS, OPEN = 10_000, 7
 SAGA: Data = {"pattern": "saga", "steps": [{"agent": "good", "undo": {"agent": "undo"}}, {"agent": "bad"}]}
@@ -77,7 +78,8 @@ def test_a_start_reads_only_what_is_open_of_ten_thousand_runs(bus_home_stopped: 
     log.close()
     bus_home_stopped.start()
     core = Counting()
-    process = Process(bus_home_stopped.client(role="orchestrator", instance="orchestrator"), core)
+    client = bus_home_stopped.client(role="orchestrator", instance="orchestrator")
+    process = Process(client, core, Restorer(bus_home_stopped.home, client.wake))
     process.start(bus_home_stopped.home)
     assert core.loaded == left
     assert core.read == 3 * OPEN  # requested, started, and the task's request

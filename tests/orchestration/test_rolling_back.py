@@ -1,0 +1,214 @@
+"""Rolling runs back: what is undone, in which order, what stays, and that no kill changes how it ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.orchestration.checking import check_decisions
+from tests.orchestration.plans_to_kill import ALL, BAD, GOOD, SEED, UNDO
+from tests.orchestration.random_plans import Agents
+from tests.orchestration.simulation import RUN, Simulation
+from twelvefold.eventstore.run import read_run
+
+STEPS = 10
+TEN: dict[str, Any] = {"pattern": "saga", "steps": [{**GOOD, "name": f"s{n}", "undo": UNDO} for n in range(STEPS)]}
+PIVOTAL: dict[str, Any] = {
+    "pattern": "saga",
+    "steps": [{**GOOD, "undo": UNDO}, {**GOOD, "pivot": True, "undo": UNDO}, {**GOOD, "undo": UNDO}, GOOD],
+}
+MOVED = {"repo": "/r", "ref": "refs/heads/twelvefold/x", "path": "0.0", "state": "moved", "problem": "x was moved"}
+
+
+def ran(plan: dict[str, Any], seed: object = SEED) -> Simulation:
+    """Play a plan to its end, with nothing in its way."""
+    world = Simulation(Agents(SEED), seed, lossy=False)
+    world.request("run.requested", {"plan": plan})
+    return world.settle_down()
+
+
+def rolled_back(world: Simulation, to: int | None = None, **more: Any) -> list[str]:
+    """Ask for a rollback, play it to its end, check the record, and return what was undone, in that order."""
+    head = world.log.head
+    world.request("run.rollback_requested", {"to": to, "reason": "wrong", **more})
+    world.settle_down()
+    check_decisions(RUN, [*read_run(world.log, RUN)])
+    compensated = world.log.read(after=head, type="task.compensated", limit=10**6)
+    return [event.data["path"] for event in compensated]
+
+
+def outcomes(world: Simulation) -> dict[str, int]:
+    """Where each task's success stands in the log."""
+    found = world.log.read(type="task.succeeded", limit=10**6)
+    return {event.stream.split(".", 2)[-1]: event.position for event in found if not event.stream.endswith("undo")}
+
+
+def end(world: Simulation) -> dict[str, Any]:
+    """What the run's last event says."""
+    (last,) = world.log.read(stream=f"run.{RUN}", reverse=True, limit=1)
+    assert last.type == "run.rolled_back"
+    return dict(last.data)
+
+
+def test_a_run_that_has_succeeded_is_undone_in_reverse() -> None:
+    """An ended run is taken up again; every step is compensated, the last one first."""
+    world = ran(TEN)
+    assert world.end()[0] == "succeeded"
+    assert rolled_back(world) == [f"0.{n}" for n in reversed(range(STEPS))]
+    assert world.end()[0] == "rolled_back"
+    found = end(world)
+    assert (found["to"], found["reason"], found["not_undone"]) == (1, "wrong", [])
+    assert not world.log.marks("run/").keys() - {"run/seen"}
+
+
+def test_each_position_keeps_what_was_done_by_then() -> None:
+    """What is undone is what was done after the position, whichever that is, and nothing else."""
+    positions = outcomes(ran(TEN))
+    head = ran(TEN).log.head
+    for to in range(1, head + 1):
+        later = [path for path, position in positions.items() if position > to]
+        assert rolled_back(ran(TEN), to) == sorted(later, reverse=True), to
+
+
+def test_an_open_run_is_withdrawn_and_rolled_back() -> None:
+    """What runs is taken back first; a step of which nobody knows how far it came is compensated too."""
+    plan = {"pattern": "saga", "steps": [{**GOOD, "undo": UNDO}, {"agent": "nobody", "undo": UNDO}]}
+    world = ran(plan)
+    assert world.state().status == "open"
+    assert rolled_back(world) == ["0.0"]  # nobody had begun the other
+    assert world.end()[0] == "rolled_back"
+    assert not world.bus.queued
+
+
+def test_a_pivot_holds_no_rollback_back() -> None:
+    """Steps behind and before the point of no return are compensated; what has no compensation is told."""
+    world = ran(PIVOTAL)
+    assert rolled_back(world) == ["0.2", "0.1", "0.0"]
+    assert end(world)["not_undone"] == ["0.3"]
+
+
+def test_a_step_that_was_half_done_is_undone_in_its_parts() -> None:
+    """A step of steps that stands in parts keeps those, as its own compensation would undo all of it."""
+    inner = {"pattern": "saga", "steps": [{**GOOD, "undo": UNDO}, {**GOOD, "undo": UNDO}], "undo": UNDO}
+    plan = {"pattern": "saga", "steps": [GOOD, inner]}
+    first, second = (outcomes(ran(plan))[path] for path in ("0.1.0", "0.1.1"))
+    assert rolled_back(ran(plan), first) == ["0.1.1"]
+    assert rolled_back(ran(plan), first - 1) == ["0.1"]
+    assert rolled_back(ran(plan), second) == []
+
+
+def test_rolling_back_twice_ends_the_same() -> None:
+    """Asking again for the same decides nothing; also while the first one is under way."""
+    world = ran(TEN)
+    world.request("run.rollback_requested", {"to": 1, "reason": "a"})
+    rolled_back(world, 1)
+    head, state = world.log.head, world.state()
+    assert rolled_back(world, 1) == []
+    assert world.log.head == head + 1
+    assert world.state().end == state.end
+
+
+def test_rolling_back_further_undoes_only_the_rest() -> None:
+    """A second, deeper rollback goes on from the first; nothing is undone twice."""
+    world = ran(TEN)
+    positions = outcomes(world)
+    assert rolled_back(world, positions["0.6"]) == ["0.9", "0.8", "0.7"]
+    assert rolled_back(world, positions["0.3"]) == ["0.6", "0.5", "0.4"]
+    assert end(world)["to"] == positions["0.3"]
+    assert rolled_back(world, positions["0.3"], again=True) == []
+    assert world.end()[0] == "rolled_back"
+
+
+def test_a_run_that_failed_and_was_undone_is_not_undone_again() -> None:
+    """What a saga has taken back by itself is over."""
+    world = ran(ALL["saga"])
+    assert world.end()[0] == "failed"
+    assert rolled_back(world) == []
+    assert world.end()[0] == "rolled_back"
+
+
+def test_a_branch_that_was_moved_is_left_to_a_human() -> None:
+    """What can't be taken back waits in the inbox; once a human has looked, the run ends and says so."""
+    world = ran(TEN)
+    world.branches = [MOVED]
+    world.request("run.rollback_requested", {"to": 1, "reason": "wrong"})
+    world._human = lambda: False  # type: ignore[method-assign]
+    world.settle_down()
+    state = world.state()
+    assert (state.status, state.outcome) == ("resting", "needs_human")
+    (question,) = state.end["questions"]
+    assert (question["path"], question["question"]) == ("0.undo", "x was moved")
+    world.request("human.answered", {"path": "0.undo", "answer": "retry"})
+    world.settle_down()
+    assert world.state().status == "resting"
+    assert len(world.log.read(type="run.restoring")) == 2
+    world.request("human.answered", {"path": "0.undo", "answer": "give_up"})
+    world.settle_down()
+    assert end(world)["branches"] == [MOVED]
+    check_decisions(RUN, [*read_run(world.log, RUN)])
+
+
+def test_a_branch_whose_compensation_a_human_has_judged_is_not_asked_about_again() -> None:
+    """What undoes the publishing has asked already."""
+    world = ran({"pattern": "saga", "steps": [{**GOOD, "undo": {**BAD, "retry": {"attempts_max": 1}}}]})
+    world.branches = [MOVED]
+    world._human = lambda: False  # type: ignore[method-assign]
+    rolled_back(world)
+    assert world.state().status == "resting"
+    world.request("human.answered", {"path": "0.0.undo", "answer": "give_up"})
+    world.settle_down()
+    assert end(world)["not_undone"] == ["0.0"]
+
+
+def test_requests_of_any_shape_never_stop_an_orchestrator() -> None:
+    """A position outside of the run counts as the nearest in it; an unknown run, and one without a plan, are let be."""
+    for to in (-5, 0, True, "x", None, 1.5, {}):
+        world = ran(TEN)
+        assert len(rolled_back(world, to)) == STEPS  # type: ignore[arg-type]
+        assert end(world)["to"] == 1
+    world = ran(TEN)
+    assert rolled_back(world, 10**12) == []
+    unknown = "f" * 32
+    world.request("run.rollback_requested", {"to": 1}, unknown)
+    world.settle_down()
+    assert not world.log.read(stream=f"run.{unknown}")
+    world = ran({"pattern": "no such"})
+    world.request("run.rollback_requested", {"to": 1})
+    world.settle_down()
+    assert world.end()[0] == "failed"
+
+
+@pytest.mark.parametrize("victim", ["orchestrator", "bus", "agent"])
+@pytest.mark.parametrize("name", ["saga", "pivot", "nested", "map_reduce"])
+def test_a_kill_after_any_event_of_a_rollback_changes_nothing(name: str, victim: str) -> None:
+    """Who dies right after an event is started again, and the rollback ends as without that."""
+
+    def played(after: int) -> tuple[Simulation, list[str]]:
+        world = ran(ALL[name])
+        if after:
+            world.kill_after(world.log.head + after, victim)
+        return world, rolled_back(world, 4)
+
+    calm, expected = played(0)
+    for after in range(1, calm.log.head - ran(ALL[name]).log.head + 1):
+        world, undone = played(after)
+        assert (undone, end(world)["not_undone"]) == (expected, end(calm)["not_undone"]), after
+        assert not world.bus.queued
+        assert not any(worker.held for worker in world.workers)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_rollback_at_any_moment_ends_every_run(seed: int) -> None:
+    """Whatever is under way, with lost hints, deaths and jumping clocks: it ends as rolled back, and re-decides."""
+    world = Simulation(Agents(seed), seed, managers=2)
+    world.request("run.requested", {"plan": ALL["nested"]})
+    for _ in range(world.chance.randrange(400)):
+        world.step()
+    world.request("run.rollback_requested", {"to": world.chance.randrange(1, 40), "reason": "now"})
+    for _ in range(world.chance.randrange(200)):
+        world.step()
+    world.settle_down()
+    assert world.end()[0] == "rolled_back", world.told()[-30:]
+    check_decisions(RUN, [*read_run(world.log, RUN)])
+    assert not world.bus.queued
