@@ -6,6 +6,7 @@ when the command is called. The first line of its docstring equals the summary h
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import NamedTuple
 
 
@@ -20,7 +21,8 @@ class CommandEntry(NamedTuple):
     @property
     def function(self) -> str:
         """The name of the function in the module."""
-        return self.name.replace("-", "_")
+        name = self.name.replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
 
 _PROCESSES, _WORK, _LOG, _WATCHING = "Processes", "Work", "The log", "Looking around"
@@ -70,6 +72,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("replay", "replay", _LOG, "Step through a run: each event, and what it changed in the run's state."),
     CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
     CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),
+    CommandEntry(
+        "export", "run_files", _LOG, "Write a run to one file that can be imported, replayed and verified elsewhere."
+    ),
+    CommandEntry(
+        "import", "run_files", _LOG, "Import a run that was exported elsewhere, to be looked at and replayed here."
+    ),
     CommandEntry("config", "config", _WATCHING, "Show the effective settings and where each came from."),
     CommandEntry("doctor", "doctor", _WATCHING, "Examine this machine and home; each finding has a fix."),
     CommandEntry("explain", "explain", _WATCHING, "Explain an error code, such as E101."),

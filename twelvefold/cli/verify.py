@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from ..eventstore.chain import GENESIS
 from ..eventstore.errors import TwelvefoldError
-from ..eventstore.integrity import verify_home
+from ..eventstore.integrity import Verdict, verify_home
 from ..eventstore.storage_errors import CorruptLog, LogCutShort
+from ..run_place import imported_runs
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json
 
@@ -21,15 +24,17 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     """Check the hash chain and find gaps; exit 6 names the first bad position.
 
     Walks every event: data against its hash, hashes along the chain, positions and versions without a gap; then the
-    last acknowledged position, side tables, triggers and indexes, SQLite's own structure, and the blobs. Works while a
-    bus runs and when none does. With --json a log that is sound gives the keys ok, head, hash, streams, blobs,
-    forgotten (payloads that were freed), and one that is not gives ok, code, position (null where the damage lies
+    last acknowledged position, side tables, triggers and indexes, SQLite's own structure, and the blobs. Imported runs
+    are checked in the same way, each against the chain that it comes from. Works while a bus runs and when none does.
+    With --json a log that is sound gives the keys ok, head, hash, streams, blobs, forgotten (payloads that were freed),
+    imports (ids of imported runs), and one that is not gives ok, code, position (null where the damage lies
     outside of events), message.
     """
     home = load_settings().home
     live = redraws(sys.stderr) and not as_json
     try:
-        verdict = verify_home(home, progress=_show_progress if live else None)
+        verdict = _verify_log(home, live)
+        imports = _verify_imports(home)
     except TwelvefoldError as error:
         if as_json and error.exit_code == EXIT_CORRUPT:
             write_json({"ok": False, "code": error.code, "position": _first_bad(error), "message": error.message()})
@@ -38,13 +43,31 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         if live:
             sys.stderr.write("\r\x1b[K")
     if as_json:
-        write_json({"ok": True, **msgspec.to_builtins(verdict)})
+        write_json({"ok": True, **msgspec.to_builtins(verdict), "imports": imports})
         return
     style = Style(sys.stdout)
     write(f"{style.green('ok')}: {verdict.head} events in {verdict.streams} streams, {verdict.blobs} blobs")
     if verdict.forgotten:
         write(f"    {verdict.forgotten} payloads were freed; their hashes still chain")
+    if imports:
+        write(f"    {len(imports)} imported run{'' if len(imports) == 1 else 's'}, each as it was exported")
     note(f"chain hash {verdict.hash} at position {verdict.head}")
+
+
+def _verify_log(home: Path, live: bool) -> Verdict:
+    """Verify the home's own log; a home that holds nothing but imported runs has none."""
+    if imported_runs(home) and not (home / "log.db").exists():
+        return Verdict(0, GENESIS.hex(), 0, 0, 0)
+    return verify_home(home, progress=_show_progress if live else None)
+
+
+def _verify_imports(home: Path) -> list[str]:
+    """Verify each imported run and return their ids; raises ImportDamaged."""
+    if not imported_runs(home):
+        return []
+    from ..imported_run import verify_imports  # which needs git, as few homes do
+
+    return [manifest.run for manifest in verify_imports(home)]
 
 
 def _first_bad(error: TwelvefoldError) -> int | None:

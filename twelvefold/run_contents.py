@@ -1,0 +1,69 @@
+"""What belongs to a run beside its events, read off them: runs it was forked from, versions, prompts, blobs, stores.
+
+One fold for an export, which gathers all of it, and for whoever checks that all of it is there. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .agents.bundles import StoreNeeds, stores_needed
+from .eventstore.blob_names import blobs_named
+from .eventstore.event import Event
+from .run_file import Ancestor
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+class RunContents:
+    """The contents of a run, while its events are taken in the order of `read_run`.
+
+    `prompts` are names by hashes, `versions` what each run of the lineage has pinned, `forgotten` how many payloads
+    are gone, with whatever they named.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.positions: list[int] = []
+        self.lineage = [Ancestor(run)]
+        self.versions: dict[str, Any] = {}
+        self.prompts: dict[str, str] = {}
+        self.blobs: set[str] = set()
+        self.forgotten = 0
+        self._about_stores: list[Event] = []
+
+    def take(self, event: Event) -> None:
+        """Take in the next event."""
+        self.positions.append(event.position)
+        if event.payload is None:
+            self.forgotten += 1
+            return
+        if '"blob"' in event.payload:
+            self.blobs |= blobs_named(event.payload)
+        if event.type in ("workspace.created", "workspace.committed"):
+            self._about_stores.append(event)
+        elif event.type == "run.forked":
+            self.lineage.insert(-1, Ancestor(str(event.data["parent"]), int(event.data["at"])))
+        elif event.type == "run.started" and isinstance(event.data, dict):
+            self.versions[event.run] = event.data.get("versions")
+        if '"prompts"' in event.payload:
+            self.prompts |= _prompts_in(event)
+
+    def stores(self) -> list[StoreNeeds]:
+        """Return what the events name of stores."""
+        return stores_needed(self._about_stores)
+
+
+def _prompts_in(event: Event) -> dict[str, str]:
+    """Return the names of the prompts that an event names, by their hashes."""
+    data = event.data if isinstance(event.data, dict) else {}
+    caller, parameters = data.get("caller"), data.get("parameters")
+    found: dict[Any, Any] = {}
+    given = caller.get("prompts") if isinstance(caller, dict) else None
+    if isinstance(given, dict):
+        found |= {hash: name for name, hash in given.items() if isinstance(hash, str)}
+    used = parameters.get("prompts") if isinstance(parameters, dict) else None
+    if isinstance(used, list):
+        found |= {str(one.get("hash")): str(one.get("name")) for one in used if isinstance(one, dict)}
+    return {hash: name for hash, name in found.items() if _HASH.fullmatch(hash) and _NAME.fullmatch(name)}
