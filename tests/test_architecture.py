@@ -110,6 +110,13 @@ PURE = {
     "orchestration/values.py",
     "projections/stepping.py",
     "projections/workspace_files.py",
+    "projections/run_spans.py",
+    "projections/span.py",
+    "projections/span_facts.py",
+    "projections/span_tree.py",
+    "projections/span_work.py",
+    "projections/spans.py",
+    "projections/traceparent.py",
     "orchestration/procfile.py",
     "orchestration/formation.py",
 }
