@@ -22,6 +22,7 @@ GROUP = "twelvefold.projections"
 BUILT_IN: dict[str, tuple[str, str]] = {
     "runs": ("runs", "Runs"),
     "tasks": ("tasks", "Tasks"),
+    "metrics": ("metrics", "Metrics"),
 }
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 

@@ -1,0 +1,254 @@
+"""The read model behind metrics: what the log's events add up to, in rows that stay few however long the log is. Pure.
+
+Owns which events count for what; under which names they are told is `metric_families`'s. Rows, by the first part of
+their keys:
+
+- `type/<event type>`: how many events there are, a number.
+- `tasks/<shard>`, `runs/<shard>`: what is open, so that durations are known at its end, and what has ended. What one
+  shard says of an agent or an outcome is its part of a sum over all: so rows stay small where much is open.
+- `effect/<kind>/<name>`, `process/<place>`, `parked/<kind>/<name>`: sums.
+- `telemetry/<agent>/<instance>`: what an agent's process has counted itself, by its last sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from ..eventstore.event import Event
+from .metric_facts import attempt_of, effect_facts, telemetry_of, was_expected
+from .metric_sums import AgentSum, EffectSum, ParkedSum, ProcessSum, Spread, TelemetrySum, added
+from .projection import Projection
+from .runs import ENDS
+
+#: Open tasks and runs are spread over so many rows each.
+SHARDS = 64
+
+
+class OpenTask(msgspec.Struct, frozen=True, gc=False):
+    """A request of a task that has no outcome yet. Times are wall-clock nanoseconds, `started` 0 before its start."""
+
+    agent: str
+    requested: int
+    started: int = 0
+
+
+class TasksShard(msgspec.Struct, frozen=True, tag="tasks"):
+    """Some of the requests that are open, by the hex of their events' ids, and sums by agent."""
+
+    open: dict[str, OpenTask] = {}
+    agents: dict[str, AgentSum] = {}
+
+
+class RunsShard(msgspec.Struct, frozen=True, tag="runs"):
+    """When some of the open runs were requested, and those that have ended, by outcome."""
+
+    open: dict[str, int] = {}
+    ended: dict[str, int] = {}
+    seconds: Spread = Spread()
+
+
+Tally: TypeAlias = int | TasksShard | RunsShard | EffectSum | ProcessSum | ParkedSum | TelemetrySum
+
+
+class Metrics(Projection[Tally]):
+    """What events add up to; see the module."""
+
+    name = "metrics"
+    types = ("*",)
+    key_names = ("kind", "name")
+
+    def keys(self, event: Event) -> Iterable[str]:
+        """Return the row of the event's type, and those to which it adds something else."""
+        kind = event.type
+        counted = f"type/{kind}"
+        family, _, what = kind.partition(".")
+        if family == "task":
+            return _task_keys(counted, event, what)
+        if family == "effect":
+            if what not in _EFFECTS:
+                return (counted,)
+            said = effect_facts(event.payload)
+            row = f"effect/{said.kind}/{said.name}"
+            return (counted, _tasks_row(event.cause), row)
+        if family == "run":
+            if kind in ENDS or kind in _BEGINNINGS:
+                return (counted, f"runs/{_shard(event.stream)}") if event.stream.startswith("run.") else (counted,)
+        elif family == "process":
+            return (counted, f"process/{event.stream.removeprefix('process.')}")
+        elif kind in _PARKED:
+            owner = event.stream.partition(".")[2]
+            parked = f"parked/{family}/{owner}"
+            return (counted, _tasks_row(event.cause), parked) if family == "delivery" else (counted, parked)
+        elif kind == "delivery.withdrawn":
+            return (counted, _tasks_row(event.cause))
+        elif kind == "telemetry.sampled":
+            return (counted, f"telemetry/{event.stream.partition('.')[2]}/{event.source}")
+        return (counted,)
+
+    def initial(self, key: str) -> Tally:
+        """Return nothing counted."""
+        made: Tally = _INITIAL[key.partition("/")[0]]
+        return made
+
+    def apply(self, state: Tally, event: Event) -> Tally:
+        """Count an event in one of its rows."""
+        if isinstance(state, int):
+            return state + 1
+        if isinstance(state, TasksShard):
+            return _task_counted(state, event)
+        if isinstance(state, RunsShard):
+            return _run_counted(state, event)
+        if isinstance(state, EffectSum):
+            return _effect_counted(state, event)
+        if isinstance(state, ProcessSum):
+            return _process_counted(state, event)
+        if isinstance(state, TelemetrySum):
+            return telemetry_of(event)
+        return ParkedSum(state.count + 1, event.position, event.time)
+
+
+_INITIAL: dict[str, Any] = {
+    "type": 0,
+    "tasks": TasksShard(),
+    "runs": RunsShard(),
+    "effect": EffectSum(),
+    "process": ProcessSum(),
+    "parked": ParkedSum(),
+    "telemetry": TelemetrySum(),
+}
+_BEGINNINGS = frozenset({"run.requested", "run.forked"})
+_EFFECTS = frozenset({"completed", "failed", "in_doubt"})
+_PARKED = frozenset({"delivery.parked", "watch.parked", "projection.parked"})
+_OUTCOMES = frozenset({"succeeded", "nothing_to_do", "failed", "needs_human", "planned"})
+
+
+# --- which row ------------------------------------------------------------------------------------------------------
+
+
+def _task_keys(counted: str, event: Event, what: str) -> tuple[str, ...]:
+    if what == "requested":
+        return (counted, _tasks_row(event.id)) if event.to else (counted,)
+    # What the orchestrator decides about a task isn't caused by its request.
+    if event.stream.startswith("task.") and (what == "started" or what in _OUTCOMES):
+        return (counted, _tasks_row(event.cause))
+    return (counted,)
+
+
+def _tasks_row(request: bytes) -> str:
+    # Of derived ids and of fresh ones the last byte is as good as random.
+    return f"tasks/{request[-1] % SHARDS:02}" if request else "tasks/00"
+
+
+def _shard(stream: str) -> str:
+    digits = stream[-2:]
+    try:
+        return f"{int(digits, 16) % SHARDS:02}"
+    except ValueError:
+        return "00"
+
+
+# --- what it adds ---------------------------------------------------------------------------------------------------
+
+
+def _task_counted(shard: TasksShard, event: Event) -> TasksShard:
+    if event.type == "task.requested":
+        return _task_requested(shard, event)
+    key = event.cause.hex()
+    task = shard.open.get(key)
+    if task is None:
+        return shard
+    before = shard.agents.get(task.agent) or AgentSum()
+    family, _, what = event.type.partition(".")
+    if family == "effect":
+        after = _agent_effect(before, event, what)
+        return TasksShard(shard.open, {**shard.agents, task.agent: after})
+    if what == "started":
+        if task.started:
+            after = replace(before, redelivered=before.redelivered + 1)
+        else:
+            after = replace(before, waits=before.waits.with_value((event.time - task.requested) / 1e9))
+        opened = {**shard.open, key: OpenTask(task.agent, task.requested, event.time)}
+        return TasksShard(opened, {**shard.agents, task.agent: after})
+    if family == "delivery":
+        # Parked, or withdrawn: nobody works on it any more.
+        after = replace(before, outcomes=added(before.outcomes, what))
+    else:
+        since = task.started or task.requested
+        after = replace(
+            before,
+            outcomes=added(before.outcomes, what),
+            seconds=before.seconds.with_value((event.time - since) / 1e9),
+        )
+    left = {id: one for id, one in shard.open.items() if id != key}
+    return TasksShard(left, {**shard.agents, task.agent: after})
+
+
+def _task_requested(shard: TasksShard, event: Event) -> TasksShard:
+    agent = event.to
+    before = shard.agents.get(agent) or AgentSum()
+    again = attempt_of(event.payload) > 1
+    after = replace(before, requested=before.requested + 1, retried=before.retried + again)
+    opened = {**shard.open, event.id.hex(): OpenTask(agent, event.time)}
+    return TasksShard(opened, {**shard.agents, agent: after})
+
+
+def _agent_effect(before: AgentSum, event: Event, what: str) -> AgentSum:
+    said = effect_facts(event.payload)
+    after = replace(before, effects=added(before.effects, what))
+    if said.kind != "model" or what != "completed":
+        return after
+    return replace(
+        after,
+        model_calls=after.model_calls + 1,
+        tokens_in=after.tokens_in + said.tokens_in,
+        tokens_out=after.tokens_out + said.tokens_out,
+        usd=after.usd + said.usd,
+    )
+
+
+def _run_counted(shard: RunsShard, event: Event) -> RunsShard:
+    run = event.stream.removeprefix("run.")
+    if event.type in _BEGINNINGS:
+        return shard if run in shard.open else replace(shard, open={**shard.open, run: event.time})
+    ended = added(shard.ended, event.type.removeprefix("run."))
+    begun = shard.open.get(run)
+    if begun is None:
+        return replace(shard, ended=ended)
+    left = {id: time for id, time in shard.open.items() if id != run}
+    return RunsShard(left, ended, shard.seconds.with_value((event.time - begun) / 1e9))
+
+
+def _effect_counted(row: EffectSum, event: Event) -> EffectSum:
+    what = event.type.partition(".")[2]
+    ended = added(row.ended, what)
+    if what == "in_doubt":
+        return replace(row, ended=ended)
+    said = effect_facts(event.payload)
+    return EffectSum(
+        ended,
+        row.elapsed_s + said.elapsed_s,
+        row.tokens_in + said.tokens_in,
+        row.tokens_out + said.tokens_out,
+        row.usd + said.usd,
+    )
+
+
+def _process_counted(row: ProcessSum, event: Event) -> ProcessSum:
+    what = event.type.partition(".")[2]
+    if what == "started":
+        return replace(row, started=row.started + 1)
+    if what == "restarted":
+        return replace(row, restarted=row.restarted + 1)
+    if what == "crashed":
+        return replace(row, crashed=row.crashed + 1, crashed_ns=event.time)
+    if what == "exited":
+        return (
+            row
+            if was_expected(event.payload)
+            else replace(row, unexpected=row.unexpected + 1, unexpected_ns=event.time)
+        )
+    return row
