@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..eventstore.run import FORKED as FORKED
 from .run_state import RUN_TIMERS, Run, Timer
 from .turn import NS, Turn
 

@@ -72,7 +72,7 @@ def _taken_over(run: Run, task: TaskState) -> Run:
         carried = (*task.carried, task.request.hex())
         return with_task(run, replace(task, phase="ready", attempt=task.attempt - 1, carried=carried, moved=True))
     if task.phase == "expired":
-        report = Report("failed", reason=task.reason, in_doubt=True)
+        report = Report("failed", reason=task.reason, in_doubt=True, known_at=run.first)
         return with_report(run, task, report)
     if task.phase == "stopping":
         return with_task(run, replace(task, phase="reported", doubt=True))
@@ -80,7 +80,7 @@ def _taken_over(run: Run, task: TaskState) -> Run:
 
 
 def _lineage(data: dict[str, Any], position: int) -> Iterator[Ancestor]:
-    """Yield the runs that a fork comes from, the nearest first; of those that it leaves out only its parent is known."""
+    """Yield the runs that a fork comes from, the nearest first; where it doesn't say, only its parent is known."""
     given = data.get("lineage")
     known = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
     for one in known or [{"run": data.get("parent"), "until": data.get("at")}]:

@@ -11,20 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from heapq import merge
 from typing import Any
 
 import msgspec
 
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.large_values import Load
-from ..eventstore.run import Readable, read_run
+from ..eventstore.run import FORKED, Readable, read_run
 from .decider import decide, decider_versions, decline
 from .errors import PatternUnknown
 from .evolve import INPUT_TYPES, evolve
 from .large_decisions import shrunk
 from .memo import Memo
 from .plan import PatternFields, nodes_of, pattern_of
-from .run_state import Fact, Run, fact_of, text
+from .run_fold import RunFold, follow
+from .run_state import Fact, Run, fact_of, run_of, text
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _PAGE = 1000
@@ -83,16 +85,18 @@ def redecide(run: str, events: Iterable[Event], *, load: Load | None = None, rem
 
 
 def redecide_all(log: Readable, *, until: int | None = None, load: Load | None = None) -> Iterator[Redecided]:
-    """Decide every run of a log again, in the order in which they were requested, one at a time."""
+    """Decide every run of a log again, in the order in which they were requested or forked, one at a time."""
+    begun = merge(*(_of_type(log, type, until) for type in ("run.requested", FORKED)), key=lambda one: one.position)
+    for event in begun:
+        family, _, run = event.stream.partition(".")
+        if family == "run" and event.version == 1 and _RUN_ID.fullmatch(run):
+            yield redecide(run, read_run(log, run, until=until), load=load)
+
+
+def _of_type(log: Readable, type: str, until: int | None) -> Iterator[Event]:
     after = 0
-    while True:
-        page = list(log.read(after=after, until=until, limit=_PAGE, type="run.requested"))
-        for event in page:
-            family, _, run = event.stream.partition(".")
-            if family == "run" and event.version == 1 and _RUN_ID.fullmatch(run):
-                yield redecide(run, read_run(log, run, until=until), load=load)
-        if len(page) < _PAGE:
-            return
+    while page := list(log.read(after=after, until=until, limit=_PAGE, type=type)):
+        yield from page
         after = page[-1].position
 
 
@@ -102,6 +106,8 @@ class _Again:
     def __init__(self, run: str, load: Load | None, *, remember: bool) -> None:
         self.over = False
         self._run = Run(run)
+        #: What a fork shares with its parent, which is decided again where it was decided.
+        self._shared = RunFold(self._run)
         self._load = load
         self._remember = remember
         self._memo = Memo()
@@ -116,7 +122,15 @@ class _Again:
         self._told = Redecided(run)
 
     def take(self, event: Event) -> None:
-        """Take the next event of the run."""
+        """Take the next event of the run; of a fork first those that it shares with its parent, whose own they are."""
+        if run_of(event) != self._run.id:
+            self._shared = follow(self._shared, event, self._load)
+            if event.payload is None and (event.seen or event.type in INPUT_TYPES):
+                self._stop(problem=f"the event at position {event.position} was forgotten")
+            return
+        if event.type == FORKED and not self._batch:
+            self._run = self._shared.at_head
+            self._patterns.update(_patterns_of(self._run.plan))
         decided = event.seen > 0 and event.stream == f"run.{self._run.id}"
         if self._batch and not (decided and event.seen == self._batch[0][0].seen):
             self._judge_batch()

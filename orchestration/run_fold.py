@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from ..eventstore.event import Event
 from ..eventstore.large_values import Load
+from ..eventstore.run import FORKED
 from .evolve import INPUT_TYPES, evolve
 from .run_state import Fact, Run, fact_of
 
@@ -58,3 +59,15 @@ def fold_run(run: str, events: Iterable[Event], load: Load | None = None) -> Run
     for event in events:
         fold = follow(fold, event, load)
     return fold
+
+
+def since_fork(fold: RunFold) -> RunFold:
+    """Return the fold with all that counts before a fork folded: what its parent had not decided yet at the cut.
+
+    The fork's own first decision answers that, too; any other run comes back as it is.
+    """
+    run, pending = fold.run, fold.pending
+    cut = max((n for n, fact in enumerate(pending) if fact.type == FORKED), default=0)
+    for fact in pending[:cut]:
+        run = evolve(run, fact)
+    return RunFold(run, pending[cut:])

@@ -188,7 +188,7 @@ class Turn:
 
     def carry_timer(self, timer: Timer) -> None:
         """Set a timer that was set before the run was forked."""
-        about = {"timer": timer.name, "kind": timer.kind, "due": timer.due, "attempt": timer.attempt}
+        about: dict[str, Any] = {"timer": timer.name, "kind": timer.kind, "due": timer.due, "attempt": timer.attempt}
         self.decide("timer.set", timer.path, what=f"timer.set/{timer.name}", **about)
         self.timers.append(self.run.timers[timer.name])
 
