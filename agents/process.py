@@ -19,6 +19,7 @@ from ..eventstore.errors import TwelvefoldError
 from ..orchestration.private_folders import empty_private, remove_abandoned
 from .agent_settings import AgentSettings, agent_settings
 from .base import queue_name
+from .code_version import code_version
 from .errors import AgentUsage, RehearsalFailed
 from .faults import whole
 from .journal import AgentPlaces
@@ -59,6 +60,7 @@ def run_agent(
     # Before anybody's code is imported, a thread begun or a socket opened.
     keep_compiled(target, folder)
     containment = contain_agent(target, folder, home, called, settings)
+    before = len(sys.modules)
     agent = load_agent(target, folder)
     own_queue = name or queue_name(type(agent))
     client = BusClient(
@@ -73,6 +75,7 @@ def run_agent(
     process = AgentProcess(agent, client, queues, AgentPlaces(home), stop_timeout_s)
     process.settings = settings
     process.contained, process.renewable = containment.contained, bool(instance)
+    process.code = str(code_version(target, type(agent), folder, before))
     try:
         return process.run()
     finally:

@@ -64,8 +64,8 @@ class AgentProcess:
         self.queue = queues[0]
         self.queues = queues
         self.places = places
-        #: `renewable`: a supervisor starts another process where this one ends.
-        self.settings, self.contained, self.renewable = NO_SETTINGS, False, False
+        #: `renewable`: a supervisor starts another process where this one ends; `code`: see `code_version`.
+        self.settings, self.contained, self.renewable, self.code = NO_SETTINGS, False, False, ""
         self.stop_timeout_s = stop_timeout_s
         self.journal = BusJournal(client, places.blobs, client.instance, self._on_queued)
         self.stopping = False
@@ -303,6 +303,7 @@ class AgentProcess:
     def _done(self, delivery: Delivery, request: TaskRequest) -> NewEvent:
         """Do a task and return the event that settles it."""
         facts = {"instance": self.client.instance, "attempt": request.attempt, "delivery": delivery.attempt}
+        facts |= {"code": self.code} if self.code else {}
         started = new_event(
             "task.started", facts, stream=request.stream, run=request.run, cause=request.id, trace=request.trace
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -34,7 +35,9 @@ def test_a_task_is_done_and_settled_in_its_own_stream(crew: Crew, kind: str) -> 
     assert [event.type for event in events] == ["task.started", "task.succeeded"]
     for event in events:
         assert (event.run, event.cause, event.trace, event.source) == (request.run, request.id, TRACE, agent.instance)
-    assert events[0].data == {"instance": agent.instance, "attempt": 1, "delivery": 1}
+    code = events[0].data["code"]
+    assert re.fullmatch(rf"agents_at_work:{kind}@[0-9a-f]{{12}}", code)
+    assert events[0].data == {"instance": agent.instance, "attempt": 1, "delivery": 1, "code": code}
 
 
 def test_failures_of_every_sort_are_recorded_and_the_agent_goes_on(crew: Crew) -> None:
