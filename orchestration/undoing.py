@@ -219,7 +219,15 @@ def _park(task: TaskState, turn: Turn) -> None:
         error=report.error if report else None,
         **accounts(turn.run),
     )
+    told = report.message or _message(report.error) if report else ""
+    if told and (turn.run.rollback is not None or reason == "ref_moved"):
+        reason = f"{reason}: {told}"
     turn.ask(task.path, "compensation", f"could not be undone: {reason}")
+
+
+def _message(error: Any) -> str:
+    told = error.get("message") if isinstance(error, dict) else error
+    return told if isinstance(told, str) else ""
 
 
 def _did(task: TaskState) -> bool:
