@@ -52,7 +52,7 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
         ],
         "evidence": _evidence(run, report),
         "tasks": [_task(task, run) for _, task in sorted(run.tasks.items(), key=lambda item: _order(item[0]))],
-        "cost": _cost(known),
+        "cost": _cost(event for event in known if event.run == run_id),
         "positions": {"first": run.first or None, "last": run.last or None},
         "elapsed_s": _elapsed(run),
     }
@@ -254,7 +254,7 @@ def _order(path: str) -> tuple[tuple[int, str], ...]:
 
 
 def _cost(events: Iterable[Event]) -> dict[str, Any]:
-    """Add up what completed model calls say that they used; None for what none of them said."""
+    """Add up what completed model calls of a run itself say that they used; None for what none of them said."""
     cost = Cost()
     for event in events:
         data = event.data if event.type == "effect.completed" else None

@@ -13,7 +13,7 @@ import msgspec
 from ..eventstore.event import Event
 from ..eventstore.large_values import Load
 from .run_fold import RunFold, follow
-from .run_state import Run, TaskState, fact_of, is_waiting
+from .run_state import Run, TaskState, fact_of, is_waiting, run_of
 
 
 class TaskResult(msgspec.Struct, frozen=True):
@@ -53,7 +53,8 @@ class RunResult(msgspec.Struct, frozen=True):
     """What became of a run. `outcome` is None while it is open; `needs_human` is a rest, with its `questions`.
 
     `undone` and `not_undone` name the tasks whose work was taken back, or stands although the run did not succeed.
-    `first` and `last` are positions in the log.
+    `first` and `last` are positions in the log. Of a fork `parent` is the run that it was forked from, after the
+    position `at`; `cost` and `elapsed_s` are its own.
     """
 
     run: str
@@ -71,6 +72,8 @@ class RunResult(msgspec.Struct, frozen=True):
     first: int = 0
     last: int = 0
     elapsed_s: float = 0.0
+    parent: str | None = None
+    at: int | None = None
 
     @property
     def ended(self) -> bool:
@@ -109,7 +112,8 @@ class RunView:
         if event.position <= self._fold.run.last:
             return
         self._fold = follow(self._fold, event, self._load)
-        if event.type == "effect.completed":
+        # What was spent before a fork is its parent's cost.
+        if event.type == "effect.completed" and run_of(event) == self._fold.run.id:
             self._add_usage(fact_of(event).data)
 
     def result(self) -> RunResult:
@@ -132,6 +136,8 @@ class RunView:
             first=run.first,
             last=run.last,
             elapsed_s=(run.last_ns - run.requested_ns) / 1e9 if run.first else 0.0,
+            parent=run.lineage[0].run if run.lineage else None,
+            at=run.lineage[0].until if run.lineage else None,
         )
 
     def _add_usage(self, data: dict[str, Any]) -> None:

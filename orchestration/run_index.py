@@ -13,6 +13,7 @@ import msgspec
 
 from ..bus import run_marks
 from ..eventstore.event import Event
+from ..eventstore.run import FORKED
 from .run_state import ENDS, fact_of, text
 
 State = Literal["requested", "open", "paused", "resting", "ended"]
@@ -24,7 +25,8 @@ _GROWTH = 4
 class RunSummary(msgspec.Struct, frozen=True):
     """One run in a list. `requested_ns` and `ended_ns` are wall-clock nanoseconds; `ended_ns` is None before the end.
 
-    `outcome` is None while the run is open, `needs_human` while it rests. `pattern` is the word of its plan.
+    `outcome` is None while the run is open, `needs_human` while it rests. `pattern` is the word of its plan. Of a fork
+    `parent` is the run that it was forked from, after the position `at`.
     """
 
     run: str
@@ -37,6 +39,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     ended_ns: int | None
     first: int
     last: int
+    parent: str | None = None
+    at: int | None = None
 
 
 class Indexed(Protocol):
@@ -113,10 +117,10 @@ def summary_of(log: Indexed, run: str, marks: Mapping[str, str]) -> RunSummary |
     """Return where a run stands, None where events only carry its id; `marks` are all below `run/`."""
     stream = f"run.{run}"
     first = next(iter(log.read(stream=stream, limit=1)), None)
-    if first is None or first.type not in ("run.requested", "run.forked"):
+    if first is None or first.type not in ("run.requested", FORKED):
         return None
     last = next(iter(log.read(stream=stream, limit=1, reverse=True)), first)
-    asked = fact_of(first).data
+    asked, cut = _asked(log, first), fact_of(first).data if first.type == FORKED else {}
     family, _, word = last.type.partition(".")
     outcome, reason, state = None, None, _state(log, stream, first, last, marks.get(f"{run_marks.PREFIX}{run}"))
     if state == "ended" and family == "run":
@@ -137,7 +141,29 @@ def summary_of(log: Indexed, run: str, marks: Mapping[str, str]) -> RunSummary |
         last.time if state == "ended" else None,
         first.position,
         last.position,
+        text(cut.get("parent")) or None,
+        cut.get("at"),
     )
+
+
+def _asked(log: Indexed, first: Event) -> dict[str, Any]:
+    """Return what a run was asked for; of a fork what that run was that it comes from, with the fork's own changes."""
+    changes: list[dict[str, Any]] = []
+    while first.type == FORKED:
+        data = fact_of(first).data
+        changes.append(given if isinstance(given := data.get("set"), dict) else {})
+        above = next(iter(log.read(stream=f"run.{data.get('parent')}", limit=1)), None)
+        if above is None or above.position >= first.position:
+            return {}
+        first = above
+    asked = dict(fact_of(first).data)
+    labels = asked.get("labels")
+    for change in reversed(changes):
+        for name, value in change.items():
+            part, _, label = name.partition(".")
+            if part == "labels":
+                labels = {**(labels if isinstance(labels, dict) else {}), label: value} if label else value
+    return {**asked, "labels": labels}
 
 
 def _state(log: Indexed, stream: str, first: Event, last: Event, mark: str | None) -> State:

@@ -16,15 +16,17 @@ import pytest
 
 from twelvefold.bus import run_marks
 from twelvefold.eventstore.errors import TwelvefoldError
-from twelvefold.eventstore.event import Event, new_event
+from twelvefold.eventstore.event import Event, NewEvent, new_event
 from twelvefold.eventstore.ids import derived_id
 from twelvefold.eventstore.large_values import inflate
 from twelvefold.eventstore.log import Append, Appended
 from twelvefold.eventstore.memory_log import MemoryLog
+from twelvefold.eventstore.run import read_run
 from twelvefold.orchestration.decider import Decision, decide
+from twelvefold.orchestration.forking import fork_steps
 from twelvefold.orchestration.large_decisions import shrunk
 from twelvefold.orchestration.memo import Memo
-from twelvefold.orchestration.orchestrator import Orchestrator
+from twelvefold.orchestration.orchestrator import ASKED, Orchestrator
 from twelvefold.orchestration.plan import Plan, plan_data
 from twelvefold.orchestration.run_fold import RunFold, fold_run
 from twelvefold.orchestration.run_state import Fact, Run
@@ -135,6 +137,17 @@ class World:
     def answer(self, answer: Any, path: str = "", run: str = RUN, **data: Any) -> None:
         self.append("human.answered", {"answer": answer, "path": path, **data}, stream=f"request.{run}", run=run)
 
+    def fork(self, run: str = RUN, *, at: int, **asked: Any) -> str:
+        """Fork a run, and return the new one's id."""
+        steps = fork_steps(run, at, new=f"{self.log.head:032x}", load=self.load, **asked)
+        try:
+            found = next(steps)
+            while True:
+                found = steps.send(self.log.read(**found))
+        except StopIteration as made:
+            event: NewEvent = made.value
+        return self.log.append(Append(events=[event], expected_version={event.stream: 0})).events[0].run
+
     # --- the orchestrator's process
 
     def feed(self, limit: int = 1000) -> bool:
@@ -161,7 +174,7 @@ class World:
             if result.fresh:
                 self._deliver(result.events, batch.withdrawn)
         for run in [*self.orchestrator.stale]:
-            self.orchestrator.load(run, self.log.read(run=run, limit=10**6))
+            self.orchestrator.load(run, read_run(self.log, run))
 
     def _deliver(self, events: Sequence[Event], withdrawn: Sequence[bytes]) -> None:
         for event in events:
@@ -180,9 +193,10 @@ class World:
         marks, head = self.log.marks(run_marks.PREFIX), self.log.head
         seen = int(marks.pop(run_marks.SEEN, "0"))
         runs = {name.removeprefix(run_marks.PREFIX) for name in marks}
-        runs |= {event.run for event in self.log.read(after=seen, type="run.requested", limit=10**6)}
+        for type in ASKED:
+            runs |= {event.run for event in self.log.read(after=seen, type=type, limit=10**6)}
         for run in sorted(runs):
-            self.orchestrator.load(run, self.log.read(run=run, limit=10**6))
+            self.orchestrator.load(run, read_run(self.log, run))
         self.fed = head
 
     # --- agents and the clock
@@ -244,7 +258,7 @@ class World:
     # --- what there is to look at
 
     def fold(self, run: str = RUN) -> RunFold:
-        return fold_run(run, self.log.read(run=run, limit=10**6), self.load)
+        return fold_run(run, read_run(self.log, run), self.load)
 
     def end(self, run: str = RUN) -> dict[str, Any]:
         """The outcome and what the end says, without what only tells how it was decided."""
@@ -254,7 +268,7 @@ class World:
     def told(self, run: str = RUN) -> list[str]:
         """Every event of the run as `type path`."""
         found = []
-        for event in self.log.read(run=run, limit=10**6):
+        for event in read_run(self.log, run):
             data = event.data or {}
             path = event.stream.split(".", 2)[-1] if event.stream.startswith("task.") else data.get("path", "")
             found.append(" ".join(filter(None, (event.type, path))))
