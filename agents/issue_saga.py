@@ -26,6 +26,8 @@ PARTS_MAX = 12
 PARTED_LENGTH_MAX = 60_000
 #: The engine that makes explicit edits, all of them and no others.
 EXACT = "patch"
+#: A branch that somebody has worked on stays: trying again brings nothing, a human has to look.
+UNPUBLISH_RETRY = Retry(attempts_max=5, backoff_s=0.5, backoff_max_s=30.0, unless=["ref_moved"])
 #: What is no change of files by itself.
 _NO_FIX = frozenset({"verification"})
 _LARGER = frozenset({Complexity.COMPLEX, Complexity.ENTERPRISE})
@@ -199,7 +201,7 @@ def saga(job: JobTask, parts: Sequence[Part], ref: str, scope: Sequence[str] = (
         requires=["commit"],
         retry=Retry(attempts_max=3, unless=["ref_taken", "invalid_ref", "commit_missing", "not_a_repository"]),
         pivot=True,
-        undo=Task(agent="publisher", input={"repo": job.repo, "commit": commit, "ref": ref}),
+        undo=Task(agent="publisher", input={"repo": job.repo, "commit": commit, "ref": ref}, retry=UNPUBLISH_RETRY),
     )
     fix: Plan
     if len(parts) == 1:

@@ -111,13 +111,11 @@ class PublisherAgent(BaseAgent):
         def unpublish() -> bool:
             deleted = delete_ref(git, find_repository(git, Path(task.repo)), task.ref, commit)
             patch_path(context.places.patches, task.ref).unlink(missing_ok=True)
+            context.emit("workspace.unpublished", parameters)
             return deleted
 
         parameters = {"repo": task.repo, "ref": task.ref, "commit": commit}
-        try:
-            deleted = context.effect("git", "unpublish", parameters, unpublish, effect="idempotent")
-        except RefMoved as moved:
-            return ToolResponse.needs_human("ref_moved", f"{moved.message()}. Remove it yourself if it is not wanted")
+        deleted = context.effect("git", "unpublish", parameters, unpublish, effect="idempotent")
         return ToolResponse.succeeded({"deleted": deleted}, message="removed" if deleted else "it was gone already")
 
 
@@ -126,38 +124,64 @@ def publish_ref(git: Git, repository: Repository, store: RunStore, commit: str, 
 
     Raises RefTaken where the ref is at another commit or cannot be made beside another branch, GitFailed otherwise.
     """
-    found = _commit_at(git, repository, ref)
+    found = commit_at(git, repository, ref)
     if found == commit:
         return
     if found:
         raise RefTaken(str(repository.top), ref, f"it is there, at {found[:12]}")
-    if _commit_at(git, repository, "refs/heads/twelvefold"):
+    if commit_at(git, repository, "refs/heads/twelvefold"):
         raise RefTaken(str(repository.top), ref, "a branch named `twelvefold` is in its way")
     # The name holds this run's id, and this task has one holder: a lock on it is one that was killed here.
     (repository.common_dir / f"{ref}.lock").unlink(missing_ok=True)
     source = ("--", str(store.git_dir), f"{commit}:{ref}")
     git.run(*_FETCH, *source, at=repository.top, settings=_plain_url(store.git_dir))
-    found = _commit_at(git, repository, ref)
+    found = commit_at(git, repository, ref)
     if found != commit:
         raise RefTaken(str(repository.top), ref, f"it is at {found[:12] or 'nothing'} after it was made")
 
 
 def delete_ref(git: Git, repository: Repository, ref: str, commit: str) -> bool:
     """Delete a published branch if it is where it was put; tell whether there was one. Raises RefMoved otherwise."""
-    found = _commit_at(git, repository, ref)
+    found = commit_at(git, repository, ref)
     if not found:
         return False
-    shown = git.run("for-each-ref", "--format=%(HEAD)%(worktreepath)", "--", ref, at=repository.top).text
-    if found != commit or shown.strip():
+    if found != commit or _is_checked_out(git, repository, ref):
         raise RefMoved(str(repository.top), ref, commit, found)
     try:
         git.run("update-ref", "--no-deref", "-d", ref, commit, at=repository.top)
     except GitFailed as error:
-        found = _commit_at(git, repository, ref)
+        found = commit_at(git, repository, ref)
         if found and found != commit:
             raise RefMoved(str(repository.top), ref, commit, found) from error
         raise
     return True
+
+
+def move_ref(git: Git, repository: Repository, store: RunStore, ref: str, commit: str, was: str) -> bool:
+    """Move a published branch to another commit if it is where it was put (`was`); tell whether it had to be moved.
+
+    A `was` of "" stands for a branch that isn't there. Raises RefMoved where it is somewhere else, or checked out.
+    """
+    found = commit_at(git, repository, ref)
+    if found == commit:
+        return False
+    if found != was or (found and _is_checked_out(git, repository, ref)):
+        raise RefMoved(str(repository.top), ref, was, found)
+    source = ("--", str(store.git_dir), commit)
+    git.run(*_FETCH, *source, at=repository.top, settings=_plain_url(store.git_dir))
+    try:
+        git.run("update-ref", "--no-deref", ref, commit, was or "0" * len(commit), at=repository.top)
+    except GitFailed as error:
+        found = commit_at(git, repository, ref)
+        if found != was:
+            raise RefMoved(str(repository.top), ref, was, found) from error
+        raise
+    return True
+
+
+def _is_checked_out(git: Git, repository: Repository, ref: str) -> bool:
+    shown = git.run("for-each-ref", "--format=%(HEAD)%(worktreepath)", "--", ref, at=repository.top).text
+    return bool(shown.strip())
 
 
 def patch_path(folder: Path, ref: str) -> Path:
@@ -192,5 +216,6 @@ def _plain_url(path: Path) -> dict[str, str]:
     return {f"url.{path}.insteadOf": str(path)}
 
 
-def _commit_at(git: Git, repository: Repository, ref: str) -> str:
+def commit_at(git: Git, repository: Repository, ref: str) -> str:
+    """Return the commit that a ref of a repository names, "" where there is no such ref."""
     return git.run("rev-parse", "--verify", "--quiet", ref, at=repository.top, expect=(0, 1)).text

@@ -167,6 +167,8 @@ class RefMoved(TwelvefoldError):
         """Name the ref and both commits."""
         if self.actual == self.expected:
             return f"{self.ref} in {self.repo} is checked out, so it stays"
+        if not self.actual:
+            return f"{self.ref} in {self.repo} was deleted by somebody, so it is not made again"
         commits = f"{self.actual[:12]}, not at the published {self.expected[:12]}"
         return f"{self.ref} in {self.repo} is at {commits}, so it stays"
 

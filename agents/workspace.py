@@ -157,16 +157,24 @@ class Workspaces:
         workspaces of one task apart. Raises CommitMissing where the run's store lacks the commit, ValueError for a
         path or name that is none.
         """
-        self.stores.require(store, commit)
         key = f"{path}.{name}" if name else path
-        store.ref(key, "1")
-        folder = self.root / store.run / key
-        _discard(store, key, folder)
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _lay_out(self.stores.git, store, key, folder, commit)
+        folder = self.lay_out(store, key, commit, store.run)
         facts = {"folder": str(folder), "store": str(store.git_dir), "commit": commit}
         self._emit("workspace.created", facts)
         return Workspace(self.stores, store, key, folder, commit, self._emit)
+
+    def lay_out(self, store: RunStore, key: str, commit: str, run: str) -> Path:
+        """Lay the files of a commit out as a run's workspace `key` and return the folder; tells nobody.
+
+        Whatever was there is removed. Raises CommitMissing, InvalidRef, ValueError for what can't be a workspace's key.
+        """
+        self.stores.require(store, commit)
+        store.ref(key, "1")
+        folder = self.root / run / key
+        _discard(store, key, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _lay_out(self.stores.git, store, key, folder, commit)
+        return folder
 
     def remove_all(self, run: str) -> list[str]:
         """Remove every workspace of a run, appending `workspace.removed` for each; return their folders."""

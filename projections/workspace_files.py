@@ -19,9 +19,12 @@ from ..eventstore.event import Event
 
 CREATED, COMMITTED, REMOVED = "workspace.created", "workspace.committed", "workspace.removed"
 PUBLISHED, UNPUBLISHED = "workspace.published", "workspace.unpublished"
+#: What came of restoring files where a run was rolled back.
+RESTORED = "run.restored"
 #: The types that say something of files.
 TYPES = frozenset({
-    CREATED, COMMITTED, REMOVED, PUBLISHED, UNPUBLISHED, "effect.intended", "effect.completed", "effect.failed",
+    CREATED, COMMITTED, REMOVED, PUBLISHED, UNPUBLISHED, RESTORED,
+    "effect.intended", "effect.completed", "effect.failed",
 })  # fmt: skip
 
 
@@ -52,12 +55,16 @@ class WorkspaceFiles(msgspec.Struct, frozen=True):
 
 
 class PublishedRef(msgspec.Struct, frozen=True):
-    """A ref of a user's repository, and the commit that the run has put there; "" once the run has removed it."""
+    """A ref of a user's repository, and the commit that the run has put there; "" once the run has removed it.
+
+    `path` is the task that has published it, `was` the commit that it was put at last.
+    """
 
     repo: str
     ref: str
     commit: str
-    store: str
+    was: str
+    path: str
     position: int
 
 
@@ -122,6 +129,8 @@ def apply(files: RunFiles, event: Event) -> RunFiles:
         return files
     if event.type.startswith("effect."):
         return _effect(files, event, data)
+    if event.type == RESTORED:
+        return _restored(files, event, data)
     if event.type == REMOVED:
         return _removed(files, event, data)
     if event.type in (PUBLISHED, UNPUBLISHED):
@@ -180,11 +189,42 @@ def _published(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
     repo, ref, commit = (_text(data, name) for name in ("repo", "ref", "commit"))
     if not (repo and ref and commit):
         return files
-    held = commit if event.type == PUBLISHED else ""
     before = files.published.get((repo, ref))
-    store = _text(data, "store") or (before.store if before else "")
-    found = PublishedRef(repo, ref, held, store, event.position)
+    if event.type == PUBLISHED:
+        path = event.stream.split(".", 2)[-1]
+        found = PublishedRef(repo, ref, commit, commit, path, event.position)
+    elif before is not None and before.commit == commit:
+        found = replace(before, commit="", position=event.position)
+    else:
+        return files
     return replace(files, published=files.published.set((repo, ref), found))
+
+
+def _restored(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
+    """Take what a rollback has laid out: these workspaces are open, and no others; branches are where it put them."""
+    workspaces = files.workspaces
+    for key, one in workspaces.items():
+        workspaces = workspaces.set(key, replace(one, is_open=False))
+    for given in _entries(data.get("workspaces")):
+        key, path, folder, store, commit = (_text(given, name) for name in ("key", "path", "folder", "store", "commit"))
+        if given.get("state") == "restored" and key and store and commit:
+            name = key[len(path) + 1 :] if key.startswith(f"{path}.") else ""
+            made = WorkspaceFiles(
+                key, path, name, event.run, folder, store, commit, commit, commit, event.position
+            )  # fmt: skip
+            workspaces = workspaces.set(key, made)
+    published = files.published
+    for given in _entries(data.get("branches")):
+        before = published.get((_text(given, "repo"), _text(given, "ref")))
+        if given.get("state") == "restored" and before is not None:
+            commit = _text(given, "commit")
+            after = replace(before, commit=commit, was=commit or before.was, position=event.position)
+            published = published.set((before.repo, before.ref), after)
+    return replace(files, workspaces=workspaces, published=published)
+
+
+def _entries(given: Any) -> list[dict[str, Any]]:
+    return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
 
 
 def _effect(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:

@@ -122,14 +122,14 @@ def test_undo_restores_every_byte(user: UserRepo, job: Job) -> None:
 
 
 def test_undo_leaves_a_branch_that_moved(user: UserRepo, job: Job) -> None:
-    """A published branch on which somebody worked on stays where it is, and a human is told."""
+    """A published branch on which somebody worked on stays where it is, and the undoing has failed: that is left to a human."""
     user.commit({"calc.py": SOURCE})
     _, commit = published(job)
     user.git("checkout", "-q", ref_of(job).removeprefix("refs/heads/"))
     newer = user.commit({"more.txt": "y\n"})
     user.git("checkout", "-q", "main")
     outcome = job.unpublish(commit, ref_of(job))
-    assert (outcome.outcome, outcome.reason) == ("needs_human", "ref_moved")
+    assert (outcome.outcome, outcome.reason) == ("failed", "ref_moved")
     assert user.refs()[ref_of(job)] == newer
 
 
