@@ -158,7 +158,7 @@ class Work:
         if self._died:
             self.interrupt(event, out)
         else:
-            self._close(event, out, "unset", f"withdrawn: {why}")
+            self._close(event, out, "unset", "")
 
     def interrupt(self, event: Event, out: list[Span]) -> None:
         """End a delivery whose agent is gone, when it was last heard of."""

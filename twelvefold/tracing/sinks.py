@@ -1,0 +1,139 @@
+"""Where spans are sent: a file, standard output, or (in `otlp`) a receiver.
+
+Owns the contract of a sink and the two that need nothing but this process. Keeps: a file is whole or not there, unless
+it is followed; then it grows by whole lines.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+
+from ..errors import NotAccessible
+from ..projections.otlp_json import TAIL, document, head, span_json
+from ..projections.span import Span
+from .settings import TraceSettings
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """What became of spans: how many arrived, how many the receiver will never take, and why not all have arrived.
+
+    Those that are neither may be sent again.
+    """
+
+    delivered: int
+    rejected: int = 0
+    reason: str = ""
+
+
+class Sink(Protocol):
+    """Somewhere that spans go. `target` names it, for people and for what is remembered of it."""
+
+    target: str
+
+    def send(self, spans: Sequence[Span]) -> Sent:
+        """Deliver spans; says what became of them, and raises only for what concerns this machine (NotAccessible)."""
+
+    def close(self, *, good: bool = True) -> None:
+        """Come to an end; what was sent stands if all went well."""
+
+
+class FileSink:
+    """A file of OTLP/JSON that is written anew: one document, which stands under its name when it is whole."""
+
+    def __init__(self, path: Path, settings: TraceSettings) -> None:
+        self.target = str(path)
+        self._path = path
+        self._making = path.with_name(f".{path.name}.{os.getpid()}.making")
+        self._limits = settings.limits
+        self._head = head(settings.resource)
+        self._between = b""
+        self._file: IO[bytes] | None = None
+
+    def send(self, spans: Sequence[Span]) -> Sent:
+        """Write spans behind those before them."""
+        try:
+            file = self._opened()
+            for span in spans:
+                file.write(self._between + span_json(span, self._limits))
+                self._between = b","
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        return Sent(len(spans))
+
+    def close(self, *, good: bool = True) -> None:
+        """Give the file its name, or take it away."""
+        try:
+            file = self._opened()
+            file.write(TAIL)
+            file.close()
+            if good:
+                self._making.replace(self._path)
+            else:
+                self._making.unlink()
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            self._file = self._making.open("wb")
+            self._file.write(self._head)
+        return self._file
+
+
+class LinesSink:
+    """A file that grows by a document of OTLP/JSON a line, as collectors follow it; or standard output."""
+
+    def __init__(self, path: Path | None, settings: TraceSettings) -> None:
+        self.target = "console" if path is None else str(path)
+        self._path = path
+        self._settings = settings
+        if path is not None:
+            self._mend(path)
+
+    def send(self, spans: Sequence[Span]) -> Sent:
+        """Write spans as one line."""
+        if not spans:
+            return Sent(0)
+        line = document(self._settings.resource, list(spans), self._settings.limits)
+        if self._path is None:
+            sys.stdout.write(line.decode())
+            sys.stdout.flush()
+            return Sent(len(spans))
+        try:
+            with self._path.open("ab") as file:
+                file.write(line)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        return Sent(len(spans))
+
+    def close(self, *, good: bool = True) -> None:
+        """Nothing is held."""
+
+    def _mend(self, path: Path) -> None:
+        """Take away the half of a line that a killed process has left."""
+        try:
+            if not path.exists():
+                return
+            with path.open("r+b") as file:
+                end = file.seek(0, os.SEEK_END)
+                while end:
+                    start = max(0, end - 65_536)
+                    file.seek(start)
+                    found = file.read(end - start).rfind(b"\n")
+                    if found >= 0:
+                        end = start + found + 1
+                        break
+                    end = start
+                file.truncate(end)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> NotAccessible:
+    return NotAccessible(str(path), error.strerror or str(error), f"ls -ld {path.parent}")
