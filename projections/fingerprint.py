@@ -30,7 +30,7 @@ def code_of(projection: Projection[Any]) -> str:
             code = getattr(inspect.unwrap(method), "__code__", None)
             parts.append(b"" if code is None else code.co_code + repr(code.co_consts).encode())
     # What the class says of itself may be computed.
-    said = (projection.version, projection.types, projection.key_names, projection.by_run)
+    said = (projection.version, projection.types, projection.key_names, projection.by_run, projection.inherits)
     return sha256(b"\0".join([repr(said).encode(), *parts])).hexdigest()[:32]
 
 

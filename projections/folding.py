@@ -48,7 +48,7 @@ class Fold:
         being folded and nothing of it.
         """
         wanted, states, changed = self._wanted, self.states, self.changed
-        keys, apply, by_run = self.projection.keys, self.projection.apply, self.projection.by_run
+        keys, apply, inherits = self.projection.keys, self.projection.apply, self.projection.inherits
         for event in events:
             interest = wanted.get(event.type)
             if interest is None:
@@ -57,7 +57,7 @@ class Fold:
                 continue
             try:
                 inherited = (
-                    self._inherited(event) if by_run and event.type == "run.forked" and event.version == 1 else None
+                    self._inherited(event) if inherits and event.type == "run.forked" and event.version == 1 else None
                 )
                 after = [*inherited.items()] if inherited else []
                 for key in keys(event):
@@ -67,7 +67,7 @@ class Fold:
                     elif before is _MISSING:
                         before = states[key] = self._stored(key)
                     if before.__class__ is Alias and before.to:
-                        key = f"{key.partition('/')[0]}/{before.to}"
+                        key = before.to
                         before = states[key] if key in states else self._stored(key)
                     new = apply(before, event)
                     if new is not before:
@@ -101,10 +101,10 @@ class Fold:
         child = event.stream.removeprefix("run.")
         past = Fold(self.projection, log=self._log)
         past.take(read_run(self._log, parent, until=at))
+        own = [(key, state) for key, state in past.rows() if key == parent or key.startswith(f"{parent}/")]
         return {
-            child + key[len(parent) :]: state
-            for key, state in past.rows()
-            if key == parent or key.startswith(f"{parent}/")
+            child + key[len(parent) :]: Alias(child + state.to[len(parent) :]) if isinstance(state, Alias) else state
+            for key, state in own
         }
 
 

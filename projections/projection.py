@@ -19,9 +19,9 @@ State = TypeVar("State")
 
 
 class Alias(msgspec.Struct, frozen=True, gc=False, tag="alias", tag_field="row"):
-    """A row that stands for another one of the same run, whose key ends with `to`: what is to change it changes that.
+    """A row that stands for the row under the key `to`: what is to change it changes that. "" stands for none yet.
 
-    For events that name a task by its request only. "" stands for none yet. Never shown.
+    For events that name a task by its request only, say. Never shown.
     """
 
     to: str = ""
@@ -37,7 +37,7 @@ class Projection(Generic[State]):
     is a row that isn't there. An exception parks the projection before that event, visibly; no event is skipped.
 
     `key_names` name the parts of a key, which `/` joins; the last part may hold further ones. With `by_run` keys begin
-    with the run's id, and the rows of a fork begin as its parent's were at the fork.
+    with the run's id, and with `inherits` the rows of a fork begin as its parent's were at the fork.
     """
 
     name: ClassVar[str] = ""
@@ -45,6 +45,7 @@ class Projection(Generic[State]):
     types: ClassVar[tuple[str, ...]] = ("*",)
     key_names: ClassVar[tuple[str, ...]] = ("key",)
     by_run: ClassVar[bool] = False
+    inherits: ClassVar[bool] = False
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the keys of the rows that an event changes; by default there is one row, under ""."""
@@ -64,6 +65,8 @@ class Projection(Generic[State]):
             return ()
         parts = dict(zip(self.key_names, key.split("/", len(self.key_names) - 1), strict=False)) if key else {}
         fields = msgspec.to_builtins(state)
+        if isinstance(state, msgspec.Struct) and state.__struct_config__.tag is not None:
+            fields.pop(state.__struct_config__.tag_field)
         return ({**parts, **(fields if isinstance(fields, dict) else {"value": fields})},)
 
 
@@ -89,6 +92,12 @@ def data_of(event: Event) -> dict[str, Any]:
 def text(value: Any) -> str:
     """Return a text, "" for anything that isn't one: what agents and clients write may be of any shape."""
     return value if isinstance(value, str) else ""
+
+
+def number(value: Any) -> int | float:
+    """Return a number, 0 for anything that isn't one, or is beyond all bounds."""
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
+    return value if fits else 0
 
 
 def keepable(value: Any) -> Any:

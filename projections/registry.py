@@ -22,6 +22,13 @@ GROUP = "twelvefold.projections"
 BUILT_IN: dict[str, tuple[str, str]] = {
     "runs": ("runs", "Runs"),
     "tasks": ("tasks", "Tasks"),
+    "sagas": ("sagas", "Sagas"),
+    "agents": ("agents", "Agents"),
+    "processes": ("processes", "Processes"),
+    "inbox": ("inbox", "Inbox"),
+    "cost": ("cost", "CostOfRuns"),
+    "effects": ("effects", "Effects"),
+    "repositories": ("repositories", "Repositories"),
     "metrics": ("metrics", "Metrics"),
 }
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")

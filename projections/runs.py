@@ -45,6 +45,7 @@ class Runs(Projection[RunRow | None]):
     types = ("run.*", "task.*", "timer.*", "human.*")
     key_names = ("run",)
     by_run = True
+    inherits = True
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the run's id for what stands in its own stream."""

@@ -48,6 +48,7 @@ class TaskRow(msgspec.Struct, frozen=True, gc=False, tag="task", tag_field="row"
     asked: str | None = None
     takes: tuple[Any, ...] = ()
     parked: bool = False
+    overdue: bool = False
 
 
 Row = TaskRow | Alias | None
@@ -60,6 +61,7 @@ class Tasks(Projection[Row]):
     types = ("task.*", "timer.set", "timer.fired", "human.*", "delivery.parked", "delivery.withdrawn")
     key_names = ("run", "path")
     by_run = True
+    inherits = True
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the task's key; for what the bus says of a delivery that of its request."""
@@ -79,7 +81,7 @@ class Tasks(Projection[Row]):
     def apply(self, state: Row, event: Event) -> Row:
         """Return the task after an event."""
         if isinstance(state, Alias):
-            return Alias(task_of(event)[1]) if event.type == "task.requested" else state
+            return Alias("/".join(task_of(event))) if event.type == "task.requested" else state
         decided = event.stream.startswith("run.") and event.seen > 0
         if state is None and not (decided and event.type in _BEGIN):
             return None
@@ -95,7 +97,7 @@ class Tasks(Projection[Row]):
             yield {name: value for name, value in row.items() if name not in _INTERNAL}
 
 
-_INTERNAL = frozenset({"row", "request", "reported", "asked", "takes", "parked"})
+_INTERNAL = frozenset({"request", "reported", "asked", "takes", "parked", "overdue"})
 _BEGIN = frozenset({"task.requested", "task.failed", "task.nothing_to_do", "task.parked"})
 
 
@@ -111,6 +113,7 @@ def _requested(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
         compensated=row.compensated,
         undo=data.get("undo") is True,
         request=event.id.hex(),
+        overdue=row.overdue,
     )
 
 
@@ -159,7 +162,8 @@ def _compensated(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
 
 
 def _timer_set(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
-    return replace(row, state="backoff") if data.get("kind") == "retry" else row
+    # Past its deadline, of which the decision did not know, it isn't tried again.
+    return replace(row, state="backoff") if data.get("kind") == "retry" and not row.overdue else row
 
 
 def _started(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
@@ -207,6 +211,8 @@ def _is_of_attempt(row: TaskRow, event: Event, data: dict[str, Any]) -> bool:
 
 def _fired(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
     kind, attempt = data.get("kind"), text(data.get("timer")).rpartition("/")[2]
+    if kind == "deadline":
+        row = replace(row, overdue=True)
     if kind == "retry":
         return replace(row, state="ready") if row.state == "backoff" else row
     if kind == "release":

@@ -1,0 +1,88 @@
+"""The read model of cost: what the model and tool calls of each run used. Pure.
+
+Cost stays with the run whose stream holds the event: what a fork took over from its parent costs it nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ..eventstore.event import Event
+from .projection import Projection, data_of, number, task_of, text
+
+
+class Used(msgspec.Struct, frozen=True, gc=False):
+    """What calls used, summed; None where no call said that, and before the first one 0."""
+
+    calls: int = 0
+    tokens_in: int | None = 0
+    tokens_out: int | None = 0
+    usd: float | None = 0.0
+
+    def plus(self, usage: dict[str, Any]) -> Used:
+        """Return the sum with one more call."""
+        before = self if self.calls else Used(0, None, None, None)
+        return Used(
+            self.calls + 1,
+            _sum(before.tokens_in, usage.get("tokens_in")),
+            _sum(before.tokens_out, usage.get("tokens_out")),
+            _sum(before.usd, usage.get("usd")),
+        )
+
+
+class CostRow(msgspec.Struct, frozen=True):
+    """One run: all of its model calls, the same by model, and its other calls by kind with the seconds they took."""
+
+    model_calls: int = 0
+    tokens_in: int | None = 0
+    tokens_out: int | None = 0
+    usd: float | None = 0.0
+    tasks: int = 0
+    other_calls: int = 0
+    elapsed_s: float = 0.0
+    models: dict[str, Used] = {}
+
+
+class CostOfRuns(Projection[CostRow]):
+    """What each run has cost."""
+
+    name = "cost"
+    types = ("effect.completed", "effect.failed", "task.requested")
+    key_names = ("run",)
+    by_run = True
+
+    def keys(self, event: Event) -> Iterable[str]:
+        """Return the run in whose stream the event stands."""
+        run = task_of(event)[0]
+        return (run,) if run else ()
+
+    def initial(self, key: str) -> CostRow:
+        """Return nothing used."""
+        return CostRow()
+
+    def apply(self, state: CostRow, event: Event) -> CostRow:
+        """Return the cost with one more call, or one more request of a task."""
+        if event.type == "task.requested":
+            return msgspec.structs.replace(state, tasks=state.tasks + 1)
+        data = data_of(event)
+        elapsed_s = round(state.elapsed_s + number(data.get("elapsed_s")), 6)
+        if data.get("kind") != "model" or event.type != "effect.completed":
+            return msgspec.structs.replace(state, other_calls=state.other_calls + 1, elapsed_s=elapsed_s)
+        usage = data.get("usage")
+        used = usage if isinstance(usage, dict) else {}
+        total = Used(state.model_calls, state.tokens_in, state.tokens_out, state.usd).plus(used)
+        name = text(data.get("name"))
+        models = {**state.models, name: state.models.get(name, Used()).plus(used)}
+        return CostRow(
+            total.calls, total.tokens_in, total.tokens_out, total.usd, state.tasks, state.other_calls, elapsed_s, models
+        )  # fmt: skip
+
+
+def _sum(before: Any, more: Any) -> Any:
+    """Return the sum of what is known, None where neither is."""
+    if not isinstance(more, int | float) or isinstance(more, bool) or not -1e15 < more < 1e15:
+        return before
+    return (before or 0) + more
