@@ -50,7 +50,7 @@ class RunFolders:
     def kept(self, run: str) -> Kept:
         """Return what lies there of a run."""
         stores, folders, patches = self._of(run)
-        size = sum(map(_size_of, [*(store.git_dir for store in stores), *folders, *patches]))
+        size = sum(map(size_on_disk, [*(store.git_dir for store in stores), *folders, *patches]))
         return Kept(len(stores), len(folders), len(patches), size)
 
     def runs(self) -> set[str]:
@@ -86,7 +86,7 @@ class RunFolders:
                 runs = self._places.stores / key
                 if runs.is_dir() and any(runs.iterdir()):
                     continue
-                size += _size_of(store)
+                size += size_on_disk(store)
                 leaving = store.with_name(f"{_LEAVING}{store.name}")
                 shutil.rmtree(leaving, ignore_errors=True)
                 store.rename(leaving)
@@ -114,7 +114,7 @@ def free_leftovers(folders: RunFolders, is_forgotten: Callable[[str], bool]) -> 
     return freed
 
 
-def _size_of(place: Path) -> int:
+def size_on_disk(place: Path) -> int:
     """Return the bytes that a file or a folder's files take on the disk."""
     return sum(file.lstat().st_blocks * 512 for file in _files(place))
 

@@ -22,6 +22,8 @@ from .errors import BadRequest
 if TYPE_CHECKING:
     from .broker import Broker
 
+#: A larger file is written anew only where that is asked for: the bus does nothing else for a second or more.
+COMPACT_BYTES_MAX = 128 << 20
 ROLLBACK = "run.rollback_requested"
 _CONCERNED = (REQUESTED, FORKED, ROLLBACK)
 #: How long freeing rests after an append of it has failed: the disk is full, say.
@@ -36,6 +38,20 @@ class Forgets:
         self._forgetting = forgetting.Forgetting(broker.log, blobs)
         self._wipe_due = self._forgetting.pending
         self._rests_until = 0.0
+        #: Whether the file is to be written anew, None where that depends on its size; and why it could not be.
+        self._compact: bool | None = None
+        self._problem = ""
+        self._steps = 0
+
+    @property
+    def stats(self) -> dict[str, bool | int | str]:
+        """Whether something is still to be freed or given back to the disk, runs left, steps made, and `problem`: why
+        the file could not be written anew."""
+        pending = self._forgetting.pending
+        return {
+            "busy": pending or self._wipe_due, "runs": self._forgetting.left, "steps": self._steps,
+            "problem": self._problem,
+        }  # fmt: skip
 
     @property
     def pending(self) -> bool:
@@ -69,12 +85,15 @@ class Forgets:
 
     def telling(self, events: Sequence[NewEvent], done: Done) -> Done:
         """Return what is to be told of an append of these events, so that freeing begins once it is committed."""
-        runs = [event.run for event in events if event.type == REQUESTED]
+        asked = [event for event in events if event.type == REQUESTED]
+        runs = [event.run for event in asked]
         if not runs:
             return done
+        wishes = [wish for event in asked if (wish := forgetting.compact_wish(event.payload)) is not None]
 
         def appended(result: Appended | TwelvefoldError) -> None:
             if isinstance(result, Appended):
+                self._compact = (self._compact or any(wishes)) if wishes else self._compact
                 for run in runs:
                     self._forgetting.begin(run)
             done(result)
@@ -95,10 +114,25 @@ class Forgets:
             self._broker.commit.propose(append, done)
             self._broker.finish()
             self._wipe_due = True
+            self._steps += 1
 
     def tick(self) -> None:
         """Go on after a rest; empty the write-ahead file, where what was freed stands, once no reader holds it."""
         if self._rests_until and self._broker.clock() >= self._rests_until:
             self._rests_until = 0.0
         if self._wipe_due and not self._forgetting.pending:
+            self._compact_if_wanted()
             self._wipe_due = not self._broker.log.wipe()
+
+    def _compact_if_wanted(self) -> None:
+        """Write the file anew where somebody asked for it, or where that takes no longer than a moment."""
+        log, wanted = self._broker.log, self._compact
+        self._compact, self._problem = None, ""
+        if wanted is None:
+            wanted = int(log.stats().get("file_bytes", 0)) <= COMPACT_BYTES_MAX
+        if wanted:
+            try:
+                log.compact()
+            except TwelvefoldError as error:
+                # Nothing is lost but space, and whoever asked can read why.
+                self._problem = error.message()

@@ -96,6 +96,7 @@ def stats_of(broker: Broker) -> dict[str, Any]:
             "leases_lost": broker.liveness.lost,
         },
         "groups": {group.key: _group(group, broker.desk, now_ns) for group in broker.desk.groups.values()},
+        "forgetting": broker.requests.forgets.stats,
         "log": broker.log.stats(),
     }
 

@@ -19,16 +19,31 @@ from .forgotten import DONE, REQUESTED, RunNotForgettable, RunUnknown, forgotten
 from .ids import derived_id
 from .log import Append, EventLog
 from .run import FORKED, Readable
+from .sqlite import Connection
 
 #: Marks of runs that are being forgotten, and of forks: `fork/<parent>/<fork>`.
 PREFIX, FORKS = "forget/", "fork/"
 #: The types that end a run.
 ENDS = frozenset({"run.succeeded", "run.nothing_to_do", "run.failed", "run.cancelled", "run.rolled_back"})
+_SIZE = """SELECT count(*), sum(length(CAST(data AS BLOB))) FROM events INDEXED BY events_run
+    WHERE run = :run AND run <> '' AND data IS NOT NULL
+    AND type NOT IN ('run.forget_requested', 'run.forgotten', 'run.forked')
+    AND (stream IN ('run.' || :run, 'request.' || :run) OR stream >= :from AND stream < :to
+        OR type LIKE 'delivery.%' OR type LIKE 'watch.%' OR type LIKE 'projection.%')"""
+_BLOBS = """SELECT DISTINCT blob FROM events INDEXED BY events_run JOIN blob_names USING (position)
+    WHERE run = ? AND run <> ''"""
 #: Events that are looked at for one step: a moment of the owner's time.
 STEP_EVENTS = 500
 #: Families whose events tell of a run from outside of its streams.
 _ABOUT = ("delivery.", "watch.", "projection.")
 _KEPT = (REQUESTED, DONE)
+
+
+def size_of(connection: Connection, run: str) -> tuple[int, int, list[str]]:
+    """Return how many payloads of a run may be freed, their bytes, and the blobs named in them; for `LogReader.ask`."""
+    count, size = connection.execute(_SIZE, {"run": run, "from": f"task.{run}.", "to": f"task.{run}/"}).fetchone()
+    blobs = connection.execute(_BLOBS, (run,)).fetchall()
+    return count, size or 0, [name for (name,) in blobs]
 
 
 class Marked(Readable, Protocol):
@@ -49,6 +64,13 @@ def parent_of(payload: str) -> str:
     """Return the parent that the payload of a `run.forked` names, "" where it names none."""
     data = read_json(payload)
     return str(data.get("parent", "")) if isinstance(data, dict) else ""
+
+
+def compact_wish(payload: str) -> bool | None:
+    """Return whether a request to forget wants the log's file to be written anew; None where it doesn't say."""
+    data = read_json(payload)
+    wish = data.get("compact") if isinstance(data, dict) else None
+    return wish if isinstance(wish, bool) else None
 
 
 def marks_of(log: EventLog, events: Sequence[NewEvent]) -> dict[str, str | None]:
@@ -114,6 +136,11 @@ class Forgetting:
     def pending(self) -> bool:
         """Whether a run is not forgotten yet."""
         return bool(self._pending)
+
+    @property
+    def left(self) -> int:
+        """How many runs are not forgotten yet."""
+        return len(self._pending)
 
     def begin(self, run: str) -> None:
         """Take note of a run whose request, and mark, has been committed."""

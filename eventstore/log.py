@@ -101,6 +101,9 @@ class EventLog(Protocol):
     def wipe(self) -> bool:
         """Remove what still stands of freed payloads beside the log itself; False where that must be tried again."""
 
+    def compact(self) -> None:
+        """Give the space of freed payloads back; raises StorageFull or LogLocked, with the log as it was."""
+
     def stats(self) -> Mapping[str, int | str]:
         """Return figures about the storage (head, sizes), for health and metrics."""
 

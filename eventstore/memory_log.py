@@ -167,6 +167,9 @@ class MemoryLog:
         """Do nothing: a freed payload stands nowhere else."""
         return True
 
+    def compact(self) -> None:
+        """Do nothing: what is freed takes no space."""
+
     def stats(self) -> dict[str, int]:
         """Return the head; there is no file to tell of."""
         return {"head": self.head}

@@ -70,7 +70,14 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("log", "log", _LOG, "Show events, oldest first."),
     CommandEntry("emit", "emit", _LOG, "Append one event and print its position."),
     CommandEntry("replay", "replay", _LOG, "Step through a run: each event, and what it changed in the run's state."),
+    CommandEntry(
+        "diff",
+        "diff",
+        _LOG,
+        "Compare two runs to their first difference: events, state, files, prompts, cost and time.",
+    ),
     CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
+    CommandEntry("forget", "forget", _LOG, "Free what the log and the disk hold of runs; headers and outcomes stay."),
     CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),
     CommandEntry(
         "export", "run_files", _LOG, "Write a run to one file that can be imported, replayed and verified elsewhere."
@@ -78,6 +85,8 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
         "import", "run_files", _LOG, "Import a run that was exported elsewhere, to be looked at and replayed here."
     ),
+    CommandEntry("metrics", "metrics", _WATCHING, "Print metrics as Prometheus reads them, or serve them at a port."),
+    CommandEntry("health", "health", _WATCHING, "Tell whether all is well; exit status 1 where it is not."),
     CommandEntry("config", "config", _WATCHING, "Show the effective settings and where each came from."),
     CommandEntry("doctor", "doctor", _WATCHING, "Examine this machine and home; each finding has a fix."),
     CommandEntry("explain", "explain", _WATCHING, "Explain an error code, such as E101."),

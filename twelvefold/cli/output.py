@@ -72,6 +72,15 @@ def rfc3339(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"
 
 
+def in_units(size: int) -> str:
+    """Return a number of bytes in its largest unit: 512 B, 1.5 KiB, 20 MiB."""
+    amount, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while amount >= 1024 and len(units) > 1:
+        amount /= 1024
+        units.pop(0)
+    return f"{amount:.0f} {units[0]}" if amount >= 10 or units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
 def write(text: str) -> None:
     """Write one line of data to stdout; raises OutputUnwritable, and BrokenPipeError where nobody reads."""
     if sys.stdout is not None:

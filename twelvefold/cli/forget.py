@@ -1,0 +1,220 @@
+"""`twelvefold forget`: frees payloads, blobs and commits of runs, previewed, for good."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from ..agents.forgetting import Kept
+from ..agents.workspace import clear_folder
+from ..errors import UsageInvalid
+from ..forget_preview import Candidate, candidates, imported_copy, older_than
+from ..forgetting import Done, forget_runs
+from ..moments import parse_moment
+from ..orchestration.errors import RunNotFound
+from ..run_ids import resolve_run
+from ..run_log import RunLog
+from ..run_place import imported_runs, imports_folder
+from ..settings import load_settings
+from .confirmation import NotConfirmed, confirmed
+from .output import Style, in_units, note, redraws, rfc3339, write, write_json, write_table
+from .run_documents import age
+
+_COMMAND = "twelvefold forget"
+_COLUMNS = ("run", "outcome", "ended", "payloads", "bytes", "blobs", "stores", "disk", "note")
+
+
+def forget(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Their ids, or the first digits of them.")
+    ] = None,
+    older: Annotated[
+        str | None, typer.Option("--older-than", metavar="T", help="All that ended before: 90d, 2026-01-31.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays in the log.")] = "",
+    compact: Annotated[
+        bool | None,
+        typer.Option("--compact/--no-compact", help="Write the log's file anew to give space back, or don't."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be freed, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> int:
+    """Free what the log and the disk hold of runs; headers and outcomes stay.
+
+    Freed are the payloads of a run's events, blobs that nothing else names, its stores with all their commits, its
+    workspaces and patches. What stays are the events' headers and hashes, so that the log still verifies, and of the
+    run its outcome, reason and cost. It can't be replayed, forked, rolled back or exported any more. A run that has not
+    ended is refused, and one whose fork isn't forgotten with it; --older-than leaves those out. Works while a bus runs
+    and when none does. Freed space is given back by writing the log's file anew: at once where no bus runs or the file
+    is small (128 MiB), else with --compact only, as the bus does nothing else meanwhile.
+
+    The keys with --json are runs (each with run, outcome, ended, payloads, bytes, blobs, blob_bytes, stores,
+    workspaces, patches, disk_bytes, already, imported, refused), done, freed (runs, payloads, bytes, blobs, blob_bytes,
+    stores, workspaces, patches, disk_bytes; null before), log (bytes_before, bytes_after, compacted, problem, by).
+    """
+    if not runs and older is None and compact is not True:
+        raise UsageInvalid("name runs, or say --older-than", _COMMAND)
+    found = _found(list(runs or ()), older)
+    due = [one for one in found if one.is_due]
+    if not as_json:
+        _preview(found)
+    elif not yes and not dry_run:
+        note(f"{len(due)} runs would be forgotten")
+    if dry_run or (not due and compact is not True):
+        done = None
+    elif not _go_on(due, found, _command_line(runs, older), yes=yes, as_json=as_json):
+        note("nothing was forgotten")
+        return 1
+    else:
+        done = _carried_out(due, reason, compact)
+    if as_json:
+        write_json(_document(found, done))
+    elif done is not None:
+        _told(done)
+    return 0
+
+
+def _go_on(due: list[Candidate], found: list[Candidate], command: str, *, yes: bool, as_json: bool) -> bool:
+    """Ask, unless that was answered; raises NotConfirmed, after the document of what would be freed."""
+    what = _count(len(due), "run")
+    try:
+        return confirmed(f"Forget {what}, for good?", f"forgetting {what}", command, yes=yes)
+    except NotConfirmed:
+        if as_json:
+            write_json(_document(found, None))
+        raise
+
+
+def _carried_out(due: list[Candidate], reason: str, compact: bool | None) -> Done:
+    settings = load_settings()
+    for one in due:
+        if one.imported:
+            clear_folder(imports_folder(settings.home) / one.run)
+    own = [one.run for one in due if not one.imported]
+    return forget_runs(settings, own, reason=reason, compact=compact, progress=_progress())
+
+
+def _found(given: list[str], older: str | None) -> list[Candidate]:
+    """Return the runs that are meant, the named ones first; raises what stands against forgetting a named one."""
+    home = load_settings().home
+    imported = imported_runs(home)
+    found: list[Candidate] = []
+    with RunLog(home) as log:
+        named: list[str] = []
+        for one in given:
+            try:
+                run = resolve_run(log, one, _COMMAND)
+            except RunNotFound:
+                copies = [run for run in imported if run.startswith(one.lower())]
+                if len(copies) != 1:
+                    raise
+                found.append(imported_copy(home, copies[0]))
+                continue
+            if run not in named:
+                named.append(run)
+        aged = [] if older is None else older_than(log, parse_moment(older, time.time_ns()))
+        return found + candidates(home, log, named, [run for run in aged if run not in named])
+
+
+def _command_line(runs: list[str] | None, older: str | None) -> str:
+    return " ".join([_COMMAND, *(runs or ()), *([] if older is None else ["--older-than", older])])
+
+
+def _preview(found: list[Candidate]) -> None:
+    """Show what would be freed of each run, and of all together."""
+    rows = [
+        {
+            "run": one.run,
+            "outcome": one.outcome,
+            "ended": f"{age(one.ended_ns)} ago" if one.ended_ns else None,
+            "payloads": one.payloads,
+            "bytes": in_units(one.bytes),
+            "blobs": in_units(one.blob_bytes),
+            "stores": one.kept.stores,
+            "disk": in_units(one.kept.bytes),
+            "note": _note(one),
+        }
+        for one in found
+    ]
+    write_table(rows, _COLUMNS, empty="no runs to forget")
+
+
+def _note(one: Candidate) -> str | None:
+    if one.refused:
+        return f"stays: {one.refused}"
+    if one.already:
+        return "forgotten already"
+    return "imported copy" if one.imported else None
+
+
+def _document(found: list[Candidate], done: Done | None) -> dict[str, Any]:
+    rows = [
+        {
+            "run": one.run,
+            "outcome": one.outcome,
+            "ended": rfc3339(one.ended_ns) if one.ended_ns else None,
+            "payloads": one.payloads,
+            "bytes": one.bytes,
+            "blobs": one.blobs,
+            "blob_bytes": one.blob_bytes,
+            **_kept(one.kept),
+            "already": one.already,
+            "imported": one.imported,
+            "refused": one.refused or None,
+        }
+        for one in found
+    ]
+    if done is None:
+        return {"runs": rows, "done": False, "freed": None, "log": None}
+    freed = {name: getattr(done, name) for name in ("runs", "payloads", "bytes", "blobs", "blob_bytes")}
+    log = {
+        "bytes_before": done.log_bytes_before,
+        "bytes_after": done.log_bytes_after,
+        "compacted": done.compacted,
+        "problem": done.problem or None,
+        "by": done.by,
+    }
+    return {"runs": rows, "done": True, "freed": {**freed, **_kept(done.kept)}, "log": log}
+
+
+def _kept(kept: Kept) -> dict[str, int]:
+    return {"stores": kept.stores, "workspaces": kept.workspaces, "patches": kept.patches, "disk_bytes": kept.bytes}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _told(done: Done) -> None:
+    """Say what was freed, and what became of the log's file."""
+    style = Style(sys.stdout)
+    beside = done.blob_bytes + done.kept.bytes
+    freed = f"{_count(done.payloads, 'payload')} ({in_units(done.bytes)}), {_count(done.blobs, 'blob')}"
+    write(
+        f"{style.green('forgotten')}: {_count(done.runs, 'run')}; freed {freed} and "
+        f"{_count(done.kept.stores, 'store')} ({in_units(beside)})"
+    )
+    before, after = in_units(done.log_bytes_before), in_units(done.log_bytes_after)
+    if done.problem:
+        note(f"the log's file keeps its size of {after}, as it could not be written anew: {done.problem}")
+    elif done.compacted:
+        note(f"the log's file had {before}, and has {after} now")
+    elif done.bytes:
+        note(f"the log's file keeps its size of {after}; to give the freed space back: {_COMMAND} --compact")
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Return what tells on a terminal how far it is."""
+    if not redraws(sys.stderr):
+        return lambda done, all: None
+
+    def tell(done: int, all: int) -> None:
+        sys.stderr.write(f"\r\x1b[K{done} of {all} runs" if done < all else "\r\x1b[K")
+        sys.stderr.flush()
+
+    return tell

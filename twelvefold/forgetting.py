@@ -1,0 +1,211 @@
+"""Having runs forgotten: by the bus where one runs, else by this process, which owns the log for a moment.
+
+Stores, workspaces and patches lie beside the log and are freed here, after it. Whoever is killed meanwhile leaves runs
+that count as forgotten already: the log's next owner frees the rest of what it holds, and the next call what lies
+beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from .agents.forgetting import Kept, RunFolders, free_leftovers
+from .bus import run_marks
+from .bus.errors import BusNotRunning
+from .connection import SyncConnection, connect_sync
+from .eventstore.blobs import BlobStore
+from .eventstore.errors import TwelvefoldError
+from .eventstore.event import NewEvent, new_event
+from .eventstore.forgetting import Forgetting, check_forgettable, forks_of, marks_of
+from .eventstore.forgotten import REQUESTED, forgotten
+from .eventstore.ids import uuid7
+from .eventstore.log import Append
+from .eventstore.sqlite_log import SqliteLog
+from .eventstore.storage_errors import LogLocked
+from .run_log import RunLog
+from .settings import Settings
+
+#: How often the bus is asked how far it is, and how long nothing may move meanwhile.
+POLL_S, STILL_S = 0.05, 60.0
+
+#: Hears of how many runs are forgotten, of how many.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(eq=False)
+class ForgettingStopped(TwelvefoldError):
+    """The bus has taken the request, but what it frees does not get less: it is stopped, or the disk refuses writes.
+
+    Nothing is lost by that: the runs count as forgotten, and the bus goes on where it was, also after a restart.
+    """
+
+    code = "E574"
+    exit_code = 124
+    left: int
+    waited_s: float
+
+    def message(self) -> str:
+        """Say how many runs are left, and for how long nothing has moved."""
+        return f"{self.left} runs are not freed yet, and nothing has moved for {self.waited_s:g} s"
+
+    def help(self) -> str:
+        """Look at the bus."""
+        return "see what the bus does with `twelvefold ps` and `twelvefold logs bus`"
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What was freed, and what became of the log's file: its size before and after, whether it was written anew.
+
+    `problem` says why that was not done although it was wanted. `by` is bus, or command where none runs.
+    """
+
+    runs: int
+    payloads: int
+    bytes: int
+    blobs: int
+    blob_bytes: int
+    kept: Kept
+    by: str
+    compacted: bool
+    log_bytes_before: int
+    log_bytes_after: int
+    problem: str = ""
+
+
+def forget_runs(
+    settings: Settings, runs: Sequence[str], *, reason: str = "", compact: bool | None = None, progress: Progress
+) -> Done:
+    """Forget runs, and return once all is freed; raises RunNotForgettable, RunUnknown, ForgettingStopped.
+
+    With `compact` the log's file is written anew without holes, with False it is not; else where no bus runs, or the
+    file is small.
+    """
+    home = settings.home
+    before = _size_of(home)
+    with RunLog(home) as log:
+        wanted = [run for run in runs if forgotten(log, run) is None]
+        for run in wanted:
+            check_forgettable(log, run, wanted)
+        lots = [[_request(log, run, reason, compact) for run in lot] for lot in _lots(log, wanted)]
+    by = "bus"
+    try:
+        problem = _by_bus(home, lots, runs, progress)
+        if compact and not lots and not problem:
+            problem = "a bus runs, which does that after it has freed something; stop it first with `twelvefold down`"
+    except BusNotRunning:
+        try:
+            problem, by = _by_command(settings, lots, compact, progress), "command"
+        except LogLocked:
+            # A bus has just been started.
+            problem = _by_bus(home, lots, runs, progress)
+    folders = RunFolders(home)
+    kept = Kept()
+    with RunLog(home) as log:
+        for run in runs:
+            kept = kept.plus(folders.free(run))
+        kept = kept.plus(free_leftovers(folders, lambda run: forgotten(log, run) is not None))
+        if by == "command" and not [name for name in log.marks(run_marks.PREFIX) if name != run_marks.SEEN]:
+            kept = kept.plus(Kept(bytes=folders.free_bases()))
+        found = [one for run in wanted if (one := forgotten(log, run)) is not None]
+    freed = {
+        name: sum(one.freed.get(name, 0) for one in found) for name in ("payloads", "bytes", "blobs", "blob_bytes")
+    }
+    after = _size_of(home)
+    return Done(
+        runs=len(wanted), kept=kept, by=by, compacted=after < before, log_bytes_before=before, log_bytes_after=after,
+        problem=problem, **freed,
+    )  # fmt: skip
+
+
+def _lots(log: RunLog, runs: Sequence[str]) -> list[list[str]]:
+    """Put forks and the runs that they were forked from together: they are forgotten in one append, or not at all."""
+    lot_of: dict[str, list[str]] = {run: [run] for run in runs}
+    for run in runs:
+        for fork in forks_of(log, run):
+            if lot_of[fork] is not lot_of[run]:
+                lot_of[run] += lot_of[fork]
+                lot_of.update(dict.fromkeys(lot_of[fork], lot_of[run]))
+    return list({id(lot): lot for lot in lot_of.values()}.values())
+
+
+def _request(log: RunLog, run: str, reason: str, compact: bool | None) -> NewEvent:
+    """Return the event that asks for it, with what stays known of the run."""
+    result = log.view(run)[0].result()
+    facts: dict[str, Any] = {
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "cost": msgspec.to_builtins(result.cost),
+        "tasks": len(result.tasks),
+        "elapsed_s": round(result.elapsed_s, 6),
+        "why": reason or None,
+    }
+    if compact is not None:
+        facts["compact"] = compact
+    id = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+    return new_event(REQUESTED, facts, stream=f"request.{run}", run=run, id=id)
+
+
+def _by_bus(home: Path, lots: list[list[NewEvent]], runs: Sequence[str], progress: Progress) -> str:
+    """Have the bus forget; return why it could not write its file anew, "" where it could or need not."""
+    with connect_sync(home) as bus:
+        asked = [event.run for lot in lots for event in lot]
+        for lot in lots:
+            if forgotten(bus, lot[0].run) is None:
+                bus.emit_many(lot, brief=True)
+        return _followed(bus, [run for run in runs if run not in asked] + asked, progress)
+
+
+def _followed(bus: SyncConnection, runs: list[str], progress: Progress) -> str:
+    """Wait until the bus has freed all of these runs; return why it could not write its file anew."""
+    left = [run for run in runs if (found := forgotten(bus, run)) is not None and not found.done]
+    moved, deadline = -1, time.monotonic() + STILL_S
+    while left:
+        told = bus.stats()["forgetting"]
+        if told["steps"] != moved:
+            moved, deadline = told["steps"], time.monotonic() + STILL_S
+        elif time.monotonic() > deadline:
+            raise ForgettingStopped(len(left), STILL_S)
+        time.sleep(POLL_S)
+        # They are forgotten in this order.
+        while left and (found := forgotten(bus, left[0])) is not None and found.done:
+            left.pop(0)
+        progress(len(runs) - len(left), len(runs))
+    while bus.stats()["forgetting"]["busy"] and time.monotonic() < deadline:
+        # A reader of the log may hold the write-ahead file for as long as it likes.
+        time.sleep(POLL_S)
+    return str(bus.stats()["forgetting"]["problem"])
+
+
+def _by_command(settings: Settings, lots: list[list[NewEvent]], compact: bool | None, progress: Progress) -> str:
+    """Forget as the log's owner; return why the file could not be written anew, "" where it could or should not."""
+    with closing(SqliteLog(settings.home / "log.db", durability=settings.durability)) as log:
+        for lot in lots:
+            if forgotten(log, lot[0].run) is None:
+                log.append(Append(events=lot, marks=marks_of(log, lot), source=f"forget-{os.getpid()}"))
+        forgetting = Forgetting(log, BlobStore(settings.home / "blobs"))
+        many = forgetting.left
+        while forgetting.pending:
+            append, committed = forgetting.step()
+            log.append(append)
+            committed()
+            progress(many - forgetting.left, many)
+        log.wipe()
+        if compact is False or (compact is None and not many):
+            return ""
+        try:
+            log.compact()
+        except TwelvefoldError as error:
+            return error.message()
+    return ""
+
+
+def _size_of(home: Path) -> int:
+    return sum(file.stat().st_size for file in (home / "log.db", home / "log.db-wal") if file.exists())
