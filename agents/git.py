@@ -160,16 +160,19 @@ class Git:
         settings: Mapping[str, str] | None = None,
         time_s: int | None = None,
         expect: tuple[int, ...] = (0,),
+        also: Path | None = None,
     ) -> Answer:
         """Run one git command and return its answer; raise GitFailed for a status that is not expected.
 
         `at` is a folder in which git finds its repository; `git_dir`, `work_tree` and `index` name the parts
-        instead. `time_s` (Unix seconds) becomes author and committer time of a commit that it makes.
+        instead. `also` is another git folder whose objects are read beside. `time_s` (Unix seconds) becomes author and committer time of a commit that it makes.
         """
         env, git = _programs()
         variables = self._environment(git, {**SETTINGS, **(settings or {})})
         # Anything else that would talk to a repository does so behind our back, for objects that a partial clone lacks.
         variables["GIT_ALLOW_PROTOCOL"] = "file" if args[0] in ("fetch", "clone") else "none"
+        if also is not None:
+            variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(also / "objects")
         if index is not None:
             variables["GIT_INDEX_FILE"] = str(index)
         if time_s is not None:
