@@ -87,6 +87,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     ),
     CommandEntry("metrics", "metrics", _WATCHING, "Print metrics as Prometheus reads them, or serve them at a port."),
     CommandEntry("health", "health", _WATCHING, "Tell whether all is well; exit status 1 where it is not."),
+    CommandEntry("trace", "trace", _WATCHING, "Show a run as a tree of spans with their times, or export spans."),
     CommandEntry("config", "config", _WATCHING, "Show the effective settings and where each came from."),
     CommandEntry("doctor", "doctor", _WATCHING, "Examine this machine and home; each finding has a fix."),
     CommandEntry("explain", "explain", _WATCHING, "Explain an error code, such as E101."),
