@@ -10,7 +10,11 @@ from tests.orchestration.checking import check_decisions
 from tests.orchestration.plans_to_kill import ALL, BAD, GOOD, SEED, UNDO
 from tests.orchestration.random_plans import Agents
 from tests.orchestration.simulation import RUN, Simulation
+from twelvefold.agents.journal import fresh_id
+from twelvefold.eventstore.event import new_event
 from twelvefold.eventstore.run import read_run
+from twelvefold.orchestration.rollback_preview import preview
+from twelvefold.orchestration.run_state import tree_order
 
 STEPS = 10
 TEN: dict[str, Any] = {"pattern": "saga", "steps": [{**GOOD, "name": f"s{n}", "undo": UNDO} for n in range(STEPS)]}
@@ -30,12 +34,17 @@ def ran(plan: dict[str, Any], seed: object = SEED) -> Simulation:
 
 def rolled_back(world: Simulation, to: int | None = None, **more: Any) -> list[str]:
     """Ask for a rollback, play it to its end, check the record, and return what was undone, in that order."""
-    head = world.log.head
+    head, state = world.log.head, world.state()
+    told = preview(state, read_run(world.log, RUN), to) if type(to) is int and state.plan is not None else None
     world.request("run.rollback_requested", {"to": to, "reason": "wrong", **more})
     world.settle_down()
     check_decisions(RUN, [*read_run(world.log, RUN)])
     compensated = world.log.read(after=head, type="task.compensated", limit=10**6)
-    return [event.data["path"] for event in compensated]
+    undone = [event.data["path"] for event in compensated]
+    if told is not None and world.log.then is None and world.state().outcome == "rolled_back":
+        assert [one.path for one in told.compensations] == undone
+        assert [one.path for one in told.not_undone] == sorted(end(world)["not_undone"], key=tree_order)
+    return undone
 
 
 def outcomes(world: Simulation) -> dict[str, int]:
@@ -212,3 +221,35 @@ def test_a_rollback_at_any_moment_ends_every_run(seed: int) -> None:
     assert world.end()[0] == "rolled_back", world.told()[-30:]
     check_decisions(RUN, [*read_run(world.log, RUN)])
     assert not world.bus.queued
+
+
+def test_a_preview_names_what_an_open_run_is_at() -> None:
+    """What runs is told as withdrawn, and as undone where nobody could tell how far it had come."""
+    plan = {"pattern": "saga", "steps": [{**GOOD, "undo": UNDO}, {"agent": "nobody", "undo": UNDO}]}
+    world = ran(plan)
+    found = preview(world.state(), read_run(world.log, RUN), 1)
+    assert [(one.path, one.agent) for one in found.withdrawn] == [("0.1", "nobody")]
+    assert [one.path for one in found.compensations] == ["0.1", "0.0"]
+    assert found.withdrawn[0].position is None
+    assert found.compensations[1].position == outcomes(world)["0.0"]
+
+
+def test_a_preview_names_what_was_undone_since_and_what_lasts() -> None:
+    """A saga that has taken a step back can't give it again; what was done to the world without undo is told."""
+    world = ran(ALL["saga"])
+    first = outcomes(world)["0.0"]
+    found = preview(world.state(), read_run(world.log, RUN), first)
+    assert [one.path for one in found.undone_before] == ["0.0"]
+    world = ran({"pattern": "pipeline", "steps": [GOOD, GOOD]})
+    stream = f"task.{RUN}.0.1"
+    for key, more in (
+        ("sent", {}),
+        ("file", {"commit": "c" * 40}),
+        ("asked", {"kind": "model"}),
+        ("x", {"effect": "read"}),
+    ):
+        facts = {"kind": "tool", "name": key, "effect": "once", "key": key, **more}
+        world._tell(lambda facts=facts: new_event("effect.completed", facts, stream=stream, run=RUN, id=fresh_id()))
+    found = preview(world.state(), read_run(world.log, RUN), 1)
+    assert [(one.path, one.name, one.effect) for one in found.effects] == [("0.1", "sent", "once")]
+    assert [one.path for one in found.not_undone] == ["0.0", "0.1"]
