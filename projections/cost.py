@@ -11,7 +11,19 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
-from .projection import Projection, data_of, number, task_of, text
+from .projection import Projection, facts_reader, number, run_of, text
+
+
+class _Facts(msgspec.Struct, frozen=True, gc=False):
+    """What of an effect's record counts here."""
+
+    kind: Any = ""
+    name: Any = ""
+    usage: Any = None
+    elapsed_s: Any = None
+
+
+_facts = facts_reader(_Facts)
 
 
 class Used(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +68,7 @@ class CostOfRuns(Projection[CostRow]):
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the run in whose stream the event stands."""
-        run = task_of(event)[0]
+        run = run_of(event)
         return (run,) if run else ()
 
     def initial(self, key: str) -> CostRow:
@@ -67,14 +79,13 @@ class CostOfRuns(Projection[CostRow]):
         """Return the cost with one more call, or one more request of a task."""
         if event.type == "task.requested":
             return msgspec.structs.replace(state, tasks=state.tasks + 1)
-        data = data_of(event)
-        elapsed_s = round(state.elapsed_s + number(data.get("elapsed_s")), 6)
-        if data.get("kind") != "model" or event.type != "effect.completed":
+        facts = _facts(event)
+        elapsed_s = round(state.elapsed_s + number(facts.elapsed_s), 6)
+        if facts.kind != "model" or event.type != "effect.completed":
             return msgspec.structs.replace(state, other_calls=state.other_calls + 1, elapsed_s=elapsed_s)
-        usage = data.get("usage")
-        used = usage if isinstance(usage, dict) else {}
+        used = facts.usage if isinstance(facts.usage, dict) else {}
         total = Used(state.model_calls, state.tokens_in, state.tokens_out, state.usd).plus(used)
-        name = text(data.get("name"))
+        name = text(facts.name)
         models = {**state.models, name: state.models.get(name, Used()).plus(used)}
         return CostRow(
             total.calls, total.tokens_in, total.tokens_out, total.usd, state.tasks, state.other_calls, elapsed_s, models

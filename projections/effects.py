@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
-from .projection import Projection, data_of, number, task_of, text
+from .projection import Projection, facts_reader, number, task_of, text
 
 _STATES = {
     "effect.intended": "intended",
@@ -16,6 +16,21 @@ _STATES = {
     "effect.failed": "failed",
     "effect.in_doubt": "in_doubt",
 }
+
+
+class _Facts(msgspec.Struct, frozen=True, gc=False):
+    """What of an effect's record counts here; results and parameters may be large, and are left alone."""
+
+    key: Any = ""
+    kind: Any = ""
+    name: Any = ""
+    effect: Any = ""
+    elapsed_s: Any = None
+    commit: Any = ""
+    error: Any = None
+
+
+_facts = facts_reader(_Facts)
 
 
 class EffectRow(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +63,7 @@ class Effects(Projection[EffectRow | None]):
     def keys(self, event: Event) -> Iterable[str]:
         """Return the effect's key behind its task's."""
         run, path = task_of(event)
-        key = text(data_of(event).get("key"))
+        key = text(_facts(event).key)
         return (f"{run}/{path}/{key}",) if run and path and key else ()
 
     def initial(self, key: str) -> EffectRow | None:
@@ -57,22 +72,22 @@ class Effects(Projection[EffectRow | None]):
 
     def apply(self, state: EffectRow | None, event: Event) -> EffectRow | None:
         """Return the effect after what was recorded of it."""
-        data, now = data_of(event), _STATES[event.type]
+        facts, now = _facts(event), _STATES[event.type]
         before = state or EffectRow(now)
         begins, ends = now == "intended", now in ("completed", "failed")
-        elapsed_s = number(data.get("elapsed_s")) if ends else before.elapsed_s
+        elapsed_s = number(facts.elapsed_s) if ends else before.elapsed_s
         return EffectRow(
             now,
-            text(data.get("kind")) or before.kind,
-            text(data.get("name")) or before.name,
-            text(data.get("effect")) or before.effect,
+            text(facts.kind) or before.kind,
+            text(facts.name) or before.name,
+            text(facts.effect) or before.effect,
             before.intents + begins,
             event.time if begins else before.began_ns,
             event.time if ends else None,
             elapsed_s,
             event.source,
-            text(data.get("commit")) or before.commit,
-            _error(data.get("error")) if now == "failed" else None,
+            text(facts.commit) or before.commit,
+            _error(facts.error) if now == "failed" else None,
             event.position,
         )
 

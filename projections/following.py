@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -28,10 +29,12 @@ ROWS_IN_MEMORY_MAX = 200_000
 
 _UPDATE = "UPDATE projections SET position = ?, log_hash = ?, rows = ?, hash = ?, parked = ?, error = ? WHERE id = ?"
 _PUT = "INSERT OR REPLACE INTO rows (projection, key, state, changed) VALUES (?, ?, ?, ?)"
+#: What a row was at the last snapshot is kept when it changes for the first time after that.
 _KEEP = (
-    "INSERT OR REPLACE INTO history (projection, key, position, state) "
-    "SELECT projection, key, ?, state FROM rows WHERE projection = ? AND key = ?"
+    "INSERT OR REPLACE INTO history (projection, key, changed, until, state) "
+    "SELECT projection, key, changed, ?, state FROM rows WHERE projection = ? AND key = ?"
 )
+_REMOVE = "DELETE FROM rows WHERE projection = ? AND key = ?"
 _TAKEN = "INSERT OR REPLACE INTO snapshots (projection, position, log_hash, rows, hash) VALUES (?, ?, ?, ?, ?)"
 
 
@@ -49,7 +52,9 @@ class Following:
         self._decode = msgspec.json.Decoder(state_type(projection)).decode
         self._is_plain = not _is_struct(state_type(projection))
         self._fold = Fold(projection, log=log, fetch=self._fetch)
+        #: Of each row in memory that is stored: its hash, and the position at which it was.
         self._hashes: dict[str, int] = {}
+        self._made: dict[str, int] = {}
         self._texts: dict[str, bytes | None] = {}
         self._take_up(log, known)
 
@@ -73,13 +78,15 @@ class Following:
         if mine:
             self.checkpoint = replace(mine[0], parked=None, error="")
         else:
-            self.checkpoint = self._store.begin(self.projection.name, version, code, live=int(live is None))
+            self.checkpoint = self._store.begin(
+                self.projection.name, version, code, live=int(live is None), began=log.head
+            )
         self._total = Total(self.checkpoint.rows, self.checkpoint.hash)
         connection, id = self._store.connection, self.checkpoint.id
         (last,) = connection.execute("SELECT max(position) FROM snapshots WHERE projection = ?", (id,)).fetchone()
         self._snapshot = last or 0
-        statement = "SELECT key FROM rows WHERE projection = ? AND changed > ?"
-        self._since = {key for (key,) in connection.execute(statement, (id, self._snapshot))}
+        #: Whether every row is in memory, so that one which isn't there needn't be looked for.
+        self._has_all = self.checkpoint.position == 0
         self._next = self.checkpoint
 
     # --- folding
@@ -144,11 +151,14 @@ class Following:
         return texts
 
     def _fetch(self, key: str) -> Any:
-        statement = "SELECT state FROM rows WHERE projection = ? AND key = ?"
+        if self._has_all:
+            return None
+        statement = "SELECT state, changed FROM rows WHERE projection = ? AND key = ?"
         row = self._store.connection.execute(statement, (self.checkpoint.id, key)).fetchone()
-        if row is None or row[0] is None:
+        if row is None:
             return None
         self._hashes[key] = hash_of(key, row[0])
+        self._made[key] = row[1]
         return self._decode(row[0])
 
     def _drop_memory(self) -> None:
@@ -157,38 +167,40 @@ class Following:
         self._fold.changed.clear()
         self._texts = {}
         self._hashes.clear()
+        self._made.clear()
+        self._has_all = self.position == 0
 
     # --- committing
 
     def commit(self) -> None:
         """Write what was folded, within a transaction of the caller's; raises sqlite.Error."""
         id, position, total = self.checkpoint.id, self._next.position, Total(self._total.rows, self._total.hash)
-        rows = []
+        rows, gone, kept = [], [], []
         for key, text in self._texts.items():
-            total.remove(self._hashes.get(key, 0))
-            hash = self._hashes[key] = 0 if text is None else hash_of(key, text)
-            total.add(hash)
-            rows.append((id, key, None if text is None else text.decode(), position))
+            made = self._made.get(key)
+            if made is not None:
+                total.remove(self._hashes[key])
+                if made <= self._snapshot:
+                    kept.append((position, id, key))
+            if text is not None:
+                hash = self._hashes[key] = hash_of(key, text)
+                self._made[key] = position
+                total.add(hash)
+                rows.append((id, key, text.decode(), position))
+            elif made is not None:
+                gone.append((id, key))
+                del self._made[key]
         connection = self._store.connection
+        connection.executemany(_KEEP, kept)
+        connection.executemany(_REMOVE, gone)
         connection.executemany(_PUT, rows)
-        self._since.update(self._texts)
         self._total = total
         self._next = replace(self._next, rows=total.rows, hash=total.hash)
         one = self._next
         connection.execute(_UPDATE, (position, one.log_hash, one.rows, one.hash, one.parked, one.error, id))
         if position // SNAPSHOT_EVERY > self._snapshot // SNAPSHOT_EVERY:
-            self._take_snapshot(position)
-
-    def _take_snapshot(self, position: int) -> None:
-        """Keep the rows that have changed since the last snapshot as they are now."""
-        connection, id = self._store.connection, self.checkpoint.id
-        connection.executemany(_KEEP, [(position, id, key) for key in self._since])
-        # What is gone was kept until now, so that the snapshot says so.
-        gone = "DELETE FROM rows WHERE projection = ? AND key = ? AND state IS NULL"
-        connection.executemany(gone, [(id, key) for key in self._since])
-        connection.execute(_TAKEN, (id, position, self._next.log_hash, self._next.rows, self._next.hash))
-        self._since.clear()
-        self._snapshot = position
+            connection.execute(_TAKEN, (id, position, one.log_hash, one.rows, one.hash))
+            self._snapshot = position
 
     def committed(self) -> None:
         """Take note that what `commit` wrote is in the file."""
@@ -196,7 +208,11 @@ class Following:
         self._fold.changed.clear()
         self._texts = {}
         if len(self._fold.states) > ROWS_IN_MEMORY_MAX:
-            self._drop_memory()
+            self._has_all = False
+            for key in list(islice(self._fold.states, ROWS_IN_MEMORY_MAX // 2)):
+                del self._fold.states[key]
+                self._hashes.pop(key, None)
+                self._made.pop(key, None)
 
     def take_place(self) -> None:
         """Put the rows in the place of those that they were folded beside, once they have come as far.

@@ -31,25 +31,26 @@ _BUSY_TIMEOUT_MS = 5_000
 
 _TABLES = """
 CREATE TABLE projections (id INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, code TEXT NOT NULL,
-    live INTEGER NOT NULL, position INTEGER NOT NULL, log_hash BLOB NOT NULL, rows INTEGER NOT NULL,
-    hash BLOB NOT NULL, parked INTEGER, error TEXT NOT NULL DEFAULT '') STRICT;
-CREATE TABLE rows (projection INTEGER, key TEXT, state TEXT, changed INTEGER NOT NULL,
+    live INTEGER NOT NULL, began INTEGER NOT NULL, position INTEGER NOT NULL, log_hash BLOB NOT NULL,
+    rows INTEGER NOT NULL, hash BLOB NOT NULL, parked INTEGER, error TEXT NOT NULL DEFAULT '') STRICT;
+CREATE TABLE rows (projection INTEGER, key TEXT, state TEXT NOT NULL, changed INTEGER NOT NULL,
     PRIMARY KEY (projection, key)) STRICT, WITHOUT ROWID;
-CREATE TABLE history (projection INTEGER, key TEXT, position INTEGER, state TEXT,
-    PRIMARY KEY (projection, key, position)) STRICT, WITHOUT ROWID;
+CREATE TABLE history (projection INTEGER, key TEXT, changed INTEGER, until INTEGER NOT NULL, state TEXT NOT NULL,
+    PRIMARY KEY (projection, key, changed)) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshots (projection INTEGER, position INTEGER, log_hash BLOB NOT NULL, rows INTEGER NOT NULL,
     hash BLOB NOT NULL, PRIMARY KEY (projection, position)) STRICT, WITHOUT ROWID;
 CREATE VIEW live_rows AS SELECT projections.name AS projection, rows.key, rows.state, rows.changed
-    FROM rows JOIN projections ON projections.id = rows.projection WHERE live = 1 AND state IS NOT NULL
+    FROM rows JOIN projections ON projections.id = rows.projection WHERE live = 1
 """
-_COLUMNS = "id, name, version, code, live, position, log_hash, rows, hash, parked, error"
+_COLUMNS = "id, name, version, code, live, began, position, log_hash, rows, hash, parked, error"
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
     """How far a projection is folded: all events up to `position`, where the log's chain hash is `log_hash`.
 
-    `rows` counts its rows, `hash` is that of all of them (`Total`). `live` is 1 for the rows that count, 0 for those
-    being built beside them. `parked` is the position of the event that it can't fold, and `error` what was raised.
+    `began` is how long the log was when the first event was folded. `rows` counts its rows, `hash` is that of all of
+    them (`Total`). `live` is 1 for the rows that count, 0 for those being built beside them. `parked` is the position
+    of the event that it can't fold, and `error` what was raised.
     """
 
     id: int
@@ -57,6 +58,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
     version: int
     code: str
     live: int
+    began: int
     position: int
     log_hash: bytes
     rows: int
@@ -196,15 +198,15 @@ class Store:
         """Return all checkpoints, those of rows being built too."""
         return checkpoints(self.connection)
 
-    def begin(self, name: str, version: int, code: str, *, live: int) -> Checkpoint:
+    def begin(self, name: str, version: int, code: str, *, live: int, began: int) -> Checkpoint:
         """Begin the rows of a projection at the log's beginning, and return their checkpoint."""
         with self.transaction():
             cursor = self.connection.execute(
-                "INSERT INTO projections (name, version, code, live, position, log_hash, rows, hash) "
-                "VALUES (?, ?, ?, ?, 0, ?, 0, ?)",
-                (name, version, code, live, b"", bytes(32)),
+                "INSERT INTO projections (name, version, code, live, began, position, log_hash, rows, hash) "
+                "VALUES (?, ?, ?, ?, ?, 0, ?, 0, ?)",
+                (name, version, code, live, began, b"", bytes(32)),
             )
-        return Checkpoint(int(cursor.lastrowid or 0), name, version, code, live, 0, b"", 0, bytes(32))
+        return Checkpoint(int(cursor.lastrowid or 0), name, version, code, live, began, 0, b"", 0, bytes(32))
 
     def drop(self, id: int) -> None:
         """Throw the rows of a projection away."""
@@ -237,9 +239,7 @@ def checkpoints(connection: sqlite.Connection) -> list[Checkpoint]:
 
 def stored_rows(connection: sqlite.Connection, id: int) -> Iterator[tuple[str, str]]:
     """Yield the rows of a projection, as keys and JSON texts; raises sqlite.Error."""
-    yield from connection.execute(
-        "SELECT key, state FROM rows WHERE projection = ? AND state IS NOT NULL ORDER BY key", (id,)
-    )
+    yield from connection.execute("SELECT key, state FROM rows WHERE projection = ? ORDER BY key", (id,))
 
 
 def is_readable(connection: sqlite.Connection) -> bool:

@@ -24,8 +24,11 @@ from .store import FILE, Checkpoint, checkpoints, is_readable, stored_rows, tota
 
 _BUSY_TIMEOUT_MS = 1_000
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.002, 0.05
-#: Of each row the last state that a snapshot up to a position has kept.
-_KEPT = "SELECT key, state, max(position) FROM history WHERE projection = ? AND position <= ? GROUP BY key"
+#: The rows as of a snapshot: those that have not changed since, and of the others what they were.
+_KEPT = (
+    "SELECT key, state FROM rows WHERE projection = :id AND changed <= :at UNION ALL "
+    "SELECT key, state FROM history WHERE projection = :id AND changed <= :at AND until > :at"
+)
 _SNAPSHOT = (
     "SELECT position, log_hash, rows, hash FROM snapshots WHERE projection = ? AND position <= ? "
     "ORDER BY position DESC LIMIT 1"
@@ -109,8 +112,7 @@ class StoredRows:
             taken = msgspec.structs.replace(one, position=row[0], log_hash=row[1], rows=row[2], hash=row[3])
             if not is_of_log(taken, log):
                 return None
-            kept = connection.execute(_KEPT, (one.id, taken.position))
-            rows = [(key, state) for key, state, _ in kept if state is not None]
+            rows = connection.execute(_KEPT, {"id": one.id, "at": taken.position}).fetchall()
         total = total_of(rows)
         if (total.rows, total.hash) != (taken.rows, taken.hash):
             return None
