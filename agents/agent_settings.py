@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import msgspec
 from .errors import AgentSettingInvalid
 
 if TYPE_CHECKING:
-    from .journal import Journal
+    from .journal import Ancestor, Journal
 
 #: The name of a variable that may hold a key. Keys themselves have small letters or signs, and are so told apart.
 _KEY_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -196,12 +196,29 @@ def pins(settings: AgentSettings) -> dict[str, Any]:
     return given
 
 
-def settings_of_run(settings: AgentSettings, journal: Journal, run: str) -> AgentSettings:
-    """Return a process's settings with those in their place that the run was requested with, if any."""
-    first = journal.first(f"run.{run}")
-    caller = first.data.get("caller") if first is not None and first.type == "run.requested" else None
-    said = caller.get("settings") if isinstance(caller, dict) else None
-    if not isinstance(said, dict):
+def settings_of_run(
+    settings: AgentSettings, journal: Journal, run: str, ancestors: Sequence[Ancestor] = ()
+) -> AgentSettings:
+    """Return a process's settings with those in their place that the run was requested with, if any.
+
+    A fork has those of the run that it comes from, and in their place what forks were given as `settings.NAME`.
+    `ancestors` are the runs that it comes from, the nearest first.
+    """
+    said: dict[str, Any] = {}
+    for one, until in [*((ancestor.run, ancestor.until) for ancestor in reversed(ancestors)), (run, None)]:
+        first = journal.first(f"run.{one}")
+        if first is None or (until is not None and first.position > until):
+            continue
+        data = first.data if isinstance(first.data, dict) else {}
+        if first.type == "run.requested":
+            caller = data.get("caller")
+            given = caller.get("settings") if isinstance(caller, dict) else None
+        else:
+            changes = data.get("set")
+            changes = changes if isinstance(changes, dict) else {}
+            given = {k.removeprefix("settings."): v for k, v in changes.items() if k.startswith("settings.")}
+        said |= given if isinstance(given, dict) else {}
+    if not said:
         return settings
     try:
         pinned = msgspec.convert(said, Pins)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..orchestration.plan import Plan
     from .base import BaseAgent
+    from .evidence import Resolver
     from .shared_state import TaskState
     from .workspace import Workspace
 
@@ -92,7 +93,8 @@ class TaskContext:
     @cached_property
     def settings(self) -> AgentSettings:
         """What the process was told, or the one who asked for the run, which comes first."""
-        return settings_of_run(self._told, self.journal, self.run)
+        fork = self.request.fork
+        return settings_of_run(self._told, self.journal, self.run, () if fork is None else fork.lineage)
 
     @property
     def log(self) -> logging.Logger:
@@ -131,9 +133,14 @@ class TaskContext:
         """
         self.ledger.snapshots[name] = snapshot
 
+    def follow_workspace(self, restore: Callable[[str], object], name: str = "") -> None:
+        """Have `restore` bring files to the commit of each result that is served from the record of another run."""
+        self.ledger.restores[name] = restore
+
     def detach_workspace(self, name: str = "") -> None:
-        """Have no more commits made of a workspace."""
+        """Have no more commits made of a workspace, and none brought into it."""
         self.ledger.snapshots.pop(name, None)
+        self.ledger.restores.pop(name, None)
 
     def workspace(self, repo: str | Path, commit: str, *, name: str = "") -> AbstractContextManager[Workspace]:
         """Lay out a workspace for as long as a `with` block lasts (see `working_copy`).
@@ -305,6 +312,10 @@ class TaskContext:
         from .starting import start_run
 
         return start_run(self, plan, key, request)
+
+    def resolver(self, kind: str) -> Resolver | None:
+        """Return what looks up evidence of a kind in place of what is registered for it; None: nothing does."""
+        return None
 
     def nth_equal(self, call: str) -> int:
         """Return how many equal calls came before this one in this delivery of the task."""

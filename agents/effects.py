@@ -7,7 +7,8 @@ or `once` effect before its intent is durable, and its caller doesn't learn the 
 
 An effect's key is its kind and name, the hash of its parameters, and how many equal calls came before it. Records are
 those of the same request; a retry is a new request and does its effects anew, but for `once`: what was completed stays
-done.
+done. In a fork a request goes on from those that it carries, of the runs that the fork comes from; and layers that are
+not live are answered from their record (`past`), or the task has failed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from ..eventstore.event import Event, NewEvent
 from ..eventstore.ids import derived_id
 from .errors import EffectFailed, EffectInDoubt, TaskWithdrawn
 from .faults import compact
+from .fork_errors import RecordedMiss
 from .journal import Journal, TaskRequest, load, pack
+from .past import Past, layer_of
 from .tool import Effect
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -59,7 +62,7 @@ class Recorded(msgspec.Struct, frozen=True):
         raise _rebuilt(self.error) or EffectFailed(call.name, self.error)
 
 
-class _Commits:
+class WorkspaceCommits:
     """The last commit of each workspace of the task at a path, folded from the events of one request."""
 
     def __init__(self, path: str) -> None:
@@ -91,13 +94,17 @@ class EffectLedger:
     `snapshots`, by the names of the task's workspaces, are asked after each effect that isn't `read` for the commit
     that holds the workspace's files, which goes into the result (None: nothing changed). `last_commits` are those as of
     the last recorded effect; what an effect committed whose result was never recorded doesn't count, as it is redone.
+    `restores`, by the same names, are told the commit of each result that is served from another run's record.
     """
 
     def __init__(self, request: TaskRequest, journal: Journal) -> None:
         self.request = request
         self.journal = journal
         self.snapshots: dict[str, Callable[[], str | None]] = {}
+        self.restores: dict[str, Callable[[str], object]] = {}
         self.in_doubt: EffectInDoubt | None = None
+        #: What a recorded layer was asked for in vain: the task has failed, whatever its handler makes of it.
+        self.missed: RecordedMiss | None = None
         self.withdrawn = threading.Event()
         self.done: list[tuple[Call, Recorded]] = []
         #: What models were asked so far (see `models.calls`), by the hash of each request, served ones too.
@@ -109,14 +116,19 @@ class EffectLedger:
         self._intents: set[str] = set()
         self._intended: Counter[str] = Counter()
         self._doubted: set[str] = set()
+        fork = request.fork
+        self._past = Past(journal, fork, request.path, request.attempt) if fork is not None and fork.lineage else None
         if not request.fresh:
-            self._load(journal.history(request.stream))
+            past = () if self._past is None else self._past.below()
+            self._load([*past, *journal.history(request.stream)])
 
     def _load(self, history: Sequence[Event]) -> None:
         retried = {one.effect: one.until for one in self.request.resolved if one.answer == "retry"}
-        commits = _Commits(self.request.path)
+        commits = WorkspaceCommits(self.request.path)
+        carried = self.request.fork.carries if self.request.fork is not None else ()
+        requests = {self.request.id, *map(bytes.fromhex, carried)}
         for event in history:
-            own = event.cause == self.request.id
+            own = event.cause in requests
             data = load(event.data, self.journal)
             if own:
                 commits.apply(event.type, data)
@@ -153,6 +165,8 @@ class EffectLedger:
             raise ValueError(f"effect {effect!r} is none of read, idempotent, once")
         if self.withdrawn.is_set():
             raise TaskWithdrawn(self.request.run, self.request.path)
+        if self.missed is not None:
+            raise self.missed
         digest = hashlib.sha256(_encode(parameters)).hexdigest()[:32]
         key = f"{kind}:{name}:{digest}"
         with self._lock:
@@ -161,14 +175,50 @@ class EffectLedger:
         return Call(kind, name, effect, parameters, f"{key}:{nth}")
 
     def served(self, call: Call) -> Recorded | None:
-        """Return what is recorded for a call, or None where it is to be done; raises EffectInDoubt."""
+        """Return what is recorded for a call, or None where it is to be done; raises EffectInDoubt, RecordedMiss."""
         recorded = self._results.get(call.key)
         if recorded is not None:
             self.done.append((call, recorded))
             return recorded
+        if self._past is not None and (recorded := self._served_by(self._past, call)) is not None:
+            return recorded
         if call.key in self._intents and call.effect == "once":
             raise self.doubt(call)
         return None
+
+    def _served_by(self, past: Past, call: Call) -> Recorded | None:
+        """Return what another run's record holds for a call, noted as this run's own; None where it is to be done."""
+        begun = call.key in self._intents and call.effect == "once"
+        found = past.carried(call.key) if begun else None
+        layer = layer_of(call)
+        if found is None and (layer is None or not past.is_live(call)):
+            # The call of a model is counted once its place is taken, so it counts itself.
+            equal = self.asked_models.count(request) - 1 if (request := _request(call)) else 0
+            found = past.find(call, max(0, equal))
+        if found is not None:
+            return self._take_over(call, found)
+        if layer is not None and not past.is_live(call):
+            self.missed = RecordedMiss(layer, call.name, call.key, past.parent)
+            raise self.missed
+        return None
+
+    def _take_over(self, call: Call, event: Event) -> Recorded:
+        """Note a result of another run as this one's, without its cost, and bring the files to where it left them."""
+        data = load(event.data, self.journal)
+        kept = ("result", "error", "commit", "commits")
+        facts = {"parameters": call.parameters} | {name: data[name] for name in kept if name in data}
+        facts |= {"elapsed_s": 0.0, "recorded": {"run": event.run, "position": event.position}}
+        own = self._event(event.type, call, facts)
+        self.journal.append_soon(own)
+        commits = ({"": data["commit"]} if data.get("commit") else {}) | (data.get("commits") or {})
+        self.last_commits |= commits
+        for name, commit in commits.items():
+            if (restore := self.restores.get(name)) is not None:
+                restore(commit)
+        recorded = Recorded(own.id, data.get("result"), data.get("error"))
+        with self._lock:
+            self.done.append((call, recorded))
+        return recorded
 
     def doubt(self, call: Call) -> EffectInDoubt:
         """Record that nobody can tell whether an effect happened, once, and return the error that says so."""
@@ -245,6 +295,12 @@ class EffectLedger:
             cause=self.request.id,
             trace=self.request.trace,
         )
+
+
+def _request(call: Call) -> str:
+    """Return the hash of what a model is asked by a call, "" for any other call."""
+    asked = call.parameters.get("request") if call.kind == "model" and isinstance(call.parameters, dict) else None
+    return asked if isinstance(asked, str) else ""
 
 
 def _rebuilt(error: dict[str, Any]) -> TwelvefoldError | None:

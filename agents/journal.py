@@ -105,12 +105,36 @@ class Resolved(msgspec.Struct, frozen=True):
     value: Any = None
 
 
+class Ancestor(msgspec.Struct, frozen=True):
+    """A run that a fork comes from: what it recorded up to `until` is the fork's own past, and recorded layers are
+    answered from what it recorded up to `record`.
+    """
+
+    run: str
+    until: int
+    record: int
+
+
+class ForkOrigin(msgspec.Struct, frozen=True):
+    """What a task of a fork is told of where that comes from: the runs, the nearest first, and the layers of effects
+    (`model`, `tools`) that are done for real.
+
+    `carries` are the ids, in hex, of the ancestors' requests with which this attempt was begun before the cut;
+    `inherited` tells whether the task was known there at all.
+    """
+
+    lineage: tuple[Ancestor, ...]
+    live: tuple[str, ...] = ()
+    carries: tuple[str, ...] = ()
+    inherited: bool = False
+
+
 class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One task to do, as `task.requested` says it; `id` is that event's, `delivery` counts how often it was handed out.
 
     `attempt` counts the plan's retries from 1; `undo` marks a compensation; `trace` is the W3C traceparent to carry on.
     `fresh`: nothing has been recorded in its stream, by no attempt and no delivery. `answers` and `resolved` are what
-    humans have said since the first attempt, oldest first.
+    humans have said since the first attempt, oldest first. `fork` is set in a run that was forked from another one.
     """
 
     run: str
@@ -128,6 +152,7 @@ class TaskRequest(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool = False
     answers: tuple[HumanAnswer, ...] = ()
     resolved: tuple[Resolved, ...] = ()
+    fork: ForkOrigin | None = None
 
     @property
     def stream(self) -> str:
@@ -148,6 +173,7 @@ class RequestData(msgspec.Struct):
     undo: bool = False
     answers: tuple[HumanAnswer, ...] = ()
     resolved: tuple[Resolved, ...] = ()
+    fork: ForkOrigin | None = None
 
 
 _decode_request = msgspec.json.Decoder(RequestData).decode
@@ -162,7 +188,8 @@ def request_of(event: Event, journal: Journal, delivery: int = 1, *, fresh: bool
     return TaskRequest(
         run=event.run, path=data.path, agent=data.agent, input=data.input, id=event.id,
         attempt=data.attempt, delivery=delivery, requires=data.requires, timeout_s=data.timeout_s, effect=data.effect,
-        undo=data.undo, trace=event.trace, fresh=fresh, answers=data.answers, resolved=data.resolved,
+        undo=data.undo, trace=event.trace, fresh=fresh and data.fork is None, answers=data.answers,
+        resolved=data.resolved, fork=data.fork,
     )  # fmt: skip
 
 

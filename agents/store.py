@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -95,7 +95,12 @@ class RunStore(msgspec.Struct, frozen=True):
 
 
 class Stores:
-    """All stores under one folder (`<home>/stores`). Each fetch from a user's repository is told to `emit`."""
+    """All stores under one folder (`<home>/stores`). Each fetch from a user's repository is told to `emit`.
+
+    Where they are `read_only`, as in a replay, what is there is found, and nothing is fetched, made or locked.
+    """
+
+    read_only: ClassVar[bool] = False
 
     def __init__(self, git: Git, root: Path, emit: Emit | None = None) -> None:
         self.git = git
@@ -113,6 +118,8 @@ class Stores:
         Raises IncompleteRepository for a partial clone that lacks files of the commit, CommitMissing, GitFailed.
         """
         check_commit(commit)
+        if self.read_only:
+            return self.base_store(repository)
         known = self.git.run("cat-file", "-e", f"{commit}^{{commit}}", at=repository.top, expect=(0, 1, 128))
         if known.status:
             raise CommitMissing(str(repository.top), commit)
@@ -120,7 +127,7 @@ class Stores:
         ref = f"refs/twelvefold/bases/{commit}"
         with self.locked(repository.key):
             if not store.exists():
-                self._create(store, repository.object_format, {})
+                self.create(store, repository.object_format, {})
             _remove_stale_locks(store)
             if not self.has(store, commit) or self._ref(store, ref) != commit:
                 self._fetch_base(repository, store, commit, ref)
@@ -132,6 +139,9 @@ class Stores:
         if not run.isalnum():
             raise ValueError(f"{run!r} is not the id of a run")
         store = RunStore(run, self.root / repository.key / f"{run}.git")
+        if self.read_only:
+            self.require(store, base)
+            return store
         with self.locked(repository.key):
             if not store.git_dir.exists():
                 files = {"objects/info/alternates": f"{base_store / 'objects'}\n".encode("utf-8", "surrogateescape")}
@@ -139,7 +149,7 @@ class Stores:
                     files["shallow"] = (base_store / "shallow").read_bytes()
                 # A branch and a HEAD: a clone of a repository without any would not know its object format.
                 files |= {"refs/heads/base": f"{base}\n".encode(), "HEAD": b"ref: refs/heads/base\n"}
-                self._create(store.git_dir, repository.object_format, files)
+                self.create(store.git_dir, repository.object_format, files)
             _remove_stale_locks(store.git_dir)
         return store
 
@@ -190,6 +200,9 @@ class Stores:
     @contextmanager
     def locked(self, key: str) -> Iterator[None]:
         """Hold the only right to change a repository's stores; the lock ends with the process, however it ends."""
+        if self.read_only:
+            yield
+            return
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.root / f"{key}.guard").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -198,7 +211,7 @@ class Stores:
     def _ref(self, git_dir: Path, ref: str) -> str:
         return self.git.run("rev-parse", "--verify", "--quiet", ref, git_dir=git_dir, expect=(0, 1)).text
 
-    def _create(self, target: Path, object_format: str, files: dict[str, bytes]) -> None:
+    def create(self, target: Path, object_format: str, files: dict[str, bytes]) -> None:
         """Make a bare repository elsewhere, sync it and move it to its place: there is never half of one."""
         making = target.with_name(f".making-{target.name}")
         shutil.rmtree(making, ignore_errors=True)
@@ -211,7 +224,7 @@ class Stores:
         (making / "indexes").mkdir()
         _sync_tree(making)
         making.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
 
     def _fetch_base(self, repository: Repository, store: Path, commit: str, ref: str) -> None:
         command = ["fetch", *_FETCH_OPTIONS, "--update-shallow", "--upload-pack", UPLOAD_PACK]
@@ -248,11 +261,12 @@ def _remove_stale_locks(git_dir: Path) -> None:
 def _sync_tree(top: Path) -> None:
     for folder, _, files in os.walk(top):
         for name in files:
-            _sync(Path(folder, name))
-        _sync(Path(folder))
+            sync(Path(folder, name))
+        sync(Path(folder))
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -80,7 +80,7 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
     """Do one task with an agent and return how it ended; raises nothing but what ends the process.
 
     The agent's `progress`, `current_stage` and `context` are set anew. An outcome says `needs_human` for an effect in
-    doubt, and `failed` for a withdrawn task, whatever the handler made of those errors.
+    doubt, and `failed` for a withdrawn task or a miss in a recorded layer, whatever the handler made of those errors.
     """
     agent.context = None
     agent.progress = 0.0
@@ -88,13 +88,19 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
     agent.context = context
     try:
         with context:
+            if context.request.fork is not None:
+                from .fork_stores import share_stores  # most runs are no forks
+
+                share_stores(context)
             answer = _answer(agent, context)
         outcome = _outcome(answer, context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary where an agent's exceptions become facts
         outcome = _failure(error, context)
     finally:
         agent.context = None
-    if context.ledger.in_doubt is not None and outcome.reason != "in_doubt":
+    if context.ledger.missed is not None:
+        outcome = _failure(context.ledger.missed, context)
+    elif context.ledger.in_doubt is not None and outcome.reason != "in_doubt":
         outcome = _failure(context.ledger.in_doubt, context)
     elif context.asked is not None:
         # Whatever the handler made of the error that ended its turn.

@@ -43,6 +43,7 @@ def working_copy(context: TaskContext, repo: str | Path, commit: str, name: str 
         workspace.start = commit
         workspace.repo = repository.top
         context.attach_workspace(lambda: workspace.record(_message(context), int(time.time()), leave=LEAVINGS), name)
+        context.follow_workspace(workspace.bring_to, name)
         try:
             yield workspace
         finally:

@@ -90,8 +90,13 @@ class Workspace:
         """Lay all files out anew as they are in a commit of the run's store."""
         self.stores.require(self.store, commit)
         clear_folder(self.folder)
-        _lay_out(self.git, self.store, self.path, self.folder, commit)
+        lay_out(self.git, self.store, self.path, self.folder, commit)
         self.commit = commit
+
+    def bring_to(self, commit: str) -> None:
+        """Lay the files out as in a commit of the run's store, if they aren't."""
+        if self.commit != commit or not self.is_clean():
+            self.reset(commit)
 
     def remove(self) -> None:
         """Remove the folder and its index, and append `workspace.removed`; commits stay."""
@@ -173,7 +178,7 @@ class Workspaces:
         folder = self.root / run / key
         _discard(store, key, folder)
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _lay_out(self.stores.git, store, key, folder, commit)
+        lay_out(self.stores.git, store, key, folder, commit)
         return folder
 
     def remove_all(self, run: str) -> list[str]:
@@ -189,7 +194,8 @@ class Workspaces:
         return [str(folder) for folder in found]
 
 
-def _lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> None:
+def lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> None:
+    """Make a folder with the files of a commit of a run's store, a clone of it, and its index in the store."""
     options = ("--quiet", "--shared", "--no-checkout", "--no-tags", "--template=")
     git.run("clone", *options, "--", str(store.git_dir), str(folder), at=store.git_dir)
     own = folder / ".git"

@@ -59,7 +59,9 @@ def task_workspace(task: FixTask, context: TaskContext) -> TaskWorkspace:
         made.start, made.repo = task.origin, repository.top
         return made
 
-    return TaskWorkspace(lay_out)
+    workspace = TaskWorkspace(lay_out)
+    context.follow_workspace(lambda commit: workspace.bring_to(commit) if workspace.laid_out else None)
+    return workspace
 
 
 def remove_workspace(workspace: TaskWorkspace, context: TaskContext) -> None:
