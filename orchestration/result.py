@@ -5,13 +5,16 @@ One fold for a run that is open, resting or ended: absent things are None, never
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from ..eventstore.event import Event
+from ..eventstore.forgotten import Forgotten
 from ..eventstore.large_values import Load
+from .forgotten_run import remains
 from .run_fold import RunFold, follow
 from .run_state import Run, TaskState, fact_of, is_waiting, run_of
 
@@ -91,6 +94,8 @@ class RunView:
         self._fold = RunFold(Run(run))
         self._load = load
         self._cost = Cost()
+        #: What is known of its having been forgotten; its tasks are then those that headers tell of.
+        self.forgotten: Forgotten | None = None
 
     @property
     def status(self) -> str:
@@ -115,6 +120,13 @@ class RunView:
         # What was spent before a fork is its parent's cost.
         if event.type == "effect.completed" and run_of(event) == self._fold.run.id:
             self._add_usage(fact_of(event).data)
+
+    def forget(self, found: Forgotten, events: Sequence[Event]) -> None:
+        """Take note that the run, of which these events were taken, has been forgotten."""
+        self.forgotten = found
+        self._fold = RunFold(remains(self._fold.at_head, events, found))
+        with contextlib.suppress(msgspec.ValidationError):
+            self._cost = msgspec.convert(found.facts.get("cost"), Cost)
 
     def result(self) -> RunResult:
         """Return what is known by now."""

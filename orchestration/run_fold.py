@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
+from ..eventstore.forgotten import DONE, REQUESTED
 from ..eventstore.large_values import Load
 from ..eventstore.run import FORKED
 from .evolve import INPUT_TYPES, evolve
@@ -39,13 +40,19 @@ def follow(fold: RunFold, event: Event, load: Load | None = None) -> RunFold:
 
     `load` puts in values that are held as blobs (see `run_state.fact_of`).
     """
+    if event.type in (REQUESTED, DONE):
+        # What is done with the record of a run is no part of it.
+        return fold
     run, pending = fold.run, fold.pending
     if event.stream == f"run.{run.id}" and event.version > run.version:
         run = replace(run, version=event.version)
     if event.seen and event.stream.startswith("run."):
         while pending and pending[0].position <= event.seen:
             run, pending = evolve(run, pending[0]), pending[1:]
-        run = evolve(replace(run, seen=max(run.seen, event.seen)), fact_of(event, load))
+        run = replace(run, seen=max(run.seen, event.seen))
+        if event.payload is not None or event.type.startswith("run."):
+            # Of a task that was forgotten not even the path is known here.
+            run = evolve(run, fact_of(event, load))
     elif event.type in INPUT_TYPES:
         pending = (*pending, fact_of(event, load))
     if event.position > run.last:

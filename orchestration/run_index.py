@@ -13,6 +13,7 @@ import msgspec
 
 from ..bus import run_marks
 from ..eventstore.event import Event
+from ..eventstore.forgotten import forgotten
 from ..eventstore.run import FORKED
 from .run_state import ENDS, fact_of, text
 
@@ -124,7 +125,7 @@ def summary_of(log: Indexed, run: str, marks: Mapping[str, str]) -> RunSummary |
     family, _, word = last.type.partition(".")
     outcome, reason, state = None, None, _state(log, stream, first, last, marks.get(f"{run_marks.PREFIX}{run}"))
     if state == "ended" and family == "run":
-        outcome, reason = word, text(fact_of(last).data.get("reason")) or None
+        outcome, reason = word, text(_facts(log, run, last).get("reason")) or None
     elif state == "resting":
         outcome = "needs_human"
         asking = next(iter(log.read(stream=stream, type="run.needs_human", limit=1, reverse=True)), None)
@@ -164,6 +165,13 @@ def _asked(log: Indexed, first: Event) -> dict[str, Any]:
             if part == "labels":
                 labels = {**(labels if isinstance(labels, dict) else {}), label: value} if label else value
     return {**asked, "labels": labels}
+
+
+def _facts(log: Indexed, run: str, end: Event) -> dict[str, Any]:
+    """Return what a run's end says; where that was forgotten, what is still known of it."""
+    if end.payload is None and (found := forgotten(log, run)) is not None:
+        return found.facts
+    return fact_of(end).data
 
 
 def _state(log: Indexed, stream: str, first: Event, last: Event, mark: str | None) -> State:

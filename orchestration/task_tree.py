@@ -46,9 +46,10 @@ class TreeNode(msgspec.Struct):
 
 def task_tree(run: Run) -> TreeNode:
     """Return the tree of a run; one without a plan that can be read is a single node."""
-    if run.plan is None:
+    if run.plan is None and not run.tasks:
         return TreeNode("0", "", run.outcome or "waiting")
-    root = _Trie(run).node(run.plan, "0")
+    # Of a run that was forgotten the plan is gone, but not which tasks there were.
+    root = _Trie(run).node(run.plan, "0") if run.plan is not None else _Trie(run).group("0", "run")
     if run.status == "ended" and (root.pattern != "task" or root.children):
         root.state = run.outcome
     return root
@@ -121,6 +122,7 @@ class _Trie:
         if task.plan is None or (task.phase != "planned" and path not in self._below):
             # A plan that was refused is no part of the run.
             self._fill(node, None)
+            node.state = _together(node.children) if task.phase == "planned" else node.state
         elif isinstance(task.plan, Task):
             node.children = [self._task(f"{path}.0", task.plan)]
         else:
@@ -134,10 +136,10 @@ class _Trie:
         children = [self.node(part, f"{node.path}.{number}") for number, part in named.items()]
         covered = {number.partition(".")[0] for number in named}
         for number in self._below.get(node.path, set()) - covered:
-            children.append(self._group(f"{node.path}.{number}", _group_name(plan, node.name, number)))
+            children.append(self.group(f"{node.path}.{number}", _group_name(plan, node.name, number)))
         node.children = sorted(children, key=lambda child: tree_order(child.path))
 
-    def _group(self, path: str, name: str) -> TreeNode:
+    def group(self, path: str, name: str) -> TreeNode:
         """Return the tree at a path that no plan names: a task's, or that of a number above tasks."""
         if path in self._run.tasks:
             return self._task(path, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .eventstore.blob_files import BlobFiles
 from .eventstore.event import Event
+from .eventstore.forgotten import forgotten
 from .eventstore.reader import LogReader
 from .eventstore.run import read_run
 from .orchestration.result import RunView
@@ -27,4 +28,7 @@ class RunLog(LogReader):
         view, events = RunView(run, self.load), list(read_run(self, run))
         for event in events:
             view.take(event)
+        found = forgotten(self, run)
+        if found is not None:
+            view.forget(found, events)
         return view, events

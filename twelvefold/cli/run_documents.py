@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from ..eventstore.forgotten import Forgotten
 from ..orchestration.inbox import Waiting
 from ..orchestration.plan import pattern_of
 from ..orchestration.run_index import RunSummary
@@ -87,7 +88,9 @@ def waiting_document(one: Waiting) -> dict[str, Any]:
     }
 
 
-def status_document(run: Run, report: dict[str, Any], waiting: list[Waiting]) -> dict[str, Any]:
+def status_document(
+    run: Run, report: dict[str, Any], waiting: list[Waiting], forgotten: Forgotten | None = None
+) -> dict[str, Any]:
     """Return what `status --json` prints: all of the run's own document (`report`), and how it stands."""
     end = run.end
     return {
@@ -107,7 +110,14 @@ def status_document(run: Run, report: dict[str, Any], waiting: list[Waiting]) ->
         "not_undone": list(end.get("not_undone") or ()),
         "budget": _budget(run),
         "waiting": [waiting_document(one) for one in waiting],
+        "forgotten": None if forgotten is None else forgotten_document(forgotten),
     }
+
+
+def forgotten_document(one: Forgotten) -> dict[str, Any]:
+    """Return what `status --json` has of a run's having been forgotten."""
+    why = one.facts.get("why")
+    return {"since": rfc3339(one.since_ns), "by": one.by, "why": why, "done": one.done, "freed": one.freed or None}
 
 
 def _task(task: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from ..errors import UsageInvalid
@@ -41,7 +42,8 @@ def status(
     Exit status: that of `twelvefold run` for a run that has ended or needs a human, else 0. The keys with --json are
     those of `twelvefold run --json`, and state (requested, open, paused, resting, stopping, ended), message, error,
     value, pattern, labels, requested, ended, undone, not_undone (paths), budget (tasks, wall_s, tokens, usd: each with
-    limit and spent), waiting (as `twelvefold inbox` has it); each of tasks has state, reason, attempts and undo, too.
+    limit and spent), waiting (as `twelvefold inbox` has it), forgotten (null, or since, by, why, done and freed, see
+    `twelvefold forget`; what is gone is null then); each of tasks has state, reason, attempts and undo, too.
     """
     with open_run(load_settings().home, run, "twelvefold status") as (log, id, _):
         known, document = document_of(log, id)
@@ -60,7 +62,10 @@ def document_of(log: RunLog, run: str) -> tuple[Run, dict[str, Any]]:
     known = view.state
     if known.status == "unknown":
         raise RunNotFound(run)
-    return known, status_document(known, job_report(run, events, log.load), waiting_in(known))
+    report = job_report(run, events, log.load)
+    if view.forgotten is not None:
+        report["cost"] = msgspec.to_builtins(view.result().cost)
+    return known, status_document(known, report, waiting_in(known), view.forgotten)
 
 
 def tree(
@@ -206,6 +211,9 @@ def _show(run: Run, document: dict[str, Any]) -> None:
     for name, told in rows:
         if told:
             write(f"  {style.dim(name.ljust(9))} {told}")
+    if document["forgotten"]:
+        why = f": {document['forgotten']['why']}" if document["forgotten"]["why"] else ""
+        note(f"the run was forgotten at {document['forgotten']['since']}{why}; payloads, blobs and commits are gone")
     for one in document["waiting"]:
         write(
             f"  {style.yellow('waits'.ljust(9))} {one['id']}  {one['kind']} {one['path']}: {in_short(one['question'])}"
