@@ -55,7 +55,8 @@ class ControlReply(msgspec.Struct, frozen=True):
 class ProcessStatus(msgspec.Struct, frozen=True):
     """One place as the supervisor sees it; `since` is a Unix time, `exit` as in `ProcessTable.exited`.
 
-    `excess` says which limit ended its last process (reason, limit, used); it is empty where none did.
+    `excess` says which limit ended its last process (reason, limit, used); it is empty where none did. `on_bus` tells
+    that its command runs an agent or the orchestrator, which connects to the bus as `instance`.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     waits_for: str = ""
     excess: dict[str, Any] = {}
     paused: bool = False
+    on_bus: bool = False
 
 
 class ControlServer:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..eventstore.errors import TwelvefoldError
+from .command_line import speaks_to_bus
 from .confined_callers import refuse_confined
 from .control import ControlRequest, ControlServer, ProcessStatus
 from .errors import SupervisorRefused, UnknownProcess
@@ -210,6 +211,7 @@ class Requests:
                 waits_for=self._table.waits_for(entry),
                 excess=entry.excess,
                 paused=entry.paused,
+                on_bus=speaks_to_bus(entry.spec.command),
             )
             for entry in sorted(entries, key=lambda entry: (order.get(entry.spec.name, len(order)), entry.spec.number))
         ]

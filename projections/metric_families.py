@@ -216,11 +216,11 @@ def telemetry_families(sums: LogSums, seen: Observed) -> Iterator[Family]:
             timers[agent, name] = (before[0] + count, before[1] + total)
         if instance in alive:
             gauges += [((agent, instance, name), value) for name, value in row.gauges.items()]
-    yield counter("agent_counter_total", "Counters of agents' own, by agent and name.",
+    yield counter("agent_telemetry_total", "Counters of agents' own, by agent and name.",
                    ("agent", "name"), sorted(counters.items()))  # fmt: skip
-    yield Family(f"{PREFIX}agent_timer_seconds", "summary", "Timers of agents' own, by agent and name.",
+    yield Family(f"{PREFIX}agent_telemetry_seconds", "summary", "Timers of agents' own, by agent and name.",
                  ("agent", "name"), tuple(sorted(timers.items())))  # fmt: skip
-    yield gauge("agent_gauge", "Gauges of agents' own, by agent, process and name, as they were last sampled.",
+    yield gauge("agent_telemetry_value", "Gauges of agents' own, by agent, process and name, as last sampled.",
                  ("agent", "instance", "name"), sorted(gauges))  # fmt: skip
 
 

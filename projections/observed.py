@@ -15,7 +15,8 @@ import msgspec
 class ProcessSeen(msgspec.Struct, frozen=True):
     """One place of a running `up`, as its supervisor sees it; times in seconds since the epoch, memory in bytes.
 
-    `reason` names the limit that ended its last process; a `paused` agent takes no tasks.
+    `reason` names the limit that ended its last process; a `paused` agent takes no tasks. One that is
+    `on_bus` is connected to the bus as `instance` while it works.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ProcessSeen(msgspec.Struct, frozen=True):
     waits_for: str = ""
     reason: str = ""
     paused: bool = False
+    on_bus: bool = False
     rss_bytes: int | None = None
     pss_bytes: int | None = None
 

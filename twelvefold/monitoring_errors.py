@@ -62,11 +62,11 @@ class AgentNotKnown(TwelvefoldError):
     code = "E562"
     exit_code = 3
     agent: str
-    known: tuple[str, ...]
+    reason: str
 
     def message(self) -> str:
-        """Name what was asked for, and who is known."""
-        return f"there is no agent {self.agent!r}; known are {', '.join(self.known) or 'none'}"
+        """Name who was asked for, and what was looked through."""
+        return f"there is no agent {self.agent!r}: {self.reason}"
 
     def help(self) -> str:
         """Name the command that lists processes."""

@@ -87,7 +87,7 @@ def _process(one: ProcessStatus, held: dict[int, tuple[int, int]]) -> ProcessSee
     rss, pss = held.get(one.pid or 0, (None, None))
     reason = text(one.excess.get("reason"))
     return ProcessSeen(one.name, one.pid, one.state, one.since, one.restarts, one.exit, one.instance, one.waits_for,
-                       reason, one.paused, rss, pss)  # fmt: skip
+                       reason, one.paused, one.on_bus, rss, pss)  # fmt: skip
 
 
 def _disk(home: Path) -> dict[str, Any]:

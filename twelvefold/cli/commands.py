@@ -76,6 +76,13 @@ COMMANDS: tuple[CommandEntry, ...] = (
         _LOG,
         "Compare two runs to their first difference: events, state, files, prompts, cost and time.",
     ),
+    CommandEntry(
+        "why",
+        "why",
+        _LOG,
+        "Tell why a line is as it is: its commit, effect, model call and prompt, and what caused them.",
+    ),
+    CommandEntry("rollback", "rollback", _LOG, "Take a run back to how it was: compensate, restore files."),
     CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
     CommandEntry("forget", "forget", _LOG, "Free what the log and the disk hold of runs; headers and outcomes stay."),
     CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),
