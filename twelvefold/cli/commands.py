@@ -83,6 +83,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "Tell why a line is as it is: its commit, effect, model call and prompt, and what caused them.",
     ),
     CommandEntry("rollback", "rollback", _LOG, "Take a run back to how it was: compensate, restore files."),
+    CommandEntry("state", "state", _LOG, "Show any read model as of any position or time."),
     CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
     CommandEntry("forget", "forget", _LOG, "Free what the log and the disk hold of runs; headers and outcomes stay."),
     CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),

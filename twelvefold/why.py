@@ -1,0 +1,163 @@
+"""Why a line is as it is: the commit it is from, the effect that made that, the model call, what caused it all.
+
+Owns the way from a line to a run: through git's blame, the trailer that commits of jobs have, or the events that name
+the commit; a commit that was made anew on the way (rebased, squashed) is found by the line's text. Then through the
+run's steps, as a job's one commit has been made of many. Reads only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from .agents.blame import BlamedLine, blame, file_at, message_of
+from .agents.git import Git
+from .agents.run_trees import store_at, trees_of
+from .errors import PrefixAmbiguous
+from .eventstore.event import Event
+from .eventstore.forgotten import refuse_forgotten
+from .eventstore.large_values import may_hold
+from .eventstore.run import read_run
+from .orchestration.errors import RunNotFound
+from .projections.origins import Origin, commits_before, is_commit_of, origin_of
+from .run_file_errors import LineNotOurs
+from .run_log import RunLog
+from .run_place import imported_runs, imports_folder, open_run
+
+_TRAILER = re.compile(r"^Twelvefold-Run: ([0-9a-f]{32})\s*$", re.MULTILINE)
+#: Causes are followed so far at most; a chain is as long as a run is deep.
+_CAUSES_MAX = 1000
+_PAGE = 1000
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """The answer. `line` is as blamed in the repository, `step` the commit of the run that brought the line, `by` how
+    that was found (`commit`: it is the very commit, `text`: by what the line says). `causes` lead from the request of
+    the task to what the run was asked for, and beyond where another run has asked.
+    """
+
+    run: str
+    line: BlamedLine
+    step: BlamedLine
+    by: str
+    origin: Origin
+    causes: tuple[Event, ...]
+
+
+def why(home: Path, line: BlamedLine, place: str, *, at: Path | None = None, git_dir: Path | None = None) -> Reason:
+    """Return why a line is as it is that was blamed in a repository; `place` names it for errors.
+
+    Raises LineNotOurs where no run of the home, or imported there, has made it; RunForgotten; GitFailed.
+    """
+    git = Git()
+    message = message_of(git, line.commit, at=at, git_dir=git_dir)
+    named = list(dict.fromkeys(_TRAILER.findall(message)))
+    for run in named or _runs_that_made(home, line.commit):
+        try:
+            with open_run(home, run, "") as (log, found, kept):
+                reason = _in_run(git, log, found, kept, line)
+        except (RunNotFound, PrefixAmbiguous):
+            continue
+        if reason is not None:
+            return reason
+    raise LineNotOurs(place, line.commit, line.author, line.subject)
+
+
+def line_of_run(home: Path, given: str, path: str, line: int) -> tuple[BlamedLine, Path] | None:
+    """Blame a line of what a run has made last of a path; return it with the store it was found in, None for none.
+
+    Raises RunNotFound, PrefixAmbiguous, RunForgotten.
+    """
+    git = Git()
+    with open_run(home, given, "twelvefold why --run") as (log, run, kept):
+        refuse_forgotten(log, run, "say why a line is as it is")
+        for store, commit in _commits_of(_events(log, run), path):
+            folder = store_at(kept, store)
+            found = blame(git, commit, path, line, git_dir=folder) if trees_of(git, folder, [commit]) else None
+            if found is not None:
+                return found, folder
+    return None
+
+
+def _in_run(git: Git, log: RunLog, run: str, kept: Path, line: BlamedLine) -> Reason | None:
+    refuse_forgotten(log, run, "say why a line is as it is")
+    events = _events(log, run)
+    own = next((event for event in events if is_commit_of(event, line.commit)), None)
+    found = _by_text(git, events, kept, line) if own is None else (store_at(kept, own.data["store"]), line)
+    if found is None:
+        return None
+    step = _refined(git, events, *found)
+    origin = origin_of(events, step.commit)
+    if origin is None:
+        return None
+    by = "text" if own is None else "commit"
+    return Reason(run, line, step, by, origin, tuple(_causes(log, origin.committed.cause)))
+
+
+def _by_text(git: Git, events: Sequence[Event], kept: Path, line: BlamedLine) -> tuple[Path, BlamedLine] | None:
+    """Find the line in what the run has made last of its path, by its text, the nearest to its number."""
+    wanted = line.text.rstrip("\r")
+    for store, commit in _commits_of(events, line.path):
+        folder = store_at(kept, store)
+        content = file_at(git, commit, line.path, git_dir=folder) if trees_of(git, folder, [commit]) else None
+        lines = (content or b"").decode("utf-8", "replace").split("\n")
+        numbers = [n for n, text in enumerate(lines, 1) if text.rstrip("\r") == wanted]
+        for number in sorted(numbers, key=lambda n: abs(n - line.line)):
+            found = blame(git, commit, line.path, number, git_dir=folder)
+            if found is not None and any(is_commit_of(event, found.commit) for event in events):
+                return folder, found
+    return None
+
+
+def _commits_of(events: Sequence[Event], path: str) -> Iterator[tuple[str, str]]:
+    """Yield store and commit of what a run has committed, the last first: what changed a path, then all others."""
+    made = [event.data for event in reversed(events) if event.type == "workspace.committed" and event.payload]
+    for data in sorted(made, key=lambda data: path not in (data.get("files_changed") or ())):
+        yield str(data.get("store")), str(data.get("commit"))
+
+
+def _refined(git: Git, events: Sequence[Event], store: Path, line: BlamedLine) -> BlamedLine:
+    """Find the step that brought a line: a commit made of others at the end has the files of the last of them."""
+    before = commits_before(events, line.commit)
+    trees = trees_of(git, store, [*before, line.commit])
+    if line.commit not in trees:
+        return line
+    last = next((commit for commit in reversed(before) if trees.get(commit) == trees[line.commit]), None)
+    found = None if last is None else blame(git, last, line.path, line.line, git_dir=store)
+    known = found is not None and any(is_commit_of(event, found.commit) for event in events)
+    return found if found is not None and known else line
+
+
+def _events(log: RunLog, run: str) -> list[Event]:
+    return [
+        msgspec.structs.replace(event, payload=msgspec.json.encode(log.load(event.data)).decode())
+        if event.payload is not None and may_hold(event.payload)
+        else event
+        for event in read_run(log, run)
+    ]
+
+
+def _causes(log: RunLog, id: bytes) -> Iterator[Event]:
+    """Yield the events that led to something, the nearest first, as far as the log has them."""
+    for _ in range(_CAUSES_MAX):
+        event = log.event_of(id) if id else None
+        if event is None:
+            return
+        yield event
+        id = event.cause
+
+
+def _runs_that_made(home: Path, commit: str) -> Iterator[str]:
+    """Yield the runs whose events name a commit as made; looks at all of them, as its message doesn't say."""
+    places = [home, *(imports_folder(home) / run for run in imported_runs(home))]
+    for place in places:
+        if not (place / "log.db").exists():
+            continue
+        with RunLog(place) as log:
+            until: int | None = None
+            while page := log.read(type="workspace.committed", until=until, limit=_PAGE, reverse=True):
+                yield from (event.run for event in page if event.payload and commit in event.payload)
+                until = page[-1].position - 1
