@@ -55,7 +55,7 @@ def resolved(response: ToolResponse, context: TaskContext) -> list[Evidence]:
     """
     found = []
     for evidence in response.evidence:
-        resolver = _resolver(evidence.kind)
+        resolver = context.resolver(evidence.kind) or _resolver(evidence.kind)
         if resolver is None:
             raise EvidenceUnresolved(evidence.kind, evidence.ref, "there is no resolver for this kind")
         try:

@@ -1,0 +1,1 @@
+"""Replay: agents' handlers run again on what was recorded, in a process that can change nothing."""

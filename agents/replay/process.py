@@ -1,0 +1,165 @@
+"""The process in which agents' handlers are run again: sealed before the first line of theirs is imported.
+
+Owns its beginning, its end, and waiting, which takes no time here. Takes tasks on standard input and answers on what
+was standard output when it began; what handlers print goes nowhere. Keeps: no task is begun before the seal holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ...eventstore.errors import TwelvefoldError
+from ...orchestration.prctl import die_with
+from ..agent_settings import AgentSettings, agent_settings
+from ..base import BaseAgent
+from ..code_version import code_version
+from ..errors import AgentNotLoadable, InvalidTool
+from ..faults import whole
+from ..journal import AgentPlaces
+from ..loading import load_agent
+from ..sandbox.errors import NotSealed
+from ..sandbox.sealed import seal
+from ..store import Stores
+from .files import Lacking
+from .found import Rerun
+from .places import Places
+from .rerun import rerun
+from .wire import Done, LaidOut, LayOutFiles, Sealed, Work, receive, send
+
+log = logging.getLogger("twelvefold.replay")
+
+#: What is said to standard error is kept in a file of at most so many bytes.
+_SAID_BYTES_MAX = 16 << 20
+
+
+class _Pipe:
+    """The way to the process that asked for the replay."""
+
+    def __init__(self, reading: int, writing: int) -> None:
+        self._reading, self._writing = reading, writing
+
+    def next(self) -> Work | None:
+        """Wait for the next task; None at the end."""
+        message = receive(self._reading)
+        assert message is None or isinstance(message, Work)
+        return message
+
+    def say(self, message: Done | Sealed) -> None:
+        """Answer."""
+        send(self._writing, message)
+
+    def lay_out(self, store: str, key: str, commit: str, folder: str) -> tuple[str, str]:
+        """Have files laid out; raises Lacking."""
+        send(self._writing, LayOutFiles(store, key, commit, folder))
+        answer = receive(self._reading)
+        if not isinstance(answer, LaidOut) or answer.problem:
+            raise Lacking(answer.problem if isinstance(answer, LaidOut) else "nobody lays files out any more")
+        return answer.folder, answer.store
+
+
+def main() -> int:
+    """Run tasks again until there are no more of them; the exit status."""
+    die_with(os.getppid())
+    reading, writing = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(nothing, number)
+    os.close(nothing)
+    os.set_inheritable(reading, False)
+    os.set_inheritable(writing, False)
+    sys.dont_write_bytecode = True
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_SAID_BYTES_MAX, _SAID_BYTES_MAX))
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = agent_settings(os.environ)
+    Stores.read_only = True
+    _let_time_fly()
+    pipe = _Pipe(reading, writing)
+    try:
+        seal()
+    except NotSealed as error:
+        pipe.say(Sealed(error.reason))
+        return error.exit_code
+    pipe.say(Sealed())
+    _framework.update(sys.modules)
+    while (work := pipe.next()) is not None:
+        pipe.say(Done(_done(work, settings, pipe)))
+    return 0
+
+
+def _done(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
+    """Run one task again; where it differs, once more, as code that does not agree with itself is another matter."""
+    first = _once(work, settings, pipe)
+    if first.status != "different":
+        return first
+    again = _once(work, settings, pipe)
+    steady = again.status == "different" and again.found == first.found
+    return Rerun(first.status, first.found, first.problem, first.served, first.code, steady)
+
+
+def _once(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
+    code = ""
+    try:
+        agent, code = _agent(work.target, Path(work.folder))
+        home, blobs = AgentPlaces(Path(work.home)), Path(work.blobs)
+        found = rerun(agent, work.record, home, settings, blobs, Places(pipe.lay_out))
+    except (AgentNotLoadable, InvalidTool) as error:
+        return Rerun("unloadable", problem=error.message())
+    except Lacking as error:
+        return Rerun("lacking", problem=str(error), code=code)
+    except (TwelvefoldError, OSError) as error:
+        log.error("task %s can't be run again: %s", work.record.path, whole(error))
+        said = error.message() if isinstance(error, TwelvefoldError) else str(error)
+        return Rerun("lacking", problem=said, code=code)
+    return Rerun(found.status, found.found, found.problem, found.served, code)
+
+
+#: The class and the version of each target by its folder.
+_loaded: dict[tuple[str, Path], tuple[type[BaseAgent], str]] = {}
+
+
+def _agent(target: str, folder: Path) -> tuple[BaseAgent, str]:
+    """Make an agent, which knows nothing of earlier tasks, and return it with its version; raises as `load_agent`."""
+    os.chdir(folder)
+    if (target, folder) in _loaded:
+        cls, code = _loaded[target, folder]
+        try:
+            return cls(), code
+        except (Exception, SystemExit) as error:
+            raise AgentNotLoadable(target, f"making it once more failed: {type(error).__name__}: {error}") from error
+    # Each target is imported as in a process of its own: what others have imported of the same folder isn't its.
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.startswith(f"{folder}/") and name not in _framework:
+            del sys.modules[name]
+    before = len(sys.modules)
+    agent = load_agent(target, folder)
+    code = str(code_version(target, type(agent), folder, before))
+    _loaded[target, folder] = type(agent), code
+    return agent, code
+
+
+#: What was imported before the first agent.
+_framework: set[str] = set()
+
+
+def _let_time_fly() -> None:
+    """Have waiting take no time: what a handler waits for outside of its effects doesn't happen here."""
+    pause = asyncio.sleep
+
+    async def sleep(delay: float, result: Any = None) -> Any:
+        await pause(0)
+        return result
+
+    time.sleep = lambda seconds: None
+    asyncio.sleep = sleep
+
+
+if __name__ == "__main__":
+    sys.exit(main())

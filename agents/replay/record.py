@@ -1,0 +1,112 @@
+"""What a run's events hold of each task that an agent did: its request, its records, what it said, how it ended.
+
+Owns reading that off the events of one run. Leaves serving it to `served`, and comparing to `rerun`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ...eventstore.event import Event
+from ..code_version import CodeVersion, read_version
+
+#: How a holder settles a task.
+OUTCOMES = frozenset(f"task.{one}" for one in ("succeeded", "nothing_to_do", "failed", "needs_human", "planned"))
+#: Streams that handlers don't write into.
+_NOT_THEIRS = frozenset({"run", "request", "group", "process", "telemetry", "projection", "timer"})
+
+
+class TaskRecord(msgspec.Struct):
+    """What the log holds of one request of a task that an agent began.
+
+    `first` is the first event of the request's run. `history` is the task's stream up to the last event of this
+    request, of earlier attempts too; `facts` is what was emitted elsewhere. Without an `outcome` the agent never came
+    to an end: it was killed, withdrawn, or is still at work.
+    """
+
+    request: Event
+    first: Event | None
+    history: list[Event]
+    facts: list[Event]
+    outcome: Event | None = None
+
+    @property
+    def path(self) -> str:
+        """The task's path."""
+        path = data_of(self.request).get("path")
+        return path if isinstance(path, str) else ""
+
+    @property
+    def queue(self) -> str:
+        """The queue that it was asked for in."""
+        return self.request.to
+
+    @property
+    def own(self) -> list[Event]:
+        """The events of the task's stream that belong to this request."""
+        return [event for event in self.history if event.cause == self.request.id]
+
+    @property
+    def began(self) -> list[Event]:
+        """One `task.started` for each delivery that was begun."""
+        return [event for event in self.own if event.type == "task.started"]
+
+    @property
+    def code(self) -> CodeVersion:
+        """Which code did it last, as far as it was recorded."""
+        said = [read_version(data_of(event).get("code")) for event in self.began]
+        return said[-1] if said else CodeVersion("")
+
+    @property
+    def line(self) -> str:
+        """The name of the Procfile line, or of whatever process, that did it last."""
+        return self.began[-1].source.partition(".")[0] if self.began else ""
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether any part of it was freed."""
+        parts = [self.request, *self.history, *self.facts, *([self.first] if self.first is not None else [])]
+        return any(event.payload is None for event in parts)
+
+
+def task_records(events: Iterable[Event]) -> list[TaskRecord]:
+    """Return the tasks of one run that agents began, in the order of their requests; `events` in position order."""
+    requests: dict[bytes, Event] = {}
+    firsts: dict[str, Event] = {}
+    streams: defaultdict[str, list[Event]] = defaultdict(list)
+    facts: defaultdict[bytes, list[Event]] = defaultdict(list)
+    last: dict[bytes, Event] = {}
+    outcomes: dict[bytes, Event] = {}
+    for event in events:
+        family = event.stream.partition(".")[0]
+        if event.version == 1 and family == "run":
+            firsts[event.stream] = event
+        if event.type == "task.requested":
+            requests[event.id] = event
+        elif family == "task":
+            streams[event.stream].append(event)
+            if event.cause in requests:
+                last[event.cause] = event
+                if event.type in OUTCOMES:
+                    outcomes[event.cause] = event
+        elif event.cause in requests and family not in _NOT_THEIRS:
+            facts[event.cause].append(event)
+    found = []
+    for id, end in last.items():
+        history = [event for event in streams[end.stream] if event.position <= end.position]
+        record = TaskRecord(
+            requests[id], firsts.get(f"run.{requests[id].run}"), history, facts.get(id, []), outcomes.get(id)
+        )
+        if record.began or record.outcome is not None:
+            found.append(record)
+    return sorted(found, key=lambda record: record.request.position)
+
+
+def data_of(event: Event) -> dict[str, Any]:
+    """Return an event's data, an empty object where it is none."""
+    data = event.data
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,199 @@
+"""One task, run again on its record: the same turn as in an agent's process, with nothing behind it.
+
+Owns the context that serves a handler, and the comparing of outcomes. Keeps: `ok` is said only where every call, every
+fact and the outcome were looked at, as far as the record goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..agent_settings import AgentSettings
+from ..base import BaseAgent
+from ..context import TaskContext
+from ..effects import WorkspaceCommits
+from ..errors import EvidenceUnresolved
+from ..evidence import Resolver
+from ..journal import AgentPlaces, TaskRequest, load, request_of
+from ..response import Evidence, ToolResponse
+from ..tool import Effect
+from ..turn import perform
+from ..workspace import Workspace
+from .found import Found, Parted, RecordEnds, Rerun, at, first_difference
+from .journal import ReplayJournal
+from .ledger import ReplayLedger
+from .places import Places
+from .record import TaskRecord, data_of
+
+#: Looked up anew: all that they need is the record of the task.
+_OWN_KINDS = frozenset({"effect", "tests", "review", "value"})
+#: Where an error was raised says nothing of what was done: a line added above moves it.
+_OF_ERRORS = ("at", "frames", "help")
+
+
+class ReplayContext(TaskContext):
+    """A task's context whose world is its record."""
+
+    def __init__(
+        self, agent: BaseAgent, request: TaskRequest, journal: ReplayJournal, home: AgentPlaces, settings: AgentSettings
+    ) -> None:
+        record, files = journal.record, journal.places
+        super().__init__(agent, request, journal, home, settings, contained=_was_contained(record))
+        self.record_of_task = record
+        self.files = files
+        self.replayed = ReplayLedger(request, journal, record, files)
+        self.ledger = self.replayed
+        # A delivery begins with the files as the one before it left them.
+        self.ledger.last_commits, self._redelivered = _before_last(record, journal)
+        self._evidence = [dict(one) for one in _evidence_of(record, journal)]
+        began = record.began[-1].position if record.began else 0
+        #: The workspaces that were laid out in the last delivery and not asked for yet.
+        self.created = [one for one in record.own if one.type == "workspace.created" and one.position > began]
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether the delivery that is done again had another one before it."""
+        return self._redelivered
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task was withdrawn: as far as is known, once all that is recorded of it was done."""
+        return self.record_of_task.outcome is None and self.replayed.exhausted
+
+    def wait_cancelled(self, timeout_s: float | None = None) -> bool:
+        """Tell whether the task was withdrawn; waiting takes no time here, and what it would wait for comes not."""
+        if timeout_s is None and not self.cancelled:
+            raise RecordEnds
+        return self.cancelled
+
+    async def effect_async(
+        self, kind: str, name: str, parameters: Any, do: Callable[[], Awaitable[Any]], *, effect: Effect = "once",
+        result: Any = Any,
+    ) -> Any:  # fmt: skip
+        """Serve an effect; others may be under way beside it."""
+        self.replayed.concurrent = True
+        return self.effect(kind, name, parameters, lambda: None, effect=effect, result=result)
+
+    def progress(self, fraction: float, stage: str | None = None) -> None:
+        """Take every report, however soon it comes after another."""
+        self.journal.append_soon(self._event("task.progressed", _report(fraction, stage), self.stream))
+
+    def workspace(self, repo: str | Path, commit: str, *, name: str = "") -> AbstractContextManager[Workspace]:
+        """Lay out a workspace with the files of a commit, which can only be read; they follow what is served."""
+        from .files import replayed_copy
+
+        return replayed_copy(self, repo, commit, name)
+
+    def resolver(self, kind: str) -> Resolver | None:
+        """Return what looks up evidence by the record, None for kinds that need nothing else."""
+        return None if kind in _OWN_KINDS else self._resolve
+
+    def _resolve(self, evidence: Evidence, context: TaskContext, response: ToolResponse) -> Evidence:
+        """Return evidence as it was recorded; what wasn't is returned as it is, and shows in the outcome."""
+        for known in self._evidence:
+            if known["kind"] == evidence.kind and _is_same(known.get("ref"), evidence.ref):
+                self._evidence.remove(known)
+                return msgspec.convert(known, Evidence)
+        outcome = self.record_of_task.outcome
+        error = load(data_of(outcome), self.journal).get("error") if outcome is not None else None
+        facts = error.get("facts") if isinstance(error, dict) and error.get("class") == "EvidenceUnresolved" else None
+        if isinstance(facts, dict) and (facts.get("kind"), facts.get("ref")) == (evidence.kind, evidence.ref):
+            raise EvidenceUnresolved(**facts)
+        return evidence
+
+
+def rerun(
+    agent: BaseAgent,
+    record: TaskRecord,
+    home: AgentPlaces,
+    settings: AgentSettings,
+    blobs: Path | None = None,
+    files: Places | None = None,
+) -> Rerun:
+    """Run a task again with today's agent and compare with what was recorded; raises nothing but what ends a process.
+
+    `home` is where the task's folders were, `blobs` where what its events hold is now, `files` what can be looked at.
+    """
+    journal = ReplayJournal(record, blobs or home.blobs, files or Places())
+    context: ReplayContext | None = None
+    try:
+        began = record.began
+        delivery = data_of(began[-1]).get("delivery") if began else 1
+        request = request_of(record.request, journal, delivery if isinstance(delivery, int) else 1)
+        context = ReplayContext(agent, request, journal, home, settings)
+        outcome = perform(agent, context)
+        found = _compared(record, context, journal, outcome.event(request, journal).type, outcome)
+    except Parted as parted:
+        found = parted.found
+    except RecordEnds:
+        found = None
+    served = context.replayed.served_count if context is not None else 0
+    return Rerun("ok" if found is None else "different", found, served=served)
+
+
+def _compared(
+    record: TaskRecord, context: ReplayContext, journal: ReplayJournal, type: str, outcome: Any
+) -> Found | None:
+    if record.outcome is None:
+        return None  # it would have come to an end now, which the recorded one had no time to
+    left = context.replayed.left() or journal.left(context.replayed.is_doing)
+    event = outcome.event(context.request, journal)
+    today = context.files.as_recorded(_comparable(load(msgspec.json.decode(event.payload), journal)))
+    recorded = _comparable(load(data_of(record.outcome), journal))
+    note = f"{outcome.reason}: {outcome.message}" if outcome.error is not None else ""
+    if left is not None:
+        return msgspec.structs.replace(left, note=f"{left.note}; the task now ends as {type}") if note else left
+    if type != record.outcome.type:
+        return at(record.outcome, "type", record.outcome.type, type, note)
+    place = first_difference(recorded, today, "data")
+    return None if place is None else at(record.outcome, *place, note)
+
+
+def _comparable(data: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where an error was raised, and put the effects that the runtime adds as evidence into one order."""
+    data = dict(data)
+    if isinstance(data.get("error"), dict):
+        data["error"] = {name: value for name, value in data["error"].items() if name not in _OF_ERRORS}
+    evidence = data.get("evidence")
+    if isinstance(evidence, list):
+        is_effect = [isinstance(one, dict) and one.get("kind") == "effect" and len(one) == 2 for one in evidence]
+        effects = sorted((one for one, own in zip(evidence, is_effect, strict=True) if own), key=lambda one: one["ref"])
+        data["evidence"] = [one for one, own in zip(evidence, is_effect, strict=True) if not own] + effects
+    return data
+
+
+def _before_last(record: TaskRecord, journal: ReplayJournal) -> tuple[dict[str, str], bool]:
+    """Return the commits of the workspaces when the last delivery began, and whether anything was done before it."""
+    commits, done = WorkspaceCommits(record.path), False
+    began = record.began[-1].position if record.began else 0
+    for event in record.own:
+        if event.position < began:
+            commits.apply(event.type, load(data_of(event), journal))
+            done = done or event.type.startswith("effect.")
+    journal.places.since = began
+    return commits.last, done
+
+
+def _was_contained(record: TaskRecord) -> bool:
+    return record.outcome is None or data_of(record.outcome).get("contained", True) is True
+
+
+def _evidence_of(record: TaskRecord, journal: ReplayJournal) -> list[dict[str, Any]]:
+    recorded = load(data_of(record.outcome), journal).get("evidence") if record.outcome is not None else None
+    return [one for one in recorded if isinstance(one, dict)] if isinstance(recorded, list) else []
+
+
+def _is_same(recorded: Any, given: Any) -> bool:
+    """Tell whether recorded evidence is what was given; files are recorded with their whole path."""
+    if recorded == given:
+        return True
+    return isinstance(recorded, str) and isinstance(given, str) and recorded.endswith(f"/{given.removeprefix('./')}")
+
+
+def _report(fraction: float, stage: str | None) -> dict[str, Any]:
+    return {"progress": round(fraction, 4), "stage": stage}
