@@ -56,6 +56,7 @@ class Agents(Projection[Row]):
     name = "agents"
     types = ("task.*", "delivery.parked", "delivery.withdrawn")
     key_names = ("agent",)
+    columns = ("agent", "requested", "succeeded", "nothing_to_do", "failed", "needs_human", "busy_s")
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the agent of a request, and of all else the request."""

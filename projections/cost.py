@@ -64,6 +64,7 @@ class CostOfRuns(Projection[CostRow]):
     name = "cost"
     types = ("effect.completed", "effect.failed", "task.requested")
     key_names = ("run",)
+    columns = ("run", "model_calls", "tokens_in", "tokens_out", "usd", "other_calls", "elapsed_s")
     by_run = True
 
     def keys(self, event: Event) -> Iterable[str]:

@@ -58,6 +58,7 @@ class Effects(Projection[EffectRow | None]):
     name = "effects"
     types = tuple(_STATES)
     key_names = ("run", "path", "key")
+    columns = ("run", "path", "kind", "name", "effect", "state", "elapsed_s")
     by_run = True
 
     def keys(self, event: Event) -> Iterable[str]:

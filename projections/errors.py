@@ -138,3 +138,21 @@ class ProjectionBehind(TwelvefoldError):
     def help(self) -> str:
         """Name the command that shows how far projections are."""
         return "`twelvefold state` shows how far each projection is"
+
+
+@dataclass(eq=False)
+class PositionUnknown(TwelvefoldError):
+    """The log does not reach as far as the position that was asked for: what hasn't happened has no state."""
+
+    code = "E506"
+    exit_code = 3
+    position: int
+    head: int
+
+    def message(self) -> str:
+        """Name both positions."""
+        return f"there is no position {self.position} yet: the log ends at {self.head}"
+
+    def help(self) -> str:
+        """Name the last event."""
+        return "see the last event with `twelvefold log --reverse --limit 1`"

@@ -55,6 +55,7 @@ class Inbox(Projection[Waiting | None]):
     types = ("human.*", "task.parked", "task.requested", "task.cancelled", "task.failed", "task.nothing_to_do",
              *sorted(ENDS), *_PARKED, "projection.resumed")  # fmt: skip
     key_names = ("run",)
+    columns = ("id", "kind", "run", "path", "reason", "since")
     by_run = True
 
     def keys(self, event: Event) -> Iterable[str]:

@@ -42,6 +42,7 @@ class Processes(Projection[ProcessRow]):
     name = "processes"
     types = ("process.*",)
     key_names = ("process",)
+    columns = ("process", "state", "pid", "starts", "unexpected", "exit", "since")
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the place that a stream is of."""

@@ -37,7 +37,8 @@ class Projection(Generic[State]):
     is a row that isn't there. An exception parks the projection before that event, visibly; no event is skipped.
 
     `key_names` name the parts of a key, which `/` joins; the last part may hold further ones. With `by_run` keys begin
-    with the run's id, and with `inherits` the rows of a fork begin as its parent's were at the fork.
+    with the run's id, and with `inherits` the rows of a fork begin as its parent's were at the fork. `columns` are what
+    a table shows of a row; all that is no list or object where there are none.
     """
 
     name: ClassVar[str] = ""
@@ -46,6 +47,7 @@ class Projection(Generic[State]):
     key_names: ClassVar[tuple[str, ...]] = ("key",)
     by_run: ClassVar[bool] = False
     inherits: ClassVar[bool] = False
+    columns: ClassVar[tuple[str, ...]] = ()
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the keys of the rows that an event changes; by default there is one row, under ""."""

@@ -49,6 +49,7 @@ class Repositories(Projection[Row]):
     name = "repositories"
     types = ("workspace.*",)
     key_names = ("repo",)
+    columns = ("repo", "fetches", "workspaces", "commits", "published", "last_run")
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the repository's path where the event tells it, else its store's key."""

@@ -44,6 +44,7 @@ class Runs(Projection[RunRow | None]):
     name = "runs"
     types = ("run.*", "task.*", "timer.*", "human.*")
     key_names = ("run",)
+    columns = ("run", "state", "outcome", "requested", "tasks", "reason")
     by_run = True
     inherits = True
 

@@ -58,6 +58,7 @@ class Sagas(Projection[SagasOfRun | None]):
     name = "sagas"
     types = ("run.*", "task.*", "human.answered")
     key_names = ("run", "path")
+    columns = ("run", "path", "state", "past_pivot", "begun", "ended")
     by_run = True
     inherits = True
 

@@ -1,19 +1,23 @@
 """The state of a projection as of any position, and what differs between two of them.
 
 Owns the way to it that costs least: from the rows or the snapshot that lie nearest before, and the events from there.
-Changes nothing. What the positions of a time are is told by `position_at`.
+`state_at` changes nothing; `keep_up` keeps what was folded, where nobody else does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..eventstore.reader import LogReader
+from .errors import StoreBusy, StoreFailed
 from .folding import Fold, fold_log, pages
 from .projection import Projection
+from .runner import Runner
+from .store import Store
 from .stored import StoredRows
 
 
@@ -46,17 +50,24 @@ def state_at(
     return dict(fold.rows())
 
 
-def position_at(log: LogReader, time_ns: int) -> int:
-    """Return the position of the last event at or before a time (the log's never go back), 0 where there is none."""
-    low, high = 0, log.head
-    while low < high:
-        middle = (low + high + 1) // 2
-        found = log.read(after=middle - 1, limit=1)
-        if found and found[0].time <= time_ns:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def keep_up(
+    home: Path,
+    log: LogReader,
+    projection: Projection[Any],
+    until: int,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> bool:
+    """Fold a projection up to a position and keep its rows in the home; False where that can't be, or others do it.
+
+    Nothing is lost then: `state_at` folds what is missing. Raises what reading the log raises.
+    """
+    try:
+        with Store(home) as store:
+            Runner(store, log, [projection]).catch_up(until, progress=progress)
+    except (StoreBusy, StoreFailed):
+        return False
+    return True
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -60,6 +60,7 @@ class Tasks(Projection[Row]):
     name = "tasks"
     types = ("task.*", "timer.set", "timer.fired", "human.*", "delivery.parked", "delivery.withdrawn")
     key_names = ("run", "path")
+    columns = ("run", "path", "agent", "state", "attempts", "reason")
     by_run = True
     inherits = True
 

@@ -84,6 +84,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     ),
     CommandEntry("rollback", "rollback", _LOG, "Take a run back to how it was: compensate, restore files."),
     CommandEntry("state", "state", _LOG, "Show any read model as of any position or time."),
+    CommandEntry("fork", "fork", _LOG, "Fork a run: a new one goes on from a position of it, with today's code."),
     CommandEntry("verify", "verify", _LOG, "Check the hash chain and find gaps; exit 6 names the first bad position."),
     CommandEntry("forget", "forget", _LOG, "Free what the log and the disk hold of runs; headers and outcomes stay."),
     CommandEntry("backup", "backup", _LOG, "Write a consistent copy of the log, also while the bus runs."),
