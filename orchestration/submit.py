@@ -23,7 +23,7 @@ from .large_decisions import shrunk
 from .levels import depth_from, limits_from
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
-from .run_state import Run, run_of
+from .run_state import ENDS, Run, run_of
 
 if TYPE_CHECKING:
     from ..bus.client import BusClient
@@ -111,6 +111,15 @@ def cancel_request(run: str, reason: str = "") -> NewEvent:
     return request(run, "run.cancel_requested", reason=reason)
 
 
+def rollback_request(run: str, to: int | None = None, reason: str = "", *, again: bool = False) -> NewEvent:
+    """Return the event that asks that a run is taken back to how it was after the event at the position `to`.
+
+    Without `to` that is its beginning. One that was taken back to there already is not touched, unless `again`.
+    """
+    more = {"again": True} if again else {}
+    return request(run, "run.rollback_requested", to=to, reason=reason, **more)
+
+
 def answer_request(
     run: str, answer: Any, *, path: str = "", question: str = "", value: Any = None, note: str = ""
 ) -> NewEvent:
@@ -137,6 +146,11 @@ def resume(client: BusClient, run: str) -> Event:
 def cancel(client: BusClient, run: str, reason: str = "") -> Event:
     """Ask for the end of a run: what is open is taken back, what was done is undone."""
     return client.emit_many([cancel_request(run, reason)])[0]
+
+
+def rollback(client: BusClient, run: str, to: int | None = None, reason: str = "", *, again: bool = False) -> Event:
+    """Ask that a run is taken back to a position, also one that has ended; see `rollback_request`."""
+    return client.emit_many([rollback_request(run, to, reason, again=again)])[0]
 
 
 def answer(client: BusClient, run: str, answer: Any, **about: Any) -> Event:
@@ -210,7 +224,7 @@ def follow(
                     return
 
 
-_STOPS = frozenset({"run.needs_human", "run.succeeded", "run.nothing_to_do", "run.failed", "run.cancelled"})
+_STOPS = frozenset({"run.needs_human", *(f"run.{end}" for end in ENDS)})
 
 
 def _view(client: BusClient, run: str) -> RunView:

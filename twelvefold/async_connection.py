@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .bus.aio import AsyncBusClient
 from .connection import checked, read_waiting
 from .eventstore.errors import DuplicateConflict
 from .eventstore.event import Event, NewEvent
+from .eventstore.run import Part, find_parts
 from .orchestration import submit as runs
 from .orchestration.errors import RunNotFound, RunWaitTimedOut
+from .orchestration.forking import fork_steps
 from .orchestration.inbox import Waiting
 from .orchestration.large_decisions import shrunk
 from .orchestration.plan import Plan
@@ -53,6 +55,29 @@ class Connection(AsyncBusClient):
     async def cancel(self, run: str, reason: str = "") -> Event:
         """Ask for the end of a run: what is open is taken back, what was done is undone."""
         return await self._ask(runs.cancel_request(run, reason))
+
+    async def fork(
+        self,
+        run: str,
+        at: int,
+        *,
+        live: Sequence[str] | str = (),
+        set: Mapping[str, Any] | None = None,
+        new: str = "",
+    ) -> str:
+        """Start a run that goes on from how a run was after the event at `at`; see `SyncConnection.fork`."""
+        steps = fork_steps(run, at, live=live, set=set, new=new, load=self.blobs.load)
+        try:
+            asked = next(steps)
+            while True:
+                asked = steps.send([event async for event in self.read(**asked)])
+        except StopIteration as made:
+            event: NewEvent = made.value
+        return (await self._ask(event)).run
+
+    async def rollback(self, run: str, *, to: int | None = None, reason: str = "", again: bool = False) -> Event:
+        """Ask that a run is taken back to how it was after the event at `to`; see `SyncConnection.rollback`."""
+        return await self._ask(runs.rollback_request(run, to, reason, again=again))
 
     async def pause(self, run: str) -> Event:
         """Ask that a run starts nothing new: what is out goes on, and what must be undone is undone."""
@@ -99,5 +124,20 @@ class Connection(AsyncBusClient):
         return view.result()
 
     async def _catch_up(self, view: RunView, run: str) -> None:
+        if not view.last:
+            for part in reversed(await self._ancestors(run)):
+                async for event in self.read(run=part.run, until=part.until):
+                    view.take(event)
         async for event in self.read(run=run, after=view.last):
             view.take(event)
+
+    async def _ancestors(self, run: str) -> list[Part]:
+        """Return what a fork shares with the runs that it comes from; nothing for any other run."""
+        looking = find_parts(run, await self.head())
+        try:
+            stream = next(looking)
+            while True:
+                found = [event async for event in self.read(stream=stream, limit=1)]
+                stream = looking.send(found[0] if found else None)
+        except StopIteration as parts:
+            return list(parts.value[1:])

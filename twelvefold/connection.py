@@ -7,7 +7,7 @@ a run is, orchestration's.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .bus.endpoints import Endpoints, endpoints
 from .bus.errors import BusNotRunning
 from .eventstore.event import Event
 from .orchestration import submit as runs
+from .orchestration.forking import fork
 from .orchestration.inbox import Waiting, read_inbox
 from .orchestration.plan import Plan, plan_from
 from .orchestration.result import RunResult
@@ -58,6 +59,32 @@ class SyncConnection(BusClient):
     def cancel(self, run: str, reason: str = "") -> Event:
         """Ask for the end of a run: what is open is taken back, what was done is undone."""
         return runs.cancel(self, run, reason)
+
+    def fork(
+        self,
+        run: str,
+        at: int,
+        *,
+        live: Sequence[str] | str = (),
+        set: Mapping[str, Any] | None = None,
+        new: str = "",
+    ) -> str:
+        """Start a run that goes on from how a run was after the event at `at`, and return its id (docs/fork.md).
+
+        `live` names the layers of effects (`model`, `tools`) that are done for real; the others are answered from what
+        the run recorded. `set` changes what it was asked for, such as `{"input.n": 2, "budget.tokens": 1000}`. With a
+        `new` id of the caller's own, forking the same again starts nothing new. Raises RunNotFound, ForkOutside,
+        ForkEnded, RunForgotten, LayerUnknown, ForkChangeInvalid.
+        """
+        return fork(self, run, at, live=live, set=set, new=new)
+
+    def rollback(self, run: str, *, to: int | None = None, reason: str = "", again: bool = False) -> Event:
+        """Ask that a run, open or ended, is taken back to how it was after the event at `to` (docs/rollback.md).
+
+        Without `to`: to its beginning. `wait` returns once it is `rolled_back`, or a human is needed. A run that was
+        taken back to there before is left as it is, unless its files are to be laid out `again`.
+        """
+        return runs.rollback(self, run, to, reason, again=again)
 
     def pause(self, run: str) -> Event:
         """Ask that a run starts nothing new: what is out goes on, and what must be undone is undone."""

@@ -26,6 +26,7 @@ SIGNS = {
     "nothing_to_do": ("–", "yellow"),
     "failed": ("✗", "red"),
     "cancelled": ("✗", "red"),
+    "rolled_back": ("↩", "yellow"),
     "needs_human": ("?", "yellow"),
     "waiting": ("·", "dim"),
     "backoff": ("↻", "yellow"),
