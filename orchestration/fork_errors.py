@@ -1,4 +1,4 @@
-"""The errors of forking runs (E520 to E524)."""
+"""The errors of forking runs (E520 to E523)."""
 
 from __future__ import annotations
 
@@ -101,26 +101,3 @@ class LayerUnknown(TwelvefoldError):
     def help(self) -> str:
         """Show how layers are named."""
         return "name those that are to be done for real: --live model,tools"
-
-
-@dataclass(eq=False)
-class ForkForgotten(TwelvefoldError):
-    """A run can't be forked as what it, or the run that it comes from, was asked for has been forgotten.
-
-    `forget` frees payloads for good; what is left of such a run is that it was there, how it ended, and the proof.
-    """
-
-    code = "E524"
-    exit_code = 4
-    run: str
-    forgotten: str
-    position: int
-
-    def message(self) -> str:
-        """Name the run and the event."""
-        whose = "it was" if self.run == self.forgotten else f"run {self.forgotten}, which it comes from, was"
-        return f"run {self.run} can't be forked: what {whose} asked for (position {self.position}) has been forgotten"
-
-    def help(self) -> str:
-        """Say what can be done instead."""
-        return "ask for the same anew: twelvefold run"

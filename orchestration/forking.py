@@ -7,18 +7,20 @@ what is decided first in `fork_start`. Nothing is copied, and nothing of the par
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..eventstore.event import Event, NewEvent, new_event
+from ..eventstore.forgotten import REQUESTED, RunForgotten
 from ..eventstore.ids import derived_id
 from ..eventstore.large_values import Load
-from ..eventstore.run import FORKED, Part, find_parts
+from ..eventstore.run import FORKED, Part, Readable, find_parts
 from .errors import RunNotFound
 from .evolve import evolve
 from .fork_changes import changed
-from .fork_errors import ForkEnded, ForkForgotten, ForkOutside, LayerUnknown
+from .fork_errors import ForkEnded, ForkOutside, LayerUnknown
 from .forked import LAYERS
 from .large_decisions import shrunk
 from .run_state import ENDS, Run, fact_of
@@ -36,7 +38,7 @@ def fork(
     run: str,
     at: int,
     *,
-    live: Sequence[str] = (),
+    live: Sequence[str] | str = (),
     set: Mapping[str, Any] | None = None,
     new: str = "",
     caller: Any = None,
@@ -47,24 +49,30 @@ def fork(
     It goes on from there with today's code. `live` names the layers of effects (`model`, `tools`) that are done for
     real; the others are answered from the record of the forked run, and what isn't recorded fails its task, reason
     `recorded_miss`. `set` changes what the run was asked for (see `fork_changes`). With a `new` id of the caller's own,
-    forking the same again starts nothing new. Raises RunNotFound, ForkOutside, ForkEnded, ForkForgotten, LayerUnknown,
+    forking the same again starts nothing new. Raises RunNotFound, ForkOutside, ForkEnded, LayerUnknown,
     ForkChangeInvalid.
     """
-    steps = fork_steps(run, at, live=live, set=set, new=new, caller=caller, trace=trace, load=client.blobs.load)
+    about: dict[str, Any] = {"set": set, "new": new, "caller": caller, "trace": trace}
+    event = fork_request(client, run, at, live=live, load=client.blobs.load, **about)
+    return client.emit_many(shrunk([event], client.blobs.put))[0].run
+
+
+def fork_request(log: Readable, run: str, at: int, **about: Any) -> NewEvent:
+    """Return the event that begins a fork, and raise what is wrong with it; arguments as for `fork_steps`."""
+    steps = fork_steps(run, at, **about)
     try:
         asked = next(steps)
         while True:
-            asked = steps.send(list(client.read(**asked)))
+            asked = steps.send(list(log.read(**asked)))
     except StopIteration as made:
-        event: NewEvent = made.value
-    return client.emit_many(shrunk([event], client.blobs.put))[0].run
+        return made.value  # type: ignore[no-any-return]
 
 
 def fork_steps(
     run: str,
     at: int,
     *,
-    live: Sequence[str] = (),
+    live: Sequence[str] | str = (),
     set: Mapping[str, Any] | None = None,
     new: str = "",
     caller: Any = None,
@@ -75,9 +83,7 @@ def fork_steps(
 
     A few events are read, however long the run is.
     """
-    for layer in live:
-        if layer not in LAYERS:
-            raise LayerUnknown(layer)
+    live = checked_layers(live)
     head = max([event.position for event in (yield {"limit": 1, "reverse": True})], default=0)
     whole = yield from _parts(run, head)
     if not whole[0].first:
@@ -98,7 +104,7 @@ def fork_steps(
         "at": at,
         "at_time": cut.time,
         "lineage": lineage,
-        "live": [layer for layer in LAYERS if layer in live],
+        "live": list(live),
         "set": dict(set or {}),
         "caller": caller,
     }
@@ -130,12 +136,13 @@ def _check_open(run: str, at: int, parts: Sequence[Part]) -> Generator[dict[str,
 def _check_asked(
     run: str, parts: Sequence[Part], changes: Mapping[str, Any], load: Load | None
 ) -> Generator[dict[str, Any], list[Event], None]:
-    """Raise ForkForgotten where nobody knows any more what the run was asked for, ForkChangeInvalid for changes."""
+    """Raise RunForgotten where what is to be shared is freed, ForkChangeInvalid where a change doesn't fit."""
     state = Run(run)
     for part in reversed(parts):
+        for asked in (yield {"stream": f"request.{part.run}", "type": REQUESTED, "limit": 1}):
+            since = datetime.fromtimestamp(asked.time // 10**9, UTC)
+            raise RunForgotten(part.run, f"{since:%Y-%m-%dT%H:%M:%SZ}", "be forked")
         for first in (yield {"stream": f"run.{part.run}", "limit": 1}):
-            if first.payload is None:
-                raise ForkForgotten(run, part.run, first.position)
             fact = fact_of(first, load)
             if first.type == FORKED:
                 given = fact.data.get("set")
@@ -145,10 +152,13 @@ def _check_asked(
     changed(state, changes)
 
 
-def layers_of(event: Event) -> tuple[str, ...]:
-    """Return the layers that a fork does for real, as its first event says."""
-    live = fact_of(event).data.get("live")
-    return tuple(layer for layer in LAYERS if isinstance(live, list) and layer in live)
+def checked_layers(given: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the layers that are named, in their order; of text those between commas. Raises LayerUnknown."""
+    names = [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+    for name in names:
+        if name not in LAYERS:
+            raise LayerUnknown(name)
+    return tuple(layer for layer in LAYERS if layer in names)
 
 
 def as_value(text: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from twelvefold.eventstore.forgotten import RunForgotten
 from twelvefold.eventstore.run import read_run
 from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.fork_errors import ForkChangeInvalid, ForkEnded, ForkOutside, LayerUnknown
@@ -307,6 +308,10 @@ def test_forks_where_there_is_nothing_are_refused(world: Any) -> None:
     fork = played.fork(run, at=refused.value.before)
     played.settle_down()
     assert played.end(fork)["outcome"] == "succeeded"
+    played.append("run.forget_requested", {}, stream=f"request.{run}")
+    for forgotten in (run, fork):
+        with pytest.raises(RunForgotten):
+            played.fork(forgotten, at=2)
 
 
 def test_pauses_and_stops_are_those_of_the_cut(world: Any) -> None:
