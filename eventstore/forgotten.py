@@ -7,6 +7,7 @@ their data. Works on any log, reader or blocking client of the bus. Leaves the f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -94,7 +95,7 @@ class RunNotForgettable(TwelvefoldError):
     exit_code = 4
     run: str
     reason: str
-    forks: tuple[str, ...] = ()
+    forks: Sequence[str] = ()
 
     def message(self) -> str:
         """Name the run and who needs it."""

@@ -56,6 +56,7 @@ class Indexed(Protocol):
     def read(
         self,
         *,
+        after: int = 0,
         until: int | None = None,
         limit: int = 1000,
         stream: str | None = None,
