@@ -149,12 +149,10 @@ def _agents(seen: Observed, agents: dict[str, HealthStatus]) -> Iterator[Check]:
     for name, one in agents.items():
         if not one.healthy and one.state != "stopped":
             level: Level = "degraded" if one.status == "degraded" else "unhealthy"
-            yield Check(
-                f"process {name}" if one.supervised else f"agent {name}",
-                level,
-                one.message,
-                f"twelvefold logs {name}" if one.supervised else None,
-            )
+            what = f"process {name}" if one.supervised else f"agent {name}"
+            # One that runs and isn't heard has printed nothing that would tell why.
+            order = "restart" if one.state in ("ready", "busy") else "logs"
+            yield Check(what, level, one.message, f"twelvefold {order} {name}" if one.supervised else None)
     if seen.stats is None and seen.processes is None:
         return  # nobody can tell
     if all(one.healthy or one.state == "stopped" for one in agents.values()):

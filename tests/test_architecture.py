@@ -119,6 +119,15 @@ PURE = {
     "projections/traceparent.py",
     "orchestration/procfile.py",
     "orchestration/formation.py",
+    "projections/agent_health.py",
+    "projections/health.py",
+    "projections/live_families.py",
+    "projections/metric_documents.py",
+    "projections/metric_facts.py",
+    "projections/metric_families.py",
+    "projections/metric_sums.py",
+    "projections/metrics.py",
+    "projections/observed.py",
 }
 
 

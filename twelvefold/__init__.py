@@ -66,8 +66,10 @@ if TYPE_CHECKING:
     from .eventstore.event import Event as Event
     from .eventstore.event import new_event as NewEvent  # noqa: N812  made as an instance is, with data not yet JSON
     from .external import ExternalIssueProcessor as ExternalIssueProcessor
+    from .health import HealthChecker as HealthChecker
     from .hierarchy import HierarchicalOrchestrator as HierarchicalOrchestrator
     from .hierarchy import OrchestrationResult as OrchestrationResult
+    from .metrics import MetricsCollector as MetricsCollector
     from .orchestration.complexity import Assessment as Assessment
     from .orchestration.complexity import Complexity as Complexity
     from .orchestration.critique import Critique as Critique
@@ -100,6 +102,9 @@ if TYPE_CHECKING:
     from .orchestration.stage_calls import StageExit as StageExit
     from .orchestration.task_slices import TaskSlice as TaskSlice
     from .pattern_executor import PatternExecutor as PatternExecutor
+    from .projections.agent_health import HealthStatus as HealthStatus
+    from .projections.health import Limits as HealthLimits
+    from .projections.health import SystemHealthStatus as SystemHealthStatus
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
 
@@ -127,12 +132,16 @@ _PLACES = {
     "FixTask": "agents.engines.engine",
     "ForkJoin": "orchestration.fork_join",
     "Graph": "orchestration.graph",
+    "HealthChecker": "health",
+    "HealthLimits": "projections.health:Limits",
+    "HealthStatus": "projections.agent_health",
     "HierarchicalOrchestrator": "hierarchy",
     "IntelligentIssueAgent": "agents.intelligent_issue",
     "IssueFixerAgent": "agents.fixer",
     "LocalEventSystem": "event_system",
     "MapReduce": "orchestration.map_reduce",
     "Message": "agents.models.model",
+    "MetricsCollector": "metrics",
     "Model": "agents.models.model",
     "ModelLoop": "agents.model_loop",
     "MultiStagePipeline": "orchestration.multi_stage",
@@ -169,6 +178,7 @@ _PLACES = {
     "Subtask": "orchestration.decomposition",
     "SubtaskResult": "orchestration.hierarchy_view",
     "SyncConnection": "connection",
+    "SystemHealthStatus": "projections.health",
     "Task": "orchestration.plan",
     "TaskContext": "agents.context",
     "TaskResult": "orchestration.result",
@@ -220,12 +230,16 @@ __all__ = [
     "FixTask",
     "ForkJoin",
     "Graph",
+    "HealthChecker",
+    "HealthLimits",
+    "HealthStatus",
     "HierarchicalOrchestrator",
     "IntelligentIssueAgent",
     "IssueFixerAgent",
     "LocalEventSystem",
     "MapReduce",
     "Message",
+    "MetricsCollector",
     "Model",
     "ModelLoop",
     "MultiStagePipeline",
@@ -262,6 +276,7 @@ __all__ = [
     "Subtask",
     "SubtaskResult",
     "SyncConnection",
+    "SystemHealthStatus",
     "Task",
     "TaskContext",
     "TaskResult",
