@@ -39,12 +39,14 @@ _STORE = re.compile(r"[0-9a-f]{24}/[0-9a-f]{32}\.git")
 class StoreNeeds(msgspec.Struct, frozen=True):
     """What a run's events name of one store, which is `<repository>/<run>.git` below a home's stores.
 
-    `refs` are the commits that the run has made, by their refs; `bases` those that it was laid out at, or began from.
+    `refs` are the commits that the run has made, by their refs; `bases` those that it was laid out at, or began from;
+    `loose` those that another run has made, which may be in any of its stores.
     """
 
     store: str
     refs: dict[str, str]
     bases: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
 
 
 class Bundled(msgspec.Struct, frozen=True):
@@ -62,10 +64,16 @@ def stores_needed(events: Iterable[Event]) -> list[StoreNeeds]:
     """Return what events of a run name of stores, in the order of the stores' names."""
     refs: dict[str, dict[str, str]] = {}
     bases: dict[str, set[str]] = {}
+    loose: set[str] = set()
     for event in events:
-        if event.type not in ("workspace.created", "workspace.committed") or event.payload is None:
+        if not names_commits(event):
             continue
         data: Any = event.data
+        if isinstance(data, dict) and "recorded" in data:
+            commits = data.get("commits")
+            named = (data.get("commit"), *(commits.values() if isinstance(commits, dict) else ()))
+            loose |= {commit for commit in named if is_commit(commit)}
+            continue
         store = store_name(data.get("store")) if isinstance(data, dict) else ""
         commit = data.get("commit") if store else None
         if not store or not is_commit(commit):
@@ -76,10 +84,20 @@ def stores_needed(events: Iterable[Event]) -> list[StoreNeeds]:
             refs.setdefault(store, {})[ref] = commit
         else:
             bases.setdefault(store, set()).add(commit)
-    return [
-        StoreNeeds(one, made := refs.get(one, {}), tuple(sorted(bases.get(one, set()) - set(made.values()))))
-        for one in sorted({*refs, *bases})
-    ]
+    found = []
+    for store in sorted({*refs, *bases}):
+        made = refs.get(store, {})
+        begun = bases.get(store, set()) - {*made.values()}
+        found.append(StoreNeeds(store, made, tuple(sorted(begun)), tuple(sorted(loose))))
+    return found
+
+
+def names_commits(event: Event) -> bool:
+    """Tell whether an event may name commits: of a workspace, or an effect served from another run's record."""
+    if event.payload is None:
+        return False
+    served = event.type in ("effect.completed", "effect.failed") and '"recorded"' in event.payload
+    return served or event.type in ("workspace.created", "workspace.committed")
 
 
 def store_name(path: object) -> str:
@@ -103,7 +121,8 @@ def write_bundle(git: Git, store: Path, needs: StoreNeeds, target: Path, scratch
     object_format = git.run("rev-parse", "--show-object-format", git_dir=store).text
     wanted = [*needs.refs.values(), *needs.bases]
     missing = [commit for commit in dict.fromkeys(wanted) if not _has(git, store, commit)]
-    bases = {f"refs/twelvefold/bases/{commit}": commit for commit in needs.bases if commit not in missing}
+    there = {*needs.bases, *(commit for commit in needs.loose if _has(git, store, commit))}
+    bases = {f"refs/twelvefold/bases/{commit}": commit for commit in sorted(there - set(missing))}
     made = {ref: commit for ref, commit in needs.refs.items() if commit not in missing}
     if not (bases or made):
         return None

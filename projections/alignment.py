@@ -2,8 +2,9 @@
 
 A place is where the chain of causes has put an event: the path of its task, the request of that task which it belongs
 to, what it is, and the how manieth of its kind there. So runs align however their tasks were interleaved, and after one
-has done more than the other. Owns places, and which events say only how the work was carried out (progress, who took
-it, folders that came and went), which no two runs share. Pure.
+has done more than the other. An effect is one event here, its result with what was asked for, as one that is served
+from another run's record has no intent. Owns places, and which events say only how the work was carried out (progress,
+who took it, folders that came and went), which no two runs share. Pure.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ _CARRYING = frozenset({"task.progressed", "workspace.fetched", "workspace.remove
 _ONCE = frozenset({"task.started", "workspace.created"})
 #: Values that agents record of the clock: two runs can't have the same.
 _CLOCKS = frozenset({"time_s", "time", "now", "time_ns", "time_ms", "timestamp"})
+
+
+#: Kinds of events of which a task, or a run, has one of several: which one it has is a difference, not a place.
+ANSWERS = frozenset({"task.succeeded", "task.nothing_to_do", "task.failed", "task.needs_human", "task.planned"})
+_ENDS = frozenset({"run.succeeded", "run.nothing_to_do", "run.failed", "run.cancelled", "run.rolled_back"})
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -74,54 +80,75 @@ def shared(a: Sequence[Event], b: Sequence[Event]) -> int:
     return count
 
 
-def places_of(events: Iterable[Event], skip: int = 0) -> dict[Place, Event]:
-    """Return the events of a run by their places, in order, without the first `skip`; those that only carry are left
-    out.
-    """
+def places_of(events: Iterable[Event]) -> dict[Place, Event]:
+    """Return the events of a run by their places, in order; those that only carry are left out."""
     placing = _Placing()
-    found: dict[Place, Event] = {}
-    for number, event in enumerate(events):
-        place = placing.place(event)
-        if place is not None and number >= skip:
-            found[place] = event
-    return found
+    for event in events:
+        placing.take(event)
+    return placing.found
 
 
 class _Placing:
     """How far places are given out. An event of a task names its request as its cause."""
 
     def __init__(self) -> None:
+        self.found: dict[Place, Event] = {}
         self._requests: dict[bytes, tuple[str, int]] = {}
         self._last: dict[str, int] = {}
         self._seen: Counter[tuple[str, int, str]] = Counter()
+        self._intents: dict[tuple[str, str], tuple[Place, Any]] = {}
 
-    def place(self, event: Event) -> Place | None:
+    def take(self, event: Event) -> None:
         data: Any = event.data if event.payload is not None else None
         facts: dict[str, Any] = data if isinstance(data, dict) else {}
         family = event.stream.partition(".")[0]
+        if event.type.startswith("effect.") and family == "task":
+            self._take_effect(event, facts)
+            return
         path, request, what = "", 0, event.type
         if event.type == "task.requested" and family == "run":
             path, request = self._requested(event, facts)
             if _is_carried(facts):
-                return None  # the same request once more, in a fork
+                return  # the same request once more, in a fork
         elif family == "task":
-            path = event.stream.split(".", 2)[-1]
-            _, request = self._requests.get(event.cause, (path, self._last.get(path, 0)))
-            what = _what(event, facts)
+            path, request = self._in_task(event)
+            what = "task answered" if event.type in ANSWERS else what
         elif family == "run":
             path = str(facts.get("path") or "")
             request = self._last.get(path, 0)
             if event.type.startswith("timer."):
                 what = f"{event.type} {facts.get('kind') or facts.get('name') or ''}".strip()
-        else:
-            what = f"{event.type} in {event.stream}" if not event.stream.startswith("request.") else event.type
-        key = (path, request, what)
-        n = self._seen[key]
-        self._seen[key] += 1
-        if event.type in _CARRYING or event.type == "run.forked" or (event.type in _ONCE and n):
-            return None
-        if what.startswith("effect.completed value ") and facts.get("name") in _CLOCKS:
-            return None
+            what = "run ended" if event.type in _ENDS else what
+        elif family != "request":
+            what = f"{event.type} in {event.stream}"
+        place = self._next(path, request, what)
+        if not (event.type in _CARRYING or event.type == "run.forked" or (event.type in _ONCE and place.n)):
+            self.found[place] = event
+
+    def _take_effect(self, event: Event, facts: dict[str, Any]) -> None:
+        """Place an effect at its intent, or where it has none, at its result."""
+        kind, name, key = (str(facts.get(field) or "") for field in ("kind", "name", "key"))
+        if kind == "value" and name in _CLOCKS:
+            return
+        path, request = self._in_task(event)
+        begun = self._intents.pop((path, key), None)
+        what = f"effect {kind}" if kind == "model" else f"effect {kind} {name}".rstrip()
+        place = self._next(path, request, what) if begun is None else begun[0]
+        if event.type == "effect.intended":
+            self._intents[path, key] = place, facts.get("parameters")
+        elif begun is not None:
+            facts.setdefault("parameters", begun[1])
+            event = msgspec.structs.replace(event, payload=msgspec.json.encode(facts).decode())
+        self.found[place] = event
+
+    def _in_task(self, event: Event) -> tuple[str, int]:
+        """Return the path of an event's task, and the number of the request that it belongs to."""
+        path = event.stream.split(".", 2)[-1]
+        return self._requests.get(event.cause, (path, self._last.get(path, 0)))
+
+    def _next(self, path: str, request: int, what: str) -> Place:
+        n = self._seen[path, request, what]
+        self._seen[path, request, what] += 1
         return Place(path, request, what, n)
 
     def _requested(self, event: Event, facts: dict[str, Any]) -> tuple[str, int]:
@@ -137,11 +164,3 @@ def _is_carried(facts: dict[str, Any]) -> bool:
     """Tell whether a request is one of an ancestor that a fork makes anew."""
     fork = facts.get("fork")
     return isinstance(fork, dict) and bool(fork.get("carries"))
-
-
-def _what(event: Event, facts: dict[str, Any]) -> str:
-    """Say what a task has reported: of an effect also of what kind and, but for models, by which name."""
-    if not event.type.startswith("effect."):
-        return event.type
-    kind, name = str(facts.get("kind") or ""), str(facts.get("name") or "")
-    return f"{event.type} {kind}" if kind == "model" else f"{event.type} {kind} {name}".rstrip()

@@ -15,13 +15,13 @@ from typing import Any, Literal
 import msgspec
 
 from ..eventstore.event import Event
-from .alignment import Pair, Place, merge, places_of, shared
+from .alignment import ANSWERS, Pair, Place, merge, places_of, shared
 from .likeness import Names, differences
 
 Kind = Literal["differs", "only_a", "only_b"]
 #: How many differences of one event are told, and how many lines of a prompt's.
 FIELDS_MAX, LINES_MAX = 8, 60
-_MODEL = "effect.intended model"
+_MODEL = "effect model"
 
 
 class FieldDifference(msgspec.Struct, frozen=True):
@@ -159,7 +159,8 @@ def _compared(pair: Pair, names: tuple[Names, Names]) -> EventDifference | None:
     fields: list[FieldDifference] = []
     if a is not None and b is not None:
         data = (names[0].of(a.data), names[1].of(b.data))
-        fields = [FieldDifference(*found) for found in differences(*data, most=FIELDS_MAX)]
+        fields = [] if a.type == b.type else [FieldDifference("type", a.type, b.type)]
+        fields += [FieldDifference(*found) for found in differences(data[0], data[1], most=FIELDS_MAX)]
         if not fields:
             return None
     place = pair.place
@@ -203,7 +204,7 @@ def _tasks(events: Sequence[Event]) -> dict[str, TaskSide]:
             begun.setdefault(path, event.time)
         elif family == "task":
             path = event.stream.split(".", 2)[-1]
-            if event.type in _ANSWERS:
+            if event.type in ANSWERS:
                 ended[path] = event.time
             elif event.type == "effect.completed":
                 own.setdefault(path, []).append(event)
@@ -214,9 +215,6 @@ def _tasks(events: Sequence[Event]) -> dict[str, TaskSide]:
         )
         for path, start in begun.items()
     }
-
-
-_ANSWERS = frozenset({"task.succeeded", "task.nothing_to_do", "task.failed", "task.needs_human", "task.planned"})
 
 
 def _usage(events: Sequence[Event]) -> Usage:

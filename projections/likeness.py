@@ -19,7 +19,8 @@ from .alignment import Place
 PASSING = frozenset({
     "elapsed_s", "timestamp", "time", "time_s", "time_ns", "duration_s", "pid", "instance", "delivery", "due", "due_ns",
     "started", "ended", "requested", "wall_s", "last_ns", "cpu_s", "rss_bytes", "progress", "key", "request", "decider",
-    "versions", "code", "fork", "lineage", "at_time", "cached", "positions", "position", "until", "first", "last", "since_ns",
+    "versions", "code", "fork", "lineage", "at_time", "cached", "recorded", "usage", "positions", "position", "until",
+    "first", "last", "since_ns",
 })  # fmt: skip
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]{7,64}(?![0-9a-f])")
 _SPAN = re.compile(r"\b\d+(?:\.\d+)?(?= ?(?:s|ms|us|µs|ns|seconds?|milliseconds?)\b)")

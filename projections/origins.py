@@ -13,6 +13,8 @@ import msgspec
 
 from ..eventstore.event import Event
 
+_RESULTS = ("effect.completed", "effect.failed")
+
 
 class ModelCall(msgspec.Struct, frozen=True):
     """A model call: its intent and its result as recorded, and all messages that it was asked with, earlier calls'
@@ -25,11 +27,11 @@ class ModelCall(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """What made a commit: the event that names it, the effect (None where it was made outside of one), with its intent
-    (None for a `read` effect, which has none), the model call before it, and the action that the model chose.
+    """What made a commit: the event that says so first, the effect (None where it was made outside of one), with its
+    intent (None where it has none), the model call before it, and the action that the model chose.
     """
 
-    committed: Event
+    event: Event
     effect: Event | None = None
     intent: Event | None = None
     model: ModelCall | None = None
@@ -41,47 +43,63 @@ def origin_of(events: Sequence[Event], commit: str) -> Origin | None:
 
     `events` are all of a run's, in position order, with payloads and values loaded.
     """
-    committed = next((event for event in events if is_commit_of(event, commit)), None)
-    if committed is None:
+    made = next((event for event in events if is_made(event, commit)), None)
+    if made is None:
         return None
-    own = [event for event in events if event.stream == committed.stream and event.cause == committed.cause]
-    effect = next((event for event in own if event.position > committed.position and _made(event, commit)), None)
+    own = _of_one_request(events, made)
+    effect = next((event for event in own if event.position >= made.position and _holds(event, commit)), None)
     if effect is None:
-        return Origin(committed)
+        return Origin(made)
     key = _data(effect).get("key")
     intents = (event for event in own if event.type == "effect.intended" and event.position < effect.position)
     intent = next((event for event in reversed(list(intents)) if _data(event).get("key") == key), None)
-    before = [event for event in own if event.position < (intent or committed).position]
+    before = [event for event in own if event.position < (intent or made).position]
     answered = _last(before, "model")
     if answered is None:
-        return Origin(committed, effect, intent)
+        return Origin(made, effect, intent)
     action = _last([event for event in before if event.position > answered.position], "value", "action")
-    return Origin(committed, effect, intent, _call(before, answered), action)
+    return Origin(made, effect, intent, _call(before, answered), action)
 
 
 def commits_before(events: Sequence[Event], commit: str) -> list[str]:
     """Return the commits that the request which made this one has made before it, in order."""
-    committed = next((event for event in events if is_commit_of(event, commit)), None)
-    if committed is None:
+    made = next((event for event in events if is_made(event, commit)), None)
+    if made is None:
         return []
+    found: dict[str, None] = {}
+    for event in _of_one_request(events, made):
+        if event.position < made.position and event.type in ("workspace.committed", *_RESULTS):
+            data = _data(event)
+            commits = data.get("commits")
+            named = [data.get("commit"), *(commits.values() if isinstance(commits, dict) else ())]
+            found |= dict.fromkeys(one for one in named if isinstance(one, str))
+    found.pop(commit, None)
+    return list(found)
+
+
+def is_made(event: Event, commit: str) -> bool:
+    """Tell whether an event says that a commit was made."""
+    return (event.type == "workspace.committed" and _data(event).get("commit") == commit) or _holds(event, commit)
+
+
+def _of_one_request(events: Sequence[Event], made: Event) -> list[Event]:
+    """Return what a task has recorded for one request: in a fork also for the one that it goes on from."""
+    causes = {made.cause}
+    path = made.stream.split(".", 2)[-1]
+    for event in reversed(events):
+        fork = _data(event).get("fork") if event.type == "task.requested" and event.id in causes else None
+        carries = fork.get("carries") if isinstance(fork, dict) else None
+        causes |= {bytes.fromhex(one) for one in carries or () if isinstance(one, str)}
     return [
-        _data(event)["commit"]
+        event
         for event in events
-        if event.position < committed.position
-        and event.type == "workspace.committed"
-        and (event.stream, event.cause) == (committed.stream, committed.cause)
-        and isinstance(_data(event).get("commit"), str)
+        if event.cause in causes and event.stream.startswith("task.") and event.stream.split(".", 2)[-1] == path
     ]
 
 
-def is_commit_of(event: Event, commit: str) -> bool:
-    """Tell whether an event says that a commit was made."""
-    return event.type == "workspace.committed" and _data(event).get("commit") == commit
-
-
-def _made(event: Event, commit: str) -> bool:
+def _holds(event: Event, commit: str) -> bool:
     """Tell whether an effect's result holds a commit."""
-    if event.type not in ("effect.completed", "effect.failed"):
+    if event.type not in _RESULTS:
         return False
     data = _data(event)
     commits = data.get("commits")
@@ -100,14 +118,15 @@ def _call(events: Sequence[Event], answered: Event) -> ModelCall | None:
     """Put a call together: each record has only the messages that are new in it, and how many came before them."""
     messages: list[dict[str, Any]] = []
     for event in events:
-        data = _data(event) if event.type == "effect.intended" else {}
+        # One that was served from another run's record has what was asked in its result.
+        data = _data(event) if event.type in ("effect.intended", "effect.completed") else {}
         asked = data.get("parameters")
         if data.get("kind") != "model" or not isinstance(asked, dict):
             continue
         since, new = asked.get("since"), asked.get("messages")
         messages = messages[: since if isinstance(since, int) and since > 0 else 0]
         messages += [one for one in new if isinstance(one, dict)] if isinstance(new, list) else []
-        if data.get("key") == _data(answered).get("key") and event.position < answered.position:
+        if data.get("key") == _data(answered).get("key"):
             return ModelCall(event, answered, tuple(messages))
     return None
 

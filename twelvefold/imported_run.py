@@ -21,8 +21,9 @@ from .eventstore.errors import TwelvefoldError
 from .eventstore.event import Event
 from .eventstore.proof import flaw_in
 from .eventstore.reader import LogReader
+from .eventstore.run import read_run
 from .orchestration.result import RunView
-from .run_contents import RunContents
+from .run_contents import RunContents, lineage_of
 from .run_file import LINKS, MANIFEST, Manifest, StoreFile, event_of, read_manifest
 from .run_file_errors import ImportDamaged
 from .run_place import imported_runs, imports_folder
@@ -62,7 +63,7 @@ def check_events(
 
     The links must not belong to the run.
     """
-    contents, runs = RunContents(manifest.run), {one.run: one.until for one in manifest.lineage}
+    contents, runs = RunContents(), {one.run: one.until for one in manifest.lineage}
 
     def hidden() -> Iterator[Event]:
         for event in links:
@@ -86,10 +87,13 @@ def _is_of(event: Event, runs: dict[str, int | None]) -> bool:
     return any(name in runs and event.position <= (runs[name] or event.position) for name in names)
 
 
-def check_contents(manifest: Manifest, contents: RunContents, view: RunView, fault: Fault) -> None:
-    """Require a manifest to say what the events say; raises what `fault` makes."""
+def check_contents(manifest: Manifest, contents: RunContents, log: LogReader, fault: Fault) -> None:
+    """Require a manifest to say what the events say, which are read from `log` too; raises what `fault` makes."""
+    view = RunView(manifest.run)
+    for event in read_run(log, manifest.run):
+        view.take(event)
     told = {
-        "lineage": manifest.lineage == tuple(contents.lineage),
+        "lineage": manifest.lineage == lineage_of(log, manifest.run),
         "events": manifest.events == len(contents.positions),
         "forgotten": manifest.forgotten == contents.forgotten,
         "outcome": manifest.outcome == (view.state.outcome or None),
@@ -124,10 +128,7 @@ def verify_imported(place: Path) -> Manifest:
     try:
         with LogReader(place / "log.db") as log:
             contents = check_events(manifest, lambda: _all_of(log), kept.links(), fault)
-            view = RunView(run)
-            for event in _all_of(log):
-                view.take(event)
-            check_contents(manifest, contents, view, fault)
+            check_contents(manifest, contents, log, fault)
             if log.ask(_integrity, None) != "ok":
                 raise fault("log.db", "its structure is damaged")
         for blob in manifest.blobs:

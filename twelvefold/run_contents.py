@@ -1,6 +1,7 @@
 """What belongs to a run beside its events, read off them: runs it was forked from, versions, prompts, blobs, stores.
 
-One fold for an export, which gathers all of it, and for whoever checks that all of it is there. Pure.
+One fold for an export, which gathers all of it, and for whoever checks that all of it is there. Pure but for reads of
+the log that it is given.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .agents.bundles import StoreNeeds, stores_needed
+from .agents.bundles import StoreNeeds, names_commits, stores_needed
 from .eventstore.blob_names import blobs_named
 from .eventstore.event import Event
+from .eventstore.run import Readable, parts_of
 from .run_file import Ancestor
 
+_POSITION_MAX = (1 << 63) - 1
 _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -24,9 +27,8 @@ class RunContents:
     are gone, with whatever they named.
     """
 
-    def __init__(self, run: str) -> None:
+    def __init__(self) -> None:
         self.positions: list[int] = []
-        self.lineage = [Ancestor(run)]
         self.versions: dict[str, Any] = {}
         self.prompts: dict[str, str] = {}
         self.blobs: set[str] = set()
@@ -41,11 +43,9 @@ class RunContents:
             return
         if '"blob"' in event.payload:
             self.blobs |= blobs_named(event.payload)
-        if event.type in ("workspace.created", "workspace.committed"):
+        if names_commits(event):
             self._about_stores.append(event)
-        elif event.type == "run.forked":
-            self.lineage.insert(-1, Ancestor(str(event.data["parent"]), int(event.data["at"])))
-        elif event.type == "run.started" and isinstance(event.data, dict):
+        if event.type == "run.started" and isinstance(event.data, dict):
             self.versions[event.run] = event.data.get("versions")
         if '"prompts"' in event.payload:
             self.prompts |= _prompts_in(event)
@@ -67,3 +67,9 @@ def _prompts_in(event: Event) -> dict[str, str]:
     if isinstance(used, list):
         found |= {str(one.get("hash")): str(one.get("name")) for one in used if isinstance(one, dict)}
     return {hash: name for hash, name in found.items() if _HASH.fullmatch(hash) and _NAME.fullmatch(name)}
+
+
+def lineage_of(log: Readable, run: str) -> tuple[Ancestor, ...]:
+    """Return the run after the runs that it was forked from, each of these with the position that it was forked at."""
+    parts = parts_of(log, run, _POSITION_MAX)
+    return (*(Ancestor(part.run, part.until) for part in reversed(parts[1:])), Ancestor(run))

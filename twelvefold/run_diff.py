@@ -16,6 +16,7 @@ from .agents.git import Git
 from .agents.job_report import job_report
 from .agents.run_trees import FileDifference, changed_files, patch_between, store_at, trees_of
 from .eventstore.event import Event
+from .eventstore.forgotten import refuse_forgotten
 from .eventstore.large_values import may_hold
 from .eventstore.run import parts_of, read_run
 from .orchestration.errors import RunNotFound
@@ -73,14 +74,16 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def side_of(log: RunLog, run: str, place: Path) -> Side:
-    """Read one run whole; raises RunNotFound for an id that events only carry."""
+    """Read one run whole; raises RunForgotten, and RunNotFound for an id that events only carry."""
+    for part in parts_of(log, run, log.head):
+        refuse_forgotten(log, part.run, "be compared")
     events = [_loaded(log, event) for event in read_run(log, run)]
     view = RunView(run)
     for event in events:
         view.take(event)
     if view.status == "unknown":
         raise RunNotFound(run)
-    lineage = tuple(part.run for part in parts_of(log, run, view.last))
+    lineage = tuple(part.run for part in parts_of(log, run, log.head))
     forgotten = sum(event.payload is None for event in events)
     return Side(run, place, lineage, events, _state(run, view, events), files_of(events), forgotten)
 

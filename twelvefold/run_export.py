@@ -32,8 +32,8 @@ from .eventstore.reader import LogReader
 from .eventstore.run import read_run
 from .imported_run import KeptRun, kept_run
 from .orchestration.result import RunView
-from .run_contents import RunContents
-from .run_file import EVENTS, FORMAT, LINKS, Manifest, PromptFile, RunFileWriter, StoreFile, line_of
+from .run_contents import RunContents, lineage_of
+from .run_file import EVENTS, FORMAT, LINKS, Ancestor, Manifest, PromptFile, RunFileWriter, StoreFile, line_of
 from .run_file_errors import RunFileExists, RunFileUnwritable
 from .run_log import RunLog
 
@@ -65,7 +65,7 @@ def export_run(
     """
     if os.path.lexists(target):
         raise RunFileExists(str(target))
-    found, view = RunContents(run), RunView(run, log.load)
+    found, view = RunContents(), RunView(run, log.load)
     for event in read_run(log, run):
         found.take(event)
         view.take(event)
@@ -73,7 +73,7 @@ def export_run(
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with tempfile.TemporaryDirectory(prefix="twelvefold-export-") as scratch:
-            manifest = _write(log, found, place, draft, Path(scratch), version, prompts, proof, outcome)
+            manifest = _write(log, run, found, place, draft, Path(scratch), version, prompts, proof, outcome)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         os.link(draft, target)
@@ -91,6 +91,7 @@ def export_run(
 
 def _write(
     log: RunLog,
+    run: str,
     found: RunContents,
     place: Path,
     draft: Path,
@@ -101,10 +102,11 @@ def _write(
     outcome: str | None,
 ) -> Manifest:
     own = frozenset(found.positions)
-    kept = kept_run(place)
-    chain, complete = (
-        (kept.manifest.chain, kept.manifest.complete) if kept is not None else _stretches(log, found, proof)
-    )
+    kept, lineage = kept_run(place), lineage_of(log, run)
+    if kept is not None:
+        chain, complete = kept.manifest.chain, kept.manifest.complete
+    else:
+        chain, complete = _stretches(log, lineage, found.positions, proof)
     with RunFileWriter(draft) as file:
         file.add_pieces(EVENTS, (line_of(event) for event in _between(log, chain, kept) if event.position in own))
         links = (event for event in _between(log, chain, kept) if event.position not in own)
@@ -116,8 +118,8 @@ def _write(
         stores = [_add_store(file, place, needs, scratch / str(n)) for n, needs in enumerate(found.stores())]
         manifest = Manifest(
             twelvefold_run=FORMAT,
-            run=found.lineage[-1].run,
-            lineage=tuple(found.lineage),
+            run=run,
+            lineage=lineage,
             outcome=outcome,
             events=len(found.positions),
             forgotten=found.forgotten,
@@ -138,15 +140,17 @@ def _write(
     return manifest
 
 
-def _stretches(log: LogReader, found: RunContents, proof: Proof) -> tuple[tuple[Stretch, ...], bool]:
+def _stretches(
+    log: LogReader, lineage: tuple[Ancestor, ...], positions: list[int], proof: Proof
+) -> tuple[tuple[Stretch, ...], bool]:
     """Return the stretches that prove the events, and whether they are all between the first and the last."""
-    cuts = [ancestor.until for ancestor in found.lineage if ancestor.until is not None]
-    parts = [list(part) for _, part in groupby(found.positions, key=lambda at: sum(at > cut for cut in cuts))]
+    cuts = [ancestor.until for ancestor in lineage if ancestor.until is not None]
+    parts = [list(part) for _, part in groupby(positions, key=lambda at: sum(at > cut for cut in cuts))]
     others = sum(part[-1] - part[0] + 1 - len(part) for part in parts)
-    few = others <= max(OTHERS_MAX, OTHERS_FACTOR * len(found.positions))
+    few = others <= max(OTHERS_MAX, OTHERS_FACTOR * len(positions))
     complete = proof == "full" or (proof == "auto" and few)
     if not complete:
-        numbered = enumerate(found.positions)
+        numbered = enumerate(positions)
         parts = [[at for _, at in part] for _, part in groupby(numbered, key=lambda pair: pair[1] - pair[0])]
     return tuple(_stretch(log, part[0] - 1, part[-1]) for part in parts), complete
 

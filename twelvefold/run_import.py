@@ -23,7 +23,6 @@ from .eventstore.kept_run import write_kept_log
 from .eventstore.reader import LogReader
 from .eventstore.run import read_run
 from .imported_run import check_contents, check_events, kept_run
-from .orchestration.result import RunView
 from .run_file import EVENTS, LINKS, MANIFEST, Manifest, RunFileReader
 from .run_file_errors import RunFileUnwritable, RunKnown
 from .run_place import imports_folder
@@ -65,10 +64,7 @@ def import_run(home: Path, file: Path) -> Imported:
             making.mkdir(parents=True, mode=0o700)
             _unpack(reader, making)
             with LogReader(making / "log.db") as log:
-                view = RunView(manifest.run)
-                for event in read_run(log, manifest.run):
-                    view.take(event)
-            check_contents(manifest, contents, view, reader.damaged)
+                check_contents(manifest, contents, log, reader.damaged)
             reader.check_manifest()
             _give_name(making, place)
         except OSError as error:

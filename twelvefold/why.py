@@ -22,7 +22,7 @@ from .eventstore.forgotten import refuse_forgotten
 from .eventstore.large_values import may_hold
 from .eventstore.run import read_run
 from .orchestration.errors import RunNotFound
-from .projections.origins import Origin, commits_before, is_commit_of, origin_of
+from .projections.origins import Origin, commits_before, is_made, origin_of
 from .run_file_errors import LineNotOurs
 from .run_log import RunLog
 from .run_place import imported_runs, imports_folder, open_run
@@ -85,16 +85,24 @@ def line_of_run(home: Path, given: str, path: str, line: int) -> tuple[BlamedLin
 def _in_run(git: Git, log: RunLog, run: str, kept: Path, line: BlamedLine) -> Reason | None:
     refuse_forgotten(log, run, "say why a line is as it is")
     events = _events(log, run)
-    own = next((event for event in events if is_commit_of(event, line.commit)), None)
-    found = _by_text(git, events, kept, line) if own is None else (store_at(kept, own.data["store"]), line)
+    store = _store_of(git, events, kept, line.commit)
+    found = _by_text(git, events, kept, line) if store is None else (store, line)
     if found is None:
         return None
     step = _refined(git, events, *found)
     origin = origin_of(events, step.commit)
     if origin is None:
         return None
-    by = "text" if own is None else "commit"
-    return Reason(run, line, step, by, origin, tuple(_causes(log, origin.committed.cause)))
+    by = "text" if store is None else "commit"
+    return Reason(run, line, step, by, origin, tuple(_causes(log, origin.event.cause)))
+
+
+def _store_of(git: Git, events: Sequence[Event], kept: Path, commit: str) -> Path | None:
+    """Return the store that has a commit which the run has made; None where it has made none such."""
+    if not any(is_made(event, commit) for event in events):
+        return None
+    stores = dict.fromkeys(store_at(kept, store) for store, _ in _commits_of(events, ""))
+    return next((store for store in stores if trees_of(git, store, [commit])), next(iter(stores), None))
 
 
 def _by_text(git: Git, events: Sequence[Event], kept: Path, line: BlamedLine) -> tuple[Path, BlamedLine] | None:
@@ -107,7 +115,7 @@ def _by_text(git: Git, events: Sequence[Event], kept: Path, line: BlamedLine) ->
         numbers = [n for n, text in enumerate(lines, 1) if text.rstrip("\r") == wanted]
         for number in sorted(numbers, key=lambda n: abs(n - line.line)):
             found = blame(git, commit, line.path, number, git_dir=folder)
-            if found is not None and any(is_commit_of(event, found.commit) for event in events):
+            if found is not None and any(is_made(event, found.commit) for event in events):
                 return folder, found
     return None
 
@@ -127,7 +135,7 @@ def _refined(git: Git, events: Sequence[Event], store: Path, line: BlamedLine) -
         return line
     last = next((commit for commit in reversed(before) if trees.get(commit) == trees[line.commit]), None)
     found = None if last is None else blame(git, last, line.path, line.line, git_dir=store)
-    known = found is not None and any(is_commit_of(event, found.commit) for event in events)
+    known = found is not None and any(is_made(event, found.commit) for event in events)
     return found if found is not None and known else line
 
 

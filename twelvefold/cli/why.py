@@ -125,7 +125,7 @@ def document_of(reason: Reason, file: str) -> dict[str, Any]:
         "run": reason.run,
         "path": task.get("path"),
         "agent": task.get("agent"),
-        "step": {"commit": reason.step.commit, "line": reason.step.line, "position": origin.committed.position},
+        "step": {"commit": reason.step.commit, "line": reason.step.line, "position": origin.event.position},
         "effect": None
         if origin.effect is None
         else {
