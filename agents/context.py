@@ -102,6 +102,11 @@ class TaskContext:
         return logging.getLogger(f"twelvefold.agent.{self.request.agent}")
 
     @property
+    def traceparent(self) -> str:
+        """Where this code is in the run's trace, for what it calls; commands and models are told by themselves."""
+        return self.ledger.traceparent()
+
+    @property
     def cancelled(self) -> bool:
         """Whether the task was withdrawn: stop soon, its result will be refused. Each effect call then raises."""
         return self.ledger.withdrawn.is_set()
@@ -154,10 +159,7 @@ class TaskContext:
         return working_copy(self, repo, commit, name)
 
     def at_end(self, do: Callable[[], object]) -> None:
-        """Have `do` called once the handler has returned or raised, before its outcome is recorded; the latest first.
-
-        What it raises makes the task failed.
-        """
+        """Have `do` called once the handler is over, before its outcome, the latest first; what it raises fails it."""
         self._endings.append(do)
 
     def __enter__(self) -> TaskContext:
@@ -192,7 +194,6 @@ class TaskContext:
         actual = self.agent.tool(tool) if isinstance(tool, str) else tool
         given = {**(parameters or {}), **more}
         actual.check(given)
-
         do = partial(executed_async, actual, given, self.strays.append)
         async with in_turn_async(actual):
             return response_of(await self.effect_async("tool", actual.name, given, do, effect=actual.effect), actual)
@@ -210,9 +211,8 @@ class TaskContext:
         """Do something to the world once it is recorded as intended, and return its recorded result.
 
         `kind` is `tool`, `model`, `process` or `git`; `parameters` is JSON-like and tells equal calls from others;
-        `do` returns JSON-like data (Structs and dataclasses count), which is converted to the type `result`.
-        An error of ours raised by `do` is raised as it is, any other as EffectFailed, the same way when served from
-        the record. Raises EffectInDoubt, TaskWithdrawn too.
+        `do` returns JSON-like data (Structs and dataclasses count), converted to the type `result`. An error of ours
+        is raised as it is, any other as EffectFailed, also from the record. Raises EffectInDoubt, TaskWithdrawn.
         """
         call = self.ledger.call(kind, name, parameters, effect)
         recorded = self.ledger.served(call)
@@ -220,7 +220,7 @@ class TaskContext:
             self.ledger.intend(call)
             started = time.monotonic()
             try:
-                value = as_json(do())
+                value = as_json(self.ledger.run(call, do))
             except (Exception, SystemExit) as error:
                 raise self._failed(call, error, started) from error
             recorded = self.ledger.complete(call, value, started)
@@ -245,7 +245,7 @@ class TaskContext:
             await asyncio.to_thread(self.ledger.intend, call)
             started = time.monotonic()
             try:
-                value = as_json(await do())
+                value = as_json(await self.ledger.run_async(call, do))
             except (Exception, SystemExit) as error:
                 raise await asyncio.to_thread(self._failed, call, error, started) from error
             recorded = await asyncio.to_thread(self.ledger.complete, call, value, started)

@@ -17,7 +17,8 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ from .fork_errors import RecordedMiss
 from .journal import Journal, TaskRequest, load, pack
 from .past import Past, layer_of
 from .tool import Effect
+from .tracing import current_traceparent, of_delivery, of_effect, placed
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -110,6 +112,8 @@ class EffectLedger:
         #: What models were asked so far (see `models.calls`), by the hash of each request, served ones too.
         self.asked_models: list[str] = []
         self.last_commits: dict[str, str] = {}
+        #: The id of the event that says that this delivery has begun.
+        self.began = request.id
         self._lock = threading.Lock()
         self._seen: Counter[str] = Counter()
         self._results: dict[str, Recorded] = {}
@@ -281,20 +285,42 @@ class EffectLedger:
 
     def _event(self, type: str, call: Call, facts: dict[str, Any]) -> NewEvent:
         data = {"kind": call.kind, "name": call.name, "effect": call.effect, "key": call.key, **facts}
-        # One id for each fact of one request, so that a record cannot stand twice; intents count those before them in
-        # the log, which outlives the bus's own count of deliveries.
-        nth = self._intended[call.key] if type == "effect.intended" else 0
-        fact = {"effect.intended": "intent", "effect.in_doubt": "doubt"}.get(type, "result")
-        what = f"{self.request.id.hex()}:{call.key}:{fact}"
         return NewEvent(
             type=type,
             payload=pack(data, self.journal),
             stream=self.request.stream,
-            id=derived_id(self.request.run, self.request.path, what, nth),
+            id=self._id(type, call),
             run=self.request.run,
             cause=self.request.id,
             trace=self.request.trace,
         )
+
+    def _id(self, type: str, call: Call) -> bytes:
+        """Return the id of one fact of one request, so that a record cannot stand twice.
+
+        Intents count those before them in the log, which outlives the bus's own count of deliveries.
+        """
+        nth = self._intended[call.key] if type == "effect.intended" else 0
+        fact = {"effect.intended": "intent", "effect.in_doubt": "doubt"}.get(type, "result")
+        return derived_id(self.request.run, self.request.path, f"{self.request.id.hex()}:{call.key}:{fact}", nth)
+
+    def run(self, call: Call, do: Callable[[], Any]) -> Any:
+        """Call what does an effect, at the effect's place in the run's trace."""
+        with placed(partial(self._place, call)):
+            return do()
+
+    async def run_async(self, call: Call, do: Callable[[], Awaitable[Any]]) -> Any:
+        """Do as `run` for what is awaited."""
+        with placed(partial(self._place, call)):
+            return await do()
+
+    def traceparent(self) -> str:
+        """Return where the code that asks is in the run's trace: in an effect, else in the task itself."""
+        return current_traceparent() or of_delivery(self.request.run, self.request.trace, self.began)
+
+    def _place(self, call: Call) -> str:
+        first = self._id("effect.completed" if call.effect == "read" else "effect.intended", call)
+        return of_effect(self.request.run, self.request.trace, first)
 
 
 def _request(call: Call) -> str:

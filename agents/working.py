@@ -34,7 +34,7 @@ from .base import BaseAgent
 from .bus_journal import BusJournal
 from .context import TaskContext
 from .faults import whole
-from .journal import AgentPlaces, TaskRequest
+from .journal import AgentPlaces, TaskRequest, fresh_id
 from .look_ahead import AHEAD_MIN, SHORT_HANDLER_S, LookAhead
 from .membership import Membership
 from .sandbox.hints import outdated_by
@@ -305,11 +305,13 @@ class AgentProcess:
         facts = {"instance": self.client.instance, "attempt": request.attempt, "delivery": delivery.attempt}
         facts |= {"code": self.code} if self.code else {}
         started = new_event(
-            "task.started", facts, stream=request.stream, run=request.run, cause=request.id, trace=request.trace
-        )
+            "task.started", facts, id=fresh_id(), stream=request.stream, run=request.run, cause=request.id,
+            trace=request.trace,
+        )  # fmt: skip
         # Goes out with what the task writes first, its outcome if that comes at once: no wait, no message of its own.
         self.journal.append_soon(started)
         context = TaskContext(self.agent, request, self.journal, self.places, self.settings, contained=self.contained)
+        context.ledger.began = started.id
         with self._lock:
             self._context = context
             if self._withdrawn:
