@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 from ...eventstore.errors import TwelvefoldError
@@ -23,20 +22,19 @@ _FLEETING = {"core.fsync": "none"}
 
 
 class LayingOut:
-    """Workspaces under one temporary folder. `homes` are searched for the stores that the record names."""
+    """Workspaces under one temporary folder."""
 
-    def __init__(self, homes: Iterable[Path]) -> None:
-        self._stores = [home / "stores" for home in homes]
+    def __init__(self) -> None:
         self._git = Git()
         self._root: Path | None = None
         self._count = 0
 
-    def answer(self, asked: LayOutFiles, run: str) -> LaidOut:
-        """Lay out what is asked for; why that can't be is part of the answer."""
+    def answer(self, asked: LayOutFiles, run: str, place: Path) -> LaidOut:
+        """Lay out what is asked for, of a run that is kept at `place`; why that can't be is part of the answer."""
         try:
             if not is_commit(asked.commit):
                 return LaidOut(problem=f"{asked.commit!r} is no commit")
-            store = self.find(asked.store)
+            store = find_store(place, asked.store)
             if store is None:
                 return LaidOut(problem=f"the store {asked.store} is not there any more")
             if asked.folder:
@@ -45,12 +43,6 @@ class LayingOut:
         except (TwelvefoldError, OSError) as error:
             said = error.message() if isinstance(error, TwelvefoldError) else str(error)
             return LaidOut(problem=f"the files of commit {asked.commit[:12]} can't be laid out: {said}")
-
-    def find(self, recorded: str) -> Path | None:
-        """Return where a recorded store is now: in one of the homes, by its name, or where it was."""
-        parts = Path(recorded).parts[-2:]
-        places = [*(root.joinpath(*parts) for root in self._stores), Path(recorded)]
-        return next((place for place in places if place.is_dir()), None)
 
     def forget(self) -> None:
         """Remove what was laid out so far."""
@@ -97,3 +89,9 @@ class LayingOut:
         self._git.run("update-ref", "--no-deref", "HEAD", commit, git_dir=own, settings=_FLEETING)
         shutil.copyfile(index, own / "index")
         return LaidOut(str(folder), str(store))
+
+
+def find_store(place: Path, recorded: str) -> Path | None:
+    """Return where the store is that a record names: by its name where the run is kept, else where it was."""
+    named = (place / "stores").joinpath(*Path(recorded).parts[-2:])
+    return next((one for one in (named, Path(recorded)) if one.is_dir()), None)

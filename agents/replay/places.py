@@ -8,11 +8,29 @@ files are those of the recorded commit, and go on to the next one when the effec
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from ...eventstore.event import Event
+from ..journal import AgentPlaces
+
+
+class PlacesThen(AgentPlaces, frozen=True):
+    """The folders of a home as they were called when a task was done; what is read of them is now at `place`."""
+
+    place: Path
+
+    @property
+    def stores(self) -> Path:
+        """The stores that there are now."""
+        return self.place / "stores"
+
+    @property
+    def blobs(self) -> Path:
+        """The blobs that there are now."""
+        return self.place / "blobs"
 
 
 class LayOut(Protocol):

@@ -22,14 +22,13 @@ from ..base import BaseAgent
 from ..code_version import code_version
 from ..errors import AgentNotLoadable, InvalidTool
 from ..faults import whole
-from ..journal import AgentPlaces
 from ..loading import load_agent
 from ..sandbox.errors import NotSealed
 from ..sandbox.sealed import seal
 from ..store import Stores
 from .files import Lacking
 from .found import Rerun
-from .places import Places
+from .places import Places, PlacesThen
 from .rerun import rerun
 from .wire import Done, LaidOut, LayOutFiles, Sealed, Work, receive, send
 
@@ -107,8 +106,8 @@ def _once(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
     code = ""
     try:
         agent, code = _agent(work.target, Path(work.folder))
-        home, blobs = AgentPlaces(Path(work.home)), Path(work.blobs)
-        found = rerun(agent, work.record, home, settings, blobs, Places(pipe.lay_out))
+        places = PlacesThen(Path(work.home), Path(work.place))
+        found = rerun(agent, work.record, places, settings, Places(pipe.lay_out))
     except (AgentNotLoadable, InvalidTool) as error:
         return Rerun("unloadable", problem=error.message())
     except Lacking as error:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -35,14 +35,13 @@ _COMMAND = (sys.executable, "-P", "-m", "twelvefold.agents.replay.process")
 class Replayer:
     """A sealed process that runs tasks again, one at a time; started when it is first needed, or by `begin`.
 
-    `environ` is what agents find as their environment. `homes` hold stores that the record may name. A task that takes
-    longer than `timeout_s` is `stuck`.
+    `environ` is what agents find as their environment. A task that takes longer than `timeout_s` is `stuck`.
     """
 
-    def __init__(self, environ: Mapping[str, str], homes: Iterable[Path], timeout_s: float = 60.0) -> None:
+    def __init__(self, environ: Mapping[str, str], timeout_s: float = 60.0) -> None:
         self.timeout_s = timeout_s
         self._environ = dict(environ)
-        self._files = LayingOut(homes)
+        self._files = LayingOut()
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
         self._sealed = False
@@ -65,23 +64,24 @@ class Replayer:
             self._sealed = False
             self._buffer.clear()
 
-    def rerun(self, record: TaskRecord, target: str, folder: Path, home: Path, blobs: Path) -> Rerun:
+    def rerun(self, record: TaskRecord, target: str, folder: Path, home: Path, place: Path) -> Rerun:
         """Run a task again; raises NotSealed where this machine can't keep the process from acting.
 
-        `home` is where the home was when the task was done, `blobs` where what its events hold is now.
+        `home` is where the home was when the task was done, `place` where its blobs and
+        stores are now.
         """
         self.begin()
         self._await_seal()
         assert self._process is not None and self._process.stdin is not None
         deadline = time.monotonic() + self.timeout_s
         try:
-            send(self._process.stdin.fileno(), Work(record, target, str(folder), str(home), str(blobs)))
+            send(self._process.stdin.fileno(), Work(record, target, str(folder), str(home), str(place)))
             while True:
                 said = self._next(deadline)
                 if isinstance(said, Done):
                     return said.rerun
                 if isinstance(said, LayOutFiles):
-                    send(self._process.stdin.fileno(), self._files.answer(said, record.request.run))
+                    send(self._process.stdin.fileno(), self._files.answer(said, record.request.run, place))
         except TimeoutError:
             self._end()
             return Rerun("stuck", problem=f"it has come to no end within {self.timeout_s:g} s")

@@ -110,22 +110,21 @@ class ReplayContext(TaskContext):
 def rerun(
     agent: BaseAgent,
     record: TaskRecord,
-    home: AgentPlaces,
+    places: AgentPlaces,
     settings: AgentSettings,
-    blobs: Path | None = None,
     files: Places | None = None,
 ) -> Rerun:
     """Run a task again with today's agent and compare with what was recorded; raises nothing but what ends a process.
 
-    `home` is where the task's folders were, `blobs` where what its events hold is now, `files` what can be looked at.
+    `places` are the task's folders, what can be looked at of its workspaces is `files`.
     """
-    journal = ReplayJournal(record, blobs or home.blobs, files or Places())
+    journal = ReplayJournal(record, places.blobs, files or Places())
     context: ReplayContext | None = None
     try:
         began = record.began
         delivery = data_of(began[-1]).get("delivery") if began else 1
         request = request_of(record.request, journal, delivery if isinstance(delivery, int) else 1)
-        context = ReplayContext(agent, request, journal, home, settings)
+        context = ReplayContext(agent, request, journal, places, settings)
         outcome = perform(agent, context)
         found = _compared(record, context, journal, outcome.event(request, journal).type, outcome)
     except Parted as parted:

@@ -16,16 +16,15 @@ from .record import TaskRecord
 
 
 class Work(msgspec.Struct, tag=True):
-    """A task to be run again, by the agent `target` as it is in `folder`. `home` is where its home was, `blobs` where
-    what its events hold is now; `stores` are its run's stores by the repositories that they were made for.
+    """A task to be run again, by the agent `target` as it is in `folder`. `home` is where its home was, `place` where
+    its blobs and stores are now.
     """
 
     record: TaskRecord
     target: str
     folder: str
     home: str
-    blobs: str
-    stores: dict[str, str] = {}
+    place: str
 
 
 class Done(msgspec.Struct, tag=True):
