@@ -21,6 +21,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from .tracing import traced
+
 GUARD = Path(__file__).with_name("guard.py")
 #: How often a withdrawn task is looked for while the tests say nothing.
 _CANCEL_INTERVAL_S = 0.2
@@ -102,8 +104,9 @@ def run_guarded(
 ) -> Execution:
     """Run a command to its end; its output (stdout and stderr as they come) is left in `scratch/output`.
 
-    A command that can't be started is an Execution with a `problem`. `cancelled` is asked several times a second.
-    Folders in `leave` are removed at the end, even where this process is killed meanwhile;
+    `TRACEPARENT` tells it where in the run's trace it is. One that can't be started is an Execution with a `problem`.
+    `cancelled` is asked several times a second. Folders in `leave` are removed at the end, even where this process is
+    killed meanwhile;
     descriptors in `held` stay open in the guard until then. Where `writable` is given, the command and all that it
     starts can write there only (files, or folders with all in them; each must be there, else FileNotFoundError), and
     read none of the user's secrets, unless the kernel can't keep such rules: see `contained`. `stdin` is a file for its
@@ -113,7 +116,7 @@ def run_guarded(
     spec.touch(mode=0o600)  # it holds the environment
     most = {name: getattr(limits, name) for name in ("timeout_s", "memory_bytes_max", "file_bytes_max")}
     places = {"cwd": str(folder), "leave": [str(path) for path in leave], "stdin": str(stdin) if stdin else ""}
-    task = {"argv": list(argv), "env": dict(env), **places, **most}
+    task = {"argv": list(argv), "env": traced(env), **places, **most}
     with _rules(writable) as (rulesets, contained):
         spec.write_bytes(msgspec.json.encode({**task, "rulesets": rulesets}))
         guard, report_read = _start_guard(spec, [*held, *rulesets])

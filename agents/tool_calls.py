@@ -196,7 +196,7 @@ def finished(waiting: Awaitable[Any]) -> Any:
         except BaseException as error:  # noqa: BLE001 - handed to the waiting thread, which raises it
             failure.append(error)
 
-    thread = threading.Thread(target=work, name="async-tool")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=[work], name="async-tool")
     thread.start()
     thread.join()
     if failure:

@@ -20,6 +20,7 @@ from ..agent_settings import AgentSettings
 from ..agent_settings import url as checked_url
 from ..prompt import load_prompt
 from ..tool_calls import finished
+from ..tracing import trace_headers
 from .call_place import PLACE, CallPlace
 from .errors import ModelNotUsable, ModelRefused, ModelReplyUnreadable, ModelTimeout, ModelUnreachable
 from .http_exchange import Broken, Refused, Unreadable, exchange, until_withdrawn
@@ -217,7 +218,7 @@ class OpenAIStyleModel:
         headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        return headers
+        return headers | trace_headers()
 
     def _scrubbed(self, text: str) -> str:
         """Return text that came from the service without the key and the URL's password."""
