@@ -21,6 +21,7 @@ from .orchestration.procfile import ProcfileLine
 from .orchestration.supervising import join_or_start
 from .orchestration.supervisor_plan import SupervisorPlan
 from .settings import Settings
+from .tracing.line import with_exporter
 
 #: Seconds after which a supervisor that belongs to nobody ends, counted from the last open run and client.
 IDLE_S = 10.0
@@ -47,12 +48,13 @@ def stand(
     holder = holder_of(settings.home)
     if holder is not None and not holder.ephemeral and not add_to_up:
         return False
+    environ = agent_environment(settings, environ)
     plan = SupervisorPlan(
         home=str(settings.home),
         runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
         cwd=str(settings.home),
-        environ=agent_environment(settings, environ),
-        lines=tuple(lines),
+        environ=dict(environ),
+        lines=with_exporter(lines, environ),
         formation=dict(counts),
         port=settings.port,
         stop_timeout_s=settings.stop_timeout_s,

@@ -72,22 +72,3 @@ class SpansUndelivered(TwelvefoldError):
     def help(self) -> str:
         """Say what to try."""
         return f"see whether a receiver listens at {self.target}, then export again"
-
-
-@dataclass(eq=False)
-class ExporterRuns(TwelvefoldError):
-    """Spans of this home go to this place already, from another process: `twelvefold up` exports by itself where the
-    environment names an endpoint. Two would send everything twice.
-    """
-
-    code = "E553"
-    exit_code = 4
-    target: str
-
-    def message(self) -> str:
-        """Say where to."""
-        return f"another process exports to {self.target} already"
-
-    def help(self) -> str:
-        """Say how to look."""
-        return "see how far it is: twelvefold trace export --status"

@@ -21,6 +21,7 @@ from .orchestration.procfile_options import ProcessOptions, parse_options
 from .orchestration.supervisor_plan import SupervisorPlan, service_names, service_of
 from .project_file import ProjectFile, read_project_file
 from .settings import Settings, read_env_file
+from .tracing.line import with_exporter
 
 #: The name of the line that serves what starts runs by itself.
 TRIGGERS = "triggers"
@@ -76,16 +77,23 @@ def up_plan(
     # What a file says counts from the folder in which it lies, and there the processes start.
     paths = {name: value for name, value in located(settings).items() if name in inherited or name not in from_files}
     text = from_files.get("PORT", "") or inherited.get("PORT", "")
+    environ = {**project.settings, **from_files, **inherited, **paths}
+    lines = _with_triggers(procfile.lines, project)
+    only = [known[name.lower()] for name in names]
+    exported = with_exporter(lines, environ)
+    if only:
+        # What exports traces serves whatever runs.
+        only += [line.name for line in exported[len(lines) :]]
     base = int(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65_536 else settings.port
     return SupervisorPlan(
         home=str(settings.home),
         runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
         cwd=str(folder),
-        environ={**project.settings, **from_files, **inherited, **paths},
-        lines=_with_triggers(procfile.lines, project),
+        environ=environ,
+        lines=exported,
         options=procfile.options,
         formation=parse_formation(formation, [line.name for line in procfile.lines if not service_of(line)]),
-        only=tuple(known[name.lower()] for name in names),
+        only=tuple(only),
         port=base if port is None else port,
         stop_timeout_s=settings.stop_timeout_s if stop_timeout_s is None else stop_timeout_s,
         exit_on_failure=exit_on_failure,

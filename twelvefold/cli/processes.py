@@ -53,6 +53,7 @@ def up(
     from ..orchestration.process_output import Console
     from ..orchestration.supervising import launch, supervise
     from ..settings import load_settings
+    from ..tracing.line import exporter_problem
     from ..up_plan import read_procfile, up_plan
 
     settings = load_settings()
@@ -67,6 +68,8 @@ def up(
         exit_on_failure=exit_on_failure,
     )
     _make_home(settings)
+    if (problem := exporter_problem(plan.environ)) is not None:
+        note(f"traces are not exported: {problem.message()} (help: {problem.help()})")
     if not detach:
         return supervise(plan, Console(1, 2, wants_colour(sys.stdout)))
     pid = launch(plan)

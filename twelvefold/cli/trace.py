@@ -45,11 +45,11 @@ def trace(
     `trace RUN` shows, `trace export` exports: to where --otlp or --file say, else to where OTEL_TRACES_EXPORTER and
     OTEL_EXPORTER_OTLP_ENDPOINT do, else to standard output. --follow goes on from where the last one to the same place
     had come to, until a signal; `up` does that by itself where the environment names a receiver. docs/traces.md has the
-    variables and what spans hold. Exit status 1 if spans were not delivered. With --json, `trace RUN` has the keys run, trace, state (open, ended),
-    outcome, start, end, duration_s and spans: each with trace_id, span_id, parent_id, name, kind, start, end,
-    duration_s, open, status, message, attributes, events, links, position. `trace export` has target, spans, traces,
-    open, delivered, rejected, undelivered, unsampled, reason; with --status a list of target, position, delivered,
-    rejected, undelivered, failing_since, reason, updated, behind.
+    variables and what spans hold. Exit status 1 if spans were not delivered. With --json, `trace RUN` has the keys run,
+    trace, state (open, ended), outcome, start, end, duration_s and spans: each with trace_id, span_id, parent_id, name,
+    kind, start, end, duration_s, open, status, message, attributes, events, links, position. `trace export` has target,
+    spans, traces, open, delivered, rejected, undelivered, unsampled, reason; with --status a list of target, position,
+    delivered, rejected, undelivered, failing_since, reason, updated, behind.
     """
     exports = target == "export"
     if not exports and (run or follow or otlp or file or status):

@@ -141,4 +141,8 @@ class Follower:
     def _save(self) -> None:
         self.progress.updated = time.time_ns()
         self._saved = self.progress.position
-        write_progress(self._path, self.progress)
+        try:
+            write_progress(self._path, self.progress)
+        except OSError as error:
+            # What was sent is sent again after the next start: that costs time, and nothing else.
+            self._tell(f"how far this is can't be written to {self._path}: {error.strerror}")

@@ -26,7 +26,8 @@ _EXIT_SIGINT = 130
 def export_live(home: Path, settings: TraceSettings, places: Sequence[str | Path], tell: Callable[[str], None]) -> int:
     """Export a home's log to `otlp`, `console` or files until SIGTERM or SIGINT; return the exit status.
 
-    `tell` gets lines for people. Raises ExporterMissing, ExporterRuns, NotAccessible, LogNotFound.
+    `tell` gets lines for people. Another process that exports to the same place is waited for. Raises
+    ExporterMissing, NotAccessible, LogNotFound.
     """
     stop, interrupted = threading.Event(), threading.Event()
 
@@ -70,8 +71,17 @@ class _Worker(threading.Thread):
     def run(self) -> None:
         """Follow the log until it is asked to stop."""
         try:
-            with only_exporter(self._path, self.sink.target), LogReader(self._home / "log.db") as log:
-                self._follow(log)
+            waits = False
+            while not self._stop_asked.is_set():
+                with only_exporter(self._path) as alone:
+                    if alone:
+                        with LogReader(self._home / "log.db") as log:
+                            self._follow(log)
+                        return
+                if not waits:
+                    self._tell(f"another process exports to {self.sink.target}: waiting for its end")
+                waits = True
+                self._stop_asked.wait(1.0)
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits for this one
             self.error = error
 

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import msgspec
 
-from ..trace_errors import ExporterRuns
-
 _FOLDER = "exports"
 
 
@@ -67,16 +65,17 @@ def write_progress(path: Path, progress: Progress) -> None:
 
 
 @contextmanager
-def only_exporter(path: Path, target: str) -> Iterator[None]:
-    """Hold the right to export to a place; raises ExporterRuns where another process has it."""
+def only_exporter(path: Path) -> Iterator[bool]:
+    """Yield whether this process may export to a place; no other may until the end of the block."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ExporterRuns(target) from None
-        yield
+            yield False
+        else:
+            yield True
     finally:
         with suppress(OSError):
             os.close(lock)
