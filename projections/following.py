@@ -15,6 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
+from ..eventstore.forgotten import DONE
 from ..eventstore.reader import LogReader
 from .errors import ProjectionFailed, StoreFailed
 from .fingerprint import code_of
@@ -22,6 +23,8 @@ from .folding import Fold
 from .projection import Projection, state_type
 from .store import Checkpoint, Store, Total, encoder, hash_of, stored_rows, total_of
 
+#: The event that tells that payloads of a run were freed.
+FORGOTTEN = "run.forgotten"
 #: A snapshot is taken about every so many events.
 SNAPSHOT_EVERY = 20_000
 #: Beyond so many rows in memory they are read from the store again.
@@ -48,10 +51,13 @@ class Following:
         self.projection = projection
         self.failure: ProjectionFailed | None = None
         self._store = store
+        self._log = log
         self._encode = encoder()
         self._decode = msgspec.json.Decoder(state_type(projection)).decode
         self._is_plain = not _is_struct(state_type(projection))
         self._fold = Fold(projection, log=log, fetch=self._fetch)
+        #: Whether payloads have been freed that the rows were folded from.
+        self._is_stale = False
         #: Of each row in memory that is stored: its hash, and the position at which it was.
         self._hashes: dict[str, int] = {}
         self._made: dict[str, int] = {}
@@ -81,13 +87,32 @@ class Following:
             self.checkpoint = self._store.begin(
                 self.projection.name, version, code, live=int(live is None), began=log.head
             )
-        self._total = Total(self.checkpoint.rows, self.checkpoint.hash)
-        connection, id = self._store.connection, self.checkpoint.id
-        (last,) = connection.execute("SELECT max(position) FROM snapshots WHERE projection = ?", (id,)).fetchone()
+        self._begin_at(self.checkpoint)
+        if self.checkpoint.began < log.last_position(FORGOTTEN) <= self.position:
+            self._is_stale = True
+            self.start_over()
+
+    def _begin_at(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint, with nothing in memory."""
+        self.checkpoint = self._next = checkpoint
+        self._total = Total(checkpoint.rows, checkpoint.hash)
+        taken = "SELECT max(position) FROM snapshots WHERE projection = ?"
+        (last,) = self._store.connection.execute(taken, (checkpoint.id,)).fetchone()
         self._snapshot = last or 0
         #: Whether every row is in memory, so that one which isn't there needn't be looked for.
-        self._has_all = self.checkpoint.position == 0
-        self._next = self.checkpoint
+        self._has_all = checkpoint.position == 0
+        self._drop_memory()
+
+    def start_over(self) -> None:
+        """Fold the rows anew, beside those that are there, if what they were folded from isn't there any more.
+
+        Payloads that were freed must be gone from here too, and what is left says how the rows are now.
+        """
+        if not self._is_stale or self._replaces is not None or self.failure is not None:
+            return
+        before, self._is_stale = self.checkpoint, False
+        self._begin_at(self._store.begin(before.name, before.version, before.code, live=0, began=self._log.head))
+        self._replaces = before
 
     # --- folding
 
@@ -101,6 +126,8 @@ class Following:
             last = next((event for event in events if event.position == before), None)
         if last is not None:
             self._next = replace(self._next, position=last.position, log_hash=last.hash)
+        began = self.checkpoint.began
+        self._is_stale |= any(event.type == FORGOTTEN and event.position > began for event in events)
         if self.failure is not None:
             self._next = replace(self._next, parked=self.failure.position, error=self.failure.reason)
 
@@ -238,7 +265,12 @@ class _Unkeepable(Exception):
 
 
 def is_of_log(checkpoint: Checkpoint, log: LogReader) -> bool:
-    """Tell whether rows were folded from this very log: its chain had this hash at that position."""
+    """Tell whether rows were folded from this very log: its chain had this hash at that position.
+
+    Not any more once a run was forgotten whose payloads they may have been folded from.
+    """
+    if log.last_position(DONE) > checkpoint.began:
+        return False
     if checkpoint.position == 0:
         return True
     found = log.read(after=checkpoint.position - 1, limit=1)
