@@ -112,9 +112,9 @@ def _start(turn: Turn, versions: Mapping[str, Any]) -> None:
         return
     turn.decide("run.started", versions={**versions, "deciders": decider_versions()})
     if run.timeout_s is not None:
-        turn.set_timer("run", "", run.requested_ns + int(run.timeout_s * NS))
+        turn.set_timer("run", "", run.requested_ns - run.carried_ns + int(run.timeout_s * NS))
     if run.budget.wall_s is not None:
-        turn.set_timer("budget", "", run.requested_ns + int(run.budget.wall_s * NS))
+        turn.set_timer("budget", "", run.requested_ns - run.carried_ns + int(run.budget.wall_s * NS))
 
 
 def _pause_or_resume(turn: Turn) -> None:

@@ -22,14 +22,9 @@ def start_fork(turn: Turn, before: Run, versions: Mapping[str, Any]) -> None:
     run = turn.run
     turn.decide("run.started", versions=versions)
     passed = run.requested_ns - run.cut_ns
-    bounds = {"run": (before.timeout_s, run.timeout_s), "budget": (before.budget.wall_s, run.budget.wall_s)}
-    for kind, (old, new) in bounds.items():
-        timer = before.timers.get(kind)
-        if new is not None:
-            due = before.requested_ns + int(new * NS)
-            if timer is not None:
-                due = timer.due + int((new - (new if old is None else old)) * NS)
-            turn.carry_timer(Timer(kind, kind, due + passed))
+    for kind, bound in {"run": run.timeout_s, "budget": run.budget.wall_s}.items():
+        if bound is not None:
+            turn.carry_timer(Timer(kind, kind, run.requested_ns - run.carried_ns + int(bound * NS)))
     for timer in sorted(before.timers.values(), key=lambda timer: (timer.due, timer.name)):
         if timer.kind not in _LEFT and timer.kind not in RUN_TIMERS:
             turn.carry_timer(Timer(timer.name, timer.kind, timer.due + passed, timer.path, timer.attempt))

@@ -33,8 +33,8 @@ def evolve_forked(run: Run, fact: Fact) -> Run:
     lineage = tuple(_lineage(data, fact.position))
     if run.status in ("unknown", "ended") or not lineage:
         return run
-    live = data.get("live")
-    cut_ns = data.get("at_time")
+    live, given = data.get("live"), data.get("at_time")
+    cut_ns = given if isinstance(given, int) and given > 0 else run.last_ns
     run = replace(
         run,
         status="open" if run.status == "resting" else run.status,
@@ -48,7 +48,8 @@ def evolve_forked(run: Run, fact: Fact) -> Run:
         lineage=lineage,
         inherited=run.tasks,
         live=tuple(layer for layer in LAYERS if isinstance(live, list) and layer in live),
-        cut_ns=cut_ns if isinstance(cut_ns, int) and cut_ns > 0 else run.last_ns,
+        cut_ns=cut_ns,
+        carried_ns=run.carried_ns + max(0, cut_ns - run.requested_ns),
     )
     moved = 0
     for path in run.open:

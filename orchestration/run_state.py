@@ -192,7 +192,8 @@ class Run(msgspec.Struct, frozen=True):
 
     Of a fork, `lineage` has the runs that it comes from, the nearest first, `inherited` the tasks as they stood where
     it was cut, `live` the layers of effects (`model`, `tools`) that are not answered from its ancestors' record;
-    `cut_ns` is when the cut was, `first` and `requested_ns` are those of its own beginning.
+    `cut_ns` is when the cut was, `carried_ns` how much time had been spent then; `first` and `requested_ns` tell of
+    its own beginning.
     """
 
     id: str
@@ -234,6 +235,7 @@ class Run(msgspec.Struct, frozen=True):
     inherited: Map[str, TaskState] = Map()
     live: tuple[str, ...] = ()
     cut_ns: int = 0
+    carried_ns: int = 0
 
 
 def is_waiting(task: TaskState) -> bool:

@@ -17,6 +17,7 @@ from ..errors import NameInvalid, UsageInvalid
 from ..eventstore.event import Event
 from ..eventstore.names import is_pattern
 from ..eventstore.reader import LogReader
+from ..eventstore.run import parts_of
 from ..moments import parse_moment, position_before
 from ..run_place import open_run
 from ..settings import load_settings
@@ -48,9 +49,9 @@ def log(
 ) -> None:
     """Show events, oldest first.
 
-    Works while a bus runs and when none does. A moment is a span that counts back from now (90s, 5m, 1h30m, 2d) or
-    ISO 8601, in UTC unless it says otherwise. With --jsonl each line has the keys position, stream, version, id, type,
-    schema, time, source, run, cause, trace, data, hash.
+    Works while a bus runs and when none does. Of a fork --run shows the shared past, too. A moment is a span that
+    counts back from now (90s, 5m, 1h30m, 2d) or ISO 8601, in UTC unless it says otherwise. With --jsonl each line has
+    the keys position, stream, version, id, type, schema, time, source, run, cause, trace, data, hash.
     """
     if follow and (reverse or as_json or until is not None):
         other = "--reverse" if reverse else "--json" if as_json else "--until"
@@ -74,8 +75,31 @@ def log(
             after = max(after, position_before(reader, low))
         last = None if high is None else position_before(reader, high + 1)
         filters = {"stream": stream, "type": type, "run": run, "source": source}
-        found = _pages(reader, filters, after, last, limit, reverse=reverse, follow=follow)
+        pages = _pages if run is None else _of_run
+        found = pages(reader, filters, after, last, limit, reverse=reverse, follow=follow)
         _write(found, data=data, oneline=oneline, as_json=as_json, as_jsonl=as_jsonl, follow=follow)
+
+
+def _of_run(
+    reader: LogReader,
+    filters: dict[str, Any],
+    after: int,
+    last: int | None,
+    limit: int | None,
+    *,
+    reverse: bool,
+    follow: bool,
+) -> Iterator[list[Event]]:
+    """Yield the pages of one run: of a fork also what it shares with the runs that it comes from."""
+    parts = parts_of(reader, filters["run"], reader.head if last is None else last)
+    left = limit
+    for part in parts if reverse else reversed(parts):
+        own = part is parts[0]
+        until = last if own else part.until
+        wanted = {**filters, "run": part.run}
+        for page in _pages(reader, wanted, after, until, left, reverse=reverse, follow=follow and own):
+            left = None if left is None else left - len(page)
+            yield page
 
 
 def _pages(

@@ -64,6 +64,7 @@ def summary_document(one: RunSummary, now_ns: int) -> dict[str, Any]:
         "reason": one.reason,
         "pattern": one.pattern,
         "labels": one.labels,
+        "fork": None if one.parent is None else {"parent": one.parent, "at": one.at},
         "requested": rfc3339(one.requested_ns),
         "ended": rfc3339(ended) if ended else None,
         "elapsed_s": round(((ended or now_ns) - one.requested_ns) / 1e9, 6),
@@ -104,6 +105,7 @@ def status_document(
         "value": end.get("value"),
         "pattern": pattern_of(run.plan) if run.plan is not None else None,
         "labels": run.labels if isinstance(run.labels, dict) else {},
+        "fork": fork_document(run),
         "requested": rfc3339(run.requested_ns),
         "ended": rfc3339(run.last_ns) if run.status == "ended" else None,
         "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: tree_order(item[0]))],
@@ -121,6 +123,18 @@ def forgotten_document(one: Forgotten) -> dict[str, Any]:
     return {"since": rfc3339(one.since_ns), "by": one.by, "why": why, "done": one.done, "freed": one.freed or None}
 
 
+def fork_document(run: Run) -> dict[str, Any] | None:
+    """Return where a fork comes from; null for any other run."""
+    if not run.lineage:
+        return None
+    return {
+        "parent": run.lineage[0].run,
+        "at": run.lineage[0].until,
+        "live": list(run.live),
+        "lineage": [{"run": one.run, "until": one.until} for one in run.lineage],
+    }
+
+
 def _task(task: Any) -> dict[str, Any]:
     report = task.report
     return {
@@ -136,7 +150,7 @@ def _task(task: Any) -> dict[str, Any]:
 
 def _budget(run: Run) -> dict[str, Any]:
     """Return each bound and what is spent of it; a bound that there is not is null."""
-    wall_s = max(run.last_ns - run.requested_ns, 0) / 1e9
+    wall_s = max(run.carried_ns + run.last_ns - run.requested_ns, 0) / 1e9
     spent = {"tasks": run.spent.tasks, "wall_s": round(wall_s, 6), "tokens": run.spent.tokens, "usd": run.spent.usd}
     return {name: {"limit": getattr(run.budget, name), "spent": used} for name, used in spent.items()}
 

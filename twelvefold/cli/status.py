@@ -41,9 +41,10 @@ def status(
 
     Exit status: that of `twelvefold run` for a run that has ended or needs a human, else 0. The keys with --json are
     those of `twelvefold run --json`, and state (requested, open, paused, resting, stopping, ended), message, error,
-    value, pattern, labels, requested, ended, undone, not_undone (paths), budget (tasks, wall_s, tokens, usd: each with
-    limit and spent), waiting (as `twelvefold inbox` has it), forgotten (null, or since, by, why, done and freed, see
-    `twelvefold forget`; what is gone is null then); each of tasks has state, reason, attempts and undo, too.
+    value, pattern, labels, fork (null, or parent, at, live and lineage: run and until), requested, ended, undone,
+    not_undone (paths), budget (tasks, wall_s, tokens, usd: each with limit and spent), waiting (as `twelvefold inbox`
+    has it), forgotten (null, or since, by, why, done and freed, see `twelvefold forget`; what is gone is null then);
+    each of tasks has state, reason, attempts and undo, too. Cost and time of a fork are its own.
     """
     with open_run(load_settings().home, run, "twelvefold status") as (log, id, _):
         known, document = document_of(log, id)
@@ -183,6 +184,14 @@ def _changes(log: RunLog, view: RunView, *, as_jsonl: bool, follow: bool) -> Non
     note(f"run {view.state.id}: {view.state.outcome}")
 
 
+def _origin(fork: dict[str, Any] | None) -> str:
+    """Say in words where a fork comes from, and what of it is done for real."""
+    if fork is None:
+        return ""
+    live = f", {' and '.join(fork['live'])} live" if fork["live"] else ", answered from its record"
+    return f"{fork['parent']} after position {fork['at']}{live}"
+
+
 def _show(run: Run, document: dict[str, Any]) -> None:
     """Write a run as people read it."""
     style = Style(sys.stdout)
@@ -195,6 +204,7 @@ def _show(run: Run, document: dict[str, Any]) -> None:
     value = document["value"]
     known_end = run.status == "ended" or bool(document["undone"])
     rows = [
+        ("fork of", _origin(document["fork"])),
         ("requested", document["requested"]),
         ("ended", document["ended"]),
         ("labels", ", ".join(f"{name}={value}" for name, value in document["labels"].items())),
