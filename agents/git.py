@@ -9,12 +9,14 @@ accepts, as refs that `check_branch` accepts, or behind `--end-of-options`.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import msgspec
 
@@ -125,7 +127,7 @@ def _execute(command: list[str], stdin: bytes, timeout_s: float | None) -> Answe
         import git
     except ImportError as error:  # GitPython refuses to be imported where there is no git
         raise GitMissing("none") from error
-    with tempfile.TemporaryFile() if stdin else Path("/dev/null").open("rb") as source:
+    with _file_of_its_own() if stdin else Path("/dev/null").open("rb") as source:
         if stdin:
             source.write(stdin)
             source.seek(0)
@@ -140,6 +142,13 @@ def _execute(command: list[str], stdin: bytes, timeout_s: float | None) -> Answe
             kill_after_timeout=timeout_s,
         )
     return Answer(status, out, err if isinstance(err, str) else bytes(err).decode("utf-8", "replace"))
+
+
+def _file_of_its_own() -> BinaryIO:
+    """Return a file without a name: in memory where the system can, which a process that may not write can still do."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("git"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
 
 
 class Git:

@@ -146,7 +146,7 @@ def _compared(
     recorded = _comparable(load(data_of(record.outcome), journal))
     note = f"{outcome.reason}: {outcome.message}" if outcome.error is not None else ""
     if left is not None:
-        return msgspec.structs.replace(left, note=f"{left.note}; the task now ends as {type}") if note else left
+        return msgspec.structs.replace(left, note=f"{left.note}; the task fails now: {note}") if note else left
     if type != record.outcome.type:
         return at(record.outcome, "type", record.outcome.type, type, note)
     place = first_difference(recorded, today, "data")
