@@ -17,10 +17,8 @@ import msgspec
 
 from ..eventstore.event import Event
 
-#: Says how work was carried out, not what came of it.
-_CARRYING = frozenset({"task.progressed", "workspace.fetched", "workspace.removed", "timer.set", "timer.cancelled"})
-#: Of these only the first of a request counts: the others tell of a delivery that was repeated.
-_ONCE = frozenset({"task.started", "workspace.created"})
+#: Says how work was carried out, not what came of it; what was done in a workspace stands in the result of its effect.
+_CARRYING = frozenset({"task.progressed", "run.started", "run.forked", "timer.set", "timer.cancelled"})
 #: Values that agents record of the clock: two runs can't have the same.
 _CLOCKS = frozenset({"time_s", "time", "now", "time_ns", "time_ms", "timestamp"})
 
@@ -122,7 +120,9 @@ class _Placing:
         elif family != "request":
             what = f"{event.type} in {event.stream}"
         place = self._next(path, request, what)
-        if not (event.type in _CARRYING or event.type == "run.forked" or (event.type in _ONCE and place.n)):
+        # A task that is started once more was only delivered again.
+        again = event.type == "task.started" and place.n > 0
+        if not (event.type in _CARRYING or event.type.startswith("workspace.") or again):
             self.found[place] = event
 
     def _take_effect(self, event: Event, facts: dict[str, Any]) -> None:

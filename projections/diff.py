@@ -17,6 +17,7 @@ import msgspec
 from ..eventstore.event import Event
 from .alignment import ANSWERS, Pair, Place, merge, places_of, shared
 from .likeness import Names, differences
+from .origins import conversation
 
 Kind = Literal["differs", "only_a", "only_b"]
 #: How many differences of one event are told, and how many lines of a prompt's.
@@ -47,7 +48,7 @@ class EventDifference(msgspec.Struct, frozen=True):
 
 
 class PromptDifference(msgspec.Struct, frozen=True):
-    """The `number`th model call of a task (from 1), asked differently: lines of a diff of what is new in it."""
+    """The `number`th model call of a task (from 1), asked differently: lines of a diff of all its messages."""
 
     path: str
     number: int
@@ -115,19 +116,21 @@ def diff(
     common = shared(a, b)
     all_a, all_b = places_of(a), places_of(b)
     names = Names(runs[0], a, all_a, trees or {}), Names(runs[1], b, all_b, trees or {})
+    data = _data_of(all_a, names[0]), _data_of(all_b, names[1])
     same = 0
     events: list[EventDifference] = []
     prompts: list[PromptDifference] = []
     for pair in merge(_after(all_a, a, common), _after(all_b, b, common)):
-        found = _compared(pair, names)
+        place = pair.place
+        values = data[0].get(place), data[1].get(place)
+        found = _compared(pair, values)
         if found is None:
             same += 1
             continue
         events.append(found)
-        if pair.place.what == _MODEL and pair.a is not None and pair.b is not None:
-            lines = prompt_lines(pair.a, pair.b, names)
+        if place.what == _MODEL and pair.a is not None and pair.b is not None:
+            lines = prompt_lines(*values)
             if lines:
-                place = pair.place
                 prompts.append(PromptDifference(place.path, place.n + 1, pair.a.position, pair.b.position, lines))
     sides = _tasks(a), _tasks(b)
     paths = sorted({*sides[0], *sides[1]}, key=_tree_order)
@@ -150,7 +153,23 @@ def _after(places: dict[Place, Event], events: Sequence[Event], common: int) -> 
     return {place: event for place, event in places.items() if event.position > last}
 
 
-def _compared(pair: Pair, names: tuple[Names, Names]) -> EventDifference | None:
+def _data_of(places: dict[Place, Event], names: Names) -> dict[Place, Any]:
+    """Return the data of events as they are compared; of a model call with all of its messages."""
+    found: dict[Place, Any] = {}
+    said: dict[str, list[dict[str, Any]]] = {}
+    for place, event in places.items():
+        data = found[place] = names.of(event.data)
+        asked = data.get("parameters") if place.what == _MODEL and isinstance(data, dict) else None
+        if isinstance(asked, dict):
+            asked["messages"] = said[place.path] = conversation(said.get(place.path, []), asked)
+            asked.pop("since", None)
+            data.pop("name", None)  # the model's, which stands in the parameters
+            if isinstance(data.get("result"), dict):
+                data["result"].pop("model", None)
+    return found
+
+
+def _compared(pair: Pair, values: tuple[Any, Any]) -> EventDifference | None:
     """Return how two events differ, None where they are alike."""
     a, b = pair.a, pair.b
     event = a if a is not None else b
@@ -158,20 +177,18 @@ def _compared(pair: Pair, names: tuple[Names, Names]) -> EventDifference | None:
     kind: Kind = "only_b" if a is None else "only_a" if b is None else "differs"
     fields: list[FieldDifference] = []
     if a is not None and b is not None:
-        data = (names[0].of(a.data), names[1].of(b.data))
         fields = [] if a.type == b.type else [FieldDifference("type", a.type, b.type)]
-        fields += [FieldDifference(*found) for found in differences(data[0], data[1], most=FIELDS_MAX)]
+        fields += [FieldDifference(*found) for found in differences(values[0], values[1], most=FIELDS_MAX)]
         if not fields:
             return None
     place = pair.place
     at = (None if a is None else a.position, None if b is None else b.position)
-    return EventDifference(kind, place.path, event.type, str(place), *at, tuple(fields))
+    return EventDifference(kind, place.path, event.type, str(place), at[0], at[1], tuple(fields))
 
 
-def prompt_lines(a: Event, b: Event, names: tuple[Names, Names]) -> tuple[str, ...]:
-    """Return a diff of what two model calls were asked that they were not asked before; nothing where it is alike."""
-    texts = _prompt_text(names[0].of(a.data)), _prompt_text(names[1].of(b.data))
-    lines = list(difflib.unified_diff(texts[0], texts[1], lineterm="", n=2))[2:]
+def prompt_lines(a: Any, b: Any) -> tuple[str, ...]:
+    """Return a diff of what two model calls were asked, given their data; nothing where it is alike."""
+    lines = list(difflib.unified_diff(_prompt_text(a), _prompt_text(b), lineterm="", n=2))[2:]
     more = len(lines) - LINES_MAX
     return (*lines[:LINES_MAX], *([f"… {more} more lines"] if more > 0 else []))
 
@@ -201,7 +218,9 @@ def _tasks(events: Sequence[Event]) -> dict[str, TaskSide]:
         if event.type == "task.requested" and family == "run" and event.payload is not None:
             data = event.data
             path = str(data.get("path", "")) if isinstance(data, dict) else ""
-            begun.setdefault(path, event.time)
+            if path not in begun or "fork" in data:
+                # What a fork goes on with took the parent the rest.
+                begun[path] = event.time
         elif family == "task":
             path = event.stream.split(".", 2)[-1]
             if event.type in ANSWERS:

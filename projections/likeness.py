@@ -19,8 +19,8 @@ from .alignment import Place
 PASSING = frozenset({
     "elapsed_s", "timestamp", "time", "time_s", "time_ns", "duration_s", "pid", "instance", "delivery", "due", "due_ns",
     "started", "ended", "requested", "wall_s", "last_ns", "cpu_s", "rss_bytes", "progress", "key", "request", "decider",
-    "versions", "code", "fork", "lineage", "at_time", "cached", "recorded", "usage", "positions", "position", "until",
-    "first", "last", "since_ns",
+    "versions", "code", "fork", "lineage", "at_time", "cached", "recorded", "tool_call_id", "usage",
+    "positions", "position", "until", "first", "last", "since_ns",
 })  # fmt: skip
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]{7,64}(?![0-9a-f])")
 _SPAN = re.compile(r"\b\d+(?:\.\d+)?(?= ?(?:s|ms|us|µs|ns|seconds?|milliseconds?)\b)")
@@ -46,29 +46,30 @@ class Names:
             self._words[event.id.hex()] = f"<{place}>"
         for event in events:
             if event.type.startswith("workspace.") and event.payload is not None and isinstance(event.data, dict):
-                self._about_files(event.data, trees)
-        self._home = re.compile(
-            "|".join(re.escape(home) for home in sorted(self._homes, key=len, reverse=True)) or "$^"
-        )
+                self._about_files(event.data)
+        for commit, files in trees.items():
+            self._name(commit, f"<files {files[:12]}>")
+        longest_first = sorted(self._homes, key=len, reverse=True)
+        self._home = re.compile("|".join(map(re.escape, longest_first)) or "$^")
 
-    def _about_files(self, data: dict[str, Any], trees: Mapping[str, str]) -> None:
+    def _about_files(self, data: dict[str, Any]) -> None:
         commit, ref, store = data.get("commit"), data.get("ref"), data.get("store")
         if isinstance(store, str) and "/stores/" in store:
             self._homes.add(store.rpartition("/stores/")[0])
-        if isinstance(commit, str) and commit in trees:
-            self._name(commit, f"<files {trees[commit][:12]}>")
-        elif isinstance(commit, str) and isinstance(ref, str) and ref.startswith("refs/twelvefold/"):
+        if isinstance(commit, str) and isinstance(ref, str) and ref.startswith("refs/twelvefold/"):
             self._name(commit, f"<commit {'/'.join(PurePosixPath(ref).parts[-2:])}>")
 
     def _name(self, word: str, name: str) -> None:
         self._words[word] = name
         for length in _SHORT:
-            self._words.setdefault(word[:length], name)
+            self._words[word[:length]] = name
 
     def of(self, value: Any) -> Any:
         """Return JSON-like data with what names this run's own things replaced, and without what passes."""
         if isinstance(value, dict):
             kept = {self.text(key): item for key, item in value.items() if key not in PASSING}
+            if kept.keys() >= {"id", "name", "arguments"}:
+                del kept["id"]  # a tool call's, which its service made up
             if kept.get("kind") == "value" and str(kept.get("ref", "")).startswith("sha256:"):
                 del kept["ref"]  # the hash of a value that is compared itself
             if kept.get("kind") == "file" and "/patches/" in str(kept.get("ref", "")):

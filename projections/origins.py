@@ -61,6 +61,16 @@ def origin_of(events: Sequence[Event], commit: str) -> Origin | None:
     return Origin(made, effect, intent, _call(before, answered), action)
 
 
+def conversation(before: Sequence[dict[str, Any]], asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return all messages of a model call, given those of the call before it in its task, and what was recorded of it.
+
+    A record has only the messages that are new, and how many came before them.
+    """
+    since, new = asked.get("since"), asked.get("messages")
+    known = list(before[: since if isinstance(since, int) and since > 0 else 0])
+    return known + ([one for one in new if isinstance(one, dict)] if isinstance(new, list) else [])
+
+
 def commits_before(events: Sequence[Event], commit: str) -> list[str]:
     """Return the commits that the request which made this one has made before it, in order."""
     made = next((event for event in events if is_made(event, commit)), None)
@@ -115,7 +125,7 @@ def _last(events: Sequence[Event], kind: str, name: str = "") -> Event | None:
 
 
 def _call(events: Sequence[Event], answered: Event) -> ModelCall | None:
-    """Put a call together: each record has only the messages that are new in it, and how many came before them."""
+    """Put a call together with all of its messages."""
     messages: list[dict[str, Any]] = []
     for event in events:
         # One that was served from another run's record has what was asked in its result.
@@ -123,9 +133,7 @@ def _call(events: Sequence[Event], answered: Event) -> ModelCall | None:
         asked = data.get("parameters")
         if data.get("kind") != "model" or not isinstance(asked, dict):
             continue
-        since, new = asked.get("since"), asked.get("messages")
-        messages = messages[: since if isinstance(since, int) and since > 0 else 0]
-        messages += [one for one in new if isinstance(one, dict)] if isinstance(new, list) else []
+        messages = conversation(messages, asked)
         if data.get("key") == _data(answered).get("key"):
             return ModelCall(event, answered, tuple(messages))
     return None

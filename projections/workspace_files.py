@@ -245,7 +245,9 @@ def _effect(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
     for workspace, commit in made.items():
         before = workspaces.get(workspace)
         if before is not None:
-            workspaces = workspaces.set(workspace, replace(before, settled=commit))
+            # One that is served from another run's record has the files brought to where it left them.
+            held = commit if "recorded" in data else before.commit
+            workspaces = workspaces.set(workspace, replace(before, commit=held, settled=commit))
     effects = _Effects(event.cause, effects.begun - {key})
     return replace(files, workspaces=workspaces, effects=files.effects.set(event.stream, effects))
 

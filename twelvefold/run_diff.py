@@ -21,7 +21,6 @@ from .eventstore.large_values import may_hold
 from .eventstore.run import parts_of, read_run
 from .orchestration.errors import RunNotFound
 from .orchestration.result import RunView
-from .orchestration.task_tree import task_tree
 from .projections.diff import FieldDifference, RunDiff, diff
 from .projections.likeness import differences
 from .projections.workspace_files import RunFiles, WorkspaceFiles, files_of
@@ -118,19 +117,32 @@ def _state(run: str, view: RunView, events: Sequence[Event]) -> dict[str, Any]:
     report = job_report(run, events)
     for name in ("run", "cost", "positions", "elapsed_s", "evidence"):
         report.pop(name, None)
-    return {**report, "value": view.state.end.get("value"), "tree": msgspec.to_builtins(task_tree(view.state))}
+    result = view.result()
+    tasks = {
+        one.path: {"agent": one.agent, "outcome": one.outcome, "reason": one.reason, "attempts": one.attempts}
+        for one in result.tasks
+    }
+    ends = {"value": result.value, "undone": list(result.undone), "not_undone": list(result.not_undone)}
+    return {**report, **ends, "tasks": tasks}
 
 
 def _trees(git: Git, side: Side) -> dict[str, str]:
     """Return what names the files of every commit that a run's events name, as far as its stores have them."""
-    commits: dict[str, list[str]] = {}
+    stores: dict[str, None] = {}
+    commits: dict[str, None] = {}
     for event in side.events:
-        data = event.data if event.type.startswith("workspace.") and event.payload is not None else None
-        if isinstance(data, dict) and isinstance(data.get("store"), str) and isinstance(data.get("commit"), str):
-            commits.setdefault(data["store"], []).append(data["commit"])
+        told = event.type.startswith(("workspace.", "effect.")) and event.payload is not None
+        data = event.data if told else None
+        if not isinstance(data, dict):
+            continue
+        named = data.get("commits")
+        given = (data.get("commit"), *(named.values() if isinstance(named, dict) else ()))
+        commits |= dict.fromkeys(commit for commit in given if isinstance(commit, str))
+        if event.type != "workspace.fetched" and isinstance(data.get("store"), str):
+            stores[data["store"]] = None
     found: dict[str, str] = {}
-    for store, named in commits.items():
-        found |= trees_of(git, store_at(side.place, store), named)
+    for store in stores:
+        found |= trees_of(git, store_at(side.place, store), [one for one in commits if one not in found])
     return found
 
 
