@@ -38,6 +38,8 @@ class Fold:
         self.projection = projection
         self.states: dict[str, Any] = {}
         self.changed: set[str] = set()
+        #: Keys whose state is the initial one, as no event has changed it: there is no row of them.
+        self._blank: set[str] = set()
         self._log = log
         self._fetch = fetch
         self._initial = _initial_of(projection)
@@ -79,6 +81,7 @@ class Fold:
             for key, new in after:
                 states[key] = new
                 changed.add(key)
+                self._blank.discard(key)
 
     def wants(self, type: str) -> bool:
         """Tell whether events of a type reach the projection."""
@@ -86,11 +89,15 @@ class Fold:
 
     def rows(self) -> Iterator[tuple[str, Any]]:
         """Yield the rows in memory, in the order of their keys."""
-        yield from ((key, self.states[key]) for key in sorted(self.states) if self.states[key] is not None)
+        states = self.states
+        yield from ((key, states[key]) for key in sorted(states.keys() - self._blank) if states[key] is not None)
 
     def _stored(self, key: str) -> Any:
         found = None if self._fetch is None else self._fetch(key)
-        return self._initial(key) if found is None else found
+        if found is None:
+            self._blank.add(key)
+            return self._initial(key)
+        return found
 
     def _inherited(self, event: Event) -> dict[str, Any]:
         """Return the rows that a fork's parent had at the fork, under the fork's own id."""
