@@ -156,3 +156,28 @@ class PositionUnknown(TwelvefoldError):
     def help(self) -> str:
         """Name the last event."""
         return "see the last event with `twelvefold log --reverse --limit 1`"
+
+
+@dataclass(eq=False)
+class ProjectionDiffers(TwelvefoldError):
+    """What is kept of a projection is not what the log's events give: rows were changed, or its code isn't pure.
+
+    A projection that reads the clock, a file or something random, or changes a state in place, comes out differently
+    each time. The log itself is not concerned.
+    """
+
+    code = "E507"
+    exit_code = 6
+    name: str
+    position: int
+    key: str
+    path: str
+
+    def message(self) -> str:
+        """Name the projection, the position and the first row that differs."""
+        where = f", first the row {self.key!r}" if self.key else ""
+        return f"the rows of {self.name!r} as of position {self.position} are not what the events give{where}"
+
+    def help(self) -> str:
+        """Say how to have them made anew."""
+        return f"have all rows made anew from the log: `rm {self.path}`"

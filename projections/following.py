@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
-from ..eventstore.forgotten import DONE
+from ..eventstore.forgotten import DONE as FORGOTTEN
 from ..eventstore.reader import LogReader
 from .errors import ProjectionFailed, StoreFailed
 from .fingerprint import code_of
@@ -23,8 +23,6 @@ from .folding import Fold
 from .projection import Projection, state_type
 from .store import Checkpoint, Store, Total, encoder, hash_of, stored_rows, total_of
 
-#: The event that tells that payloads of a run were freed.
-FORGOTTEN = "run.forgotten"
 #: A snapshot is taken about every so many events.
 SNAPSHOT_EVERY = 20_000
 #: Beyond so many rows in memory they are read from the store again.
@@ -265,12 +263,7 @@ class _Unkeepable(Exception):
 
 
 def is_of_log(checkpoint: Checkpoint, log: LogReader) -> bool:
-    """Tell whether rows were folded from this very log: its chain had this hash at that position.
-
-    Not any more once a run was forgotten whose payloads they may have been folded from.
-    """
-    if log.last_position(DONE) > checkpoint.began:
-        return False
+    """Tell whether rows were folded from this very log: its chain had this hash at that position."""
     if checkpoint.position == 0:
         return True
     found = log.read(after=checkpoint.position - 1, limit=1)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..eventstore.event import Event
-from ..eventstore.forgotten import DONE
 from ..eventstore.reader import LogReader
 from .errors import ProjectionFailed
 from .following import Following
@@ -103,7 +102,3 @@ class Runner:
         for one in moved:
             if one.failure is not None:
                 self._parked(one.failure)
-        forgotten = max((event.position for event in events if event.type == DONE), default=0)
-        if any(one.checkpoint.began < forgotten for one in moved):
-            # Rows that hold what is gone now go, too, and are folded anew.
-            self._begin()

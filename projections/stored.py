@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore import sqlite
+from ..eventstore.forgotten import DONE as FORGOTTEN
 from ..eventstore.reader import LogReader
 from .errors import ProjectionBehind
 from .fingerprint import code_of
@@ -92,7 +93,10 @@ class StoredRows:
                 mine = [
                     one
                     for one in checkpoints(connection)
-                    if (one.name, one.code, one.version) == (projection.name, code, version) and is_of_log(one, log)
+                    if (one.name, one.code, one.version) == (projection.name, code, version)
+                    and is_of_log(one, log)
+                    # What was forgotten since isn't given out any more.
+                    and log.last_position(FORGOTTEN) <= one.began
                 ]
                 found = [self._standing(connection, one, projection, log, until) for one in mine]
             except (sqlite.Error, msgspec.MsgspecError):

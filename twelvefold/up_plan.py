@@ -23,8 +23,8 @@ from .project_file import ProjectFile, read_project_file
 from .settings import Settings, read_env_file
 from .tracing.line import with_exporter
 
-#: The name of the line that serves what starts runs by itself.
-TRIGGERS = "triggers"
+#: The name of the line that serves what starts runs by itself, and of that which keeps read models up to date.
+TRIGGERS, PROJECTOR = "triggers", "projector"
 
 
 class Procfile(msgspec.Struct, frozen=True):
@@ -81,17 +81,18 @@ def up_plan(
     lines = _with_triggers(procfile.lines, project)
     only = [known[name.lower()] for name in names]
     exported = with_exporter(lines, environ)
+    served, options = _with_projector(exported, procfile.options)
     if only:
-        # What exports traces serves whatever runs.
-        only += [line.name for line in exported[len(lines) :]]
+        # What exports traces and keeps read models serves whatever runs.
+        only += [line.name for line in served[len(lines) :]]
     base = int(text) if text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65_536 else settings.port
     return SupervisorPlan(
         home=str(settings.home),
         runtime_dir=str(settings.runtime_dir) if settings.runtime_dir is not None else None,
         cwd=str(folder),
         environ=environ,
-        lines=exported,
-        options=procfile.options,
+        lines=served,
+        options=options,
         formation=parse_formation(formation, [line.name for line in procfile.lines if not service_of(line)]),
         only=tuple(only),
         port=base if port is None else port,
@@ -106,6 +107,17 @@ def _with_triggers(lines: tuple[ProcfileLine, ...], project: ProjectFile) -> tup
     if not project.has_triggers or served:
         return lines
     return (*lines, ProcfileLine(TRIGGERS, "twelvefold watch", len(lines) + 1))
+
+
+def _with_projector(
+    lines: tuple[ProcfileLine, ...], options: dict[str, ProcessOptions]
+) -> tuple[tuple[ProcfileLine, ...], dict[str, ProcessOptions]]:
+    """Add the projector's line, unless there is one. It starts once the orchestrator works, and so delays nobody."""
+    if any(line.command.split()[:2] == ["twelvefold", PROJECTOR] or line.stream_name == PROJECTOR for line in lines):
+        return lines, options
+    _, orchestrator = service_names(lines)
+    line = ProcfileLine(PROJECTOR, f"twelvefold {PROJECTOR}", len(lines) + 1)
+    return (*lines, line), {**options, PROJECTOR: ProcessOptions(after=(orchestrator,))}
 
 
 def environment_files(folder: Path, files: Sequence[Path] | None) -> dict[str, str]:

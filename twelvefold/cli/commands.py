@@ -43,6 +43,9 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("systemd", "processes", _PROCESSES, "Write systemd user units for the lines of a Procfile."),
     CommandEntry("bus", "services", _PROCESSES, "Run the bus: the process that owns the log."),
     CommandEntry("orchestrator", "services", _PROCESSES, "Run the orchestrator: the process that decides."),
+    CommandEntry(
+        "projector", "services", _PROCESSES, "Run the projector: the process that keeps read models up to date."
+    ),
     CommandEntry("agent", "services", _PROCESSES, "Run one agent: `agent MODULE:CLASS`."),
     CommandEntry("run", "run", _WORK, "Do a job: an issue file in, a tested branch out."),
     CommandEntry("watch", "watch", _WORK, "Start a run for every new issue file in a folder, once."),

@@ -60,6 +60,25 @@ def orchestrator() -> int:
     )
 
 
+def projector() -> int:
+    """Run the projector: the process that keeps read models up to date.
+
+    Ends at SIGTERM or Ctrl-C. `twelvefold up` starts it by itself, unless the Procfile has a line of its name. Without
+    one everything works: read models are folded when they are asked for.
+    """
+    from ..bus.endpoints import endpoints
+    from ..orchestration.projector import main
+
+    settings = load_settings()
+    return main(
+        endpoints(settings.home, settings.runtime_dir),
+        settings.home,
+        instance=os.environ.get("TWELVEFOLD_INSTANCE") or "projector",
+        ready=lambda: note("projector ready"),
+        say=note,
+    )
+
+
 def agent(
     target: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The agent's class; MODULE from this folder.")],
     name: Annotated[
