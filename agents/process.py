@@ -24,7 +24,7 @@ from .errors import AgentUsage, RehearsalFailed
 from .faults import whole
 from .journal import AgentPlaces
 from .loading import keep_compiled, load_agent
-from .sandbox.agent import contain_agent, prepare, rehearsed
+from .sandbox.agent import contain_agent, let_go, prepare, rehearsed
 from .working import BROKEN, AgentProcess
 
 log = logging.getLogger("twelvefold.agent")
@@ -170,13 +170,24 @@ def warm_up() -> None:
     from .rehearsal import rehearse
 
     _log_to_stderr()
-    with contextlib.suppress(OSError):  # each agent will find out by itself why there are no rules
-        prepare()
     try:
         with rehearsed():
-            rehearse(main)
+            rehearse(_life)
     except (RehearsalFailed, OSError) as error:
         log.warning("agents will need more memory than usual, as they could not be rehearsed: %s", whole(error))
     _endpoints_of.cache_clear()
+    let_go()
     if home := os.environ.get("TWELVEFOLD_HOME"):
         _endpoints_of(home, os.environ.get("TWELVEFOLD_RUNTIME_DIR"))
+        _prepare(home)
+
+
+def _life(arguments: list[str]) -> int:
+    """Be an agent of the rehearsal, with what is made ready once for all agents of its home."""
+    _prepare(os.environ["TWELVEFOLD_HOME"])
+    return main(arguments)
+
+
+def _prepare(home: str) -> None:
+    with contextlib.suppress(OSError):  # each agent will find out by itself why there are no rules
+        prepare(Path(home), Path())

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from ...orchestration.private_folders import make_private
 from ..agent_settings import AgentSettings
 from ..journal import AgentPlaces
-from .confine import Containment, Reads, confine, homes_of_user
+from .confine import Containment, Reads, Writes, confine, homes_of_user
 from .errors import NotContained, WritableMissing
 from .private import private_environment, toolchains
-from .project import project_places
+from .project import Project, project_places
 from .reading import survey
 from .rules import FileRules, secret_places
 
@@ -34,11 +34,16 @@ _HELPERS = ("SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "DBUS_SESSION_BU
 
 
 class _Prepared(NamedTuple):
-    """What forks share: the rules about secrets, the places that those are about, and what leads to the user's home."""
+    """What forks share: the rules about secrets, the places that those are about, and what leads to the user's home;
+    the places of a home that all agents write, and those of the project.
+    """
 
     reads: Reads
     secrets: tuple[Path, ...]
     user: dict[str, str]
+    home: Path
+    writes: Writes
+    project: Project
 
 
 _prepared: list[_Prepared] = []
@@ -62,17 +67,32 @@ def rehearsed() -> Iterator[None]:
         os.environ.update(before)
 
 
-def prepare() -> None:
-    """Make the rules about secrets once for all agents that are forked from this process; OSError where there are none.
+def prepare(home: Path, folder: Path) -> None:
+    """Make once what the rules of all agents share that are forked from this process; OSError where there are none.
 
-    Those are as the file system was then; an agent that finds it changed makes its own.
+    Those agents work for a home, most of them from a folder. All is as the file system was then; an agent that finds it
+    changed looks for itself.
     """
-    while _prepared:
-        before = _prepared.pop().reads
-        if before.ruleset is not None:
-            before.ruleset.close()
+    let_go()
     secrets = _secrets(())
-    _prepared.append(_Prepared(Reads(survey(secrets)), secrets, _of_user(os.environ)))
+    _prepared.append(
+        _Prepared(
+            Reads(survey(secrets)),
+            secrets,
+            _of_user(os.environ),
+            home,
+            Writes(_shared_places(AgentPlaces(home))),
+            Project(folder, home, homes_of_user(os.environ)),
+        )
+    )
+
+
+def let_go() -> None:
+    """Close what was made once for many, in the process that made it or in one that needs it no more."""
+    while _prepared:
+        before = _prepared.pop()
+        before.writes.close()
+        before.reads.close()
 
 
 def contain_agent(target: str, folder: Path, home: Path, instance: str, settings: AgentSettings) -> Containment:
@@ -83,15 +103,24 @@ def contain_agent(target: str, folder: Path, home: Path, instance: str, settings
     rules are required that the kernel can't keep.
     """
     if settings.sandbox == "off":
+        let_go()
         return Containment(False, "the sandbox is switched off")
     if target in TRUSTED:
+        let_go()
         return Containment(False, "this agent publishes into repositories")
-    write = _own_places(AgentPlaces(home), instance)
+    known = _prepared[0] if _prepared and _prepared[0].home == home else None
+    places = AgentPlaces(home)
+    incoming = places.blobs / "incoming" / instance
+    write = [incoming]
+    writes = known.writes if known is not None and known.writes.stands() else None
+    if writes is None:
+        write += _shared_places(places)
+    incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not target.startswith(OURS):
-        write += project_places(folder, home, homes_of_user(os.environ))
+        write += _of_project(folder, home, known)
     own, temporary = make_private(home, instance, os.environ.get("TMPDIR") or "/tmp")
-    if _prepared and not settings.readable:
-        reads, secrets, user = _prepared[0]
+    if known is not None and not settings.readable:
+        reads, secrets, user = known.reads, known.secrets, known.user
     else:
         reads, secrets, user = None, _secrets(settings.readable), _of_user(os.environ)
     for name, value in (*private_environment(own, temporary).items(), *user.items()):
@@ -99,11 +128,20 @@ def contain_agent(target: str, folder: Path, home: Path, instance: str, settings
     tempfile.tempdir = None  # found before, by the user's TMPDIR
     for name in _HELPERS:
         os.environ.pop(name, None)
-    places = [*write, own / "home", temporary, *_given(settings.writable)]
-    done = confine(FileRules(tuple(places), secrets), reads, bind=not _rehearsing)
+    write += [own / "home", temporary, *_given(settings.writable)]
+    done = confine(FileRules(tuple(write), secrets), reads, writes, bind=not _rehearsing)
+    if not _rehearsing:
+        let_go()
     if settings.sandbox == "required" and not done.contained:
         raise NotContained(done.reason)
     return done
+
+
+def _of_project(folder: Path, home: Path, known: _Prepared | None) -> list[Path]:
+    """Return the places of the agent's project, which was looked at before in most cases."""
+    if known is not None and known.project.folder == folder.absolute() and known.project.stands():
+        return known.project.places
+    return project_places(folder, home, homes_of_user(os.environ))
 
 
 def _of_user(environ: Mapping[str, str]) -> dict[str, str]:
@@ -116,9 +154,9 @@ def _secrets(readable: Sequence[Path]) -> tuple[Path, ...]:
     return secret_places(homes_of_user(os.environ), os.environ, [one.expanduser().absolute() for one in readable])
 
 
-def _own_places(places: AgentPlaces, instance: str) -> list[Path]:
-    """Make the folders under the home in which agents work, and return them."""
-    found = [places.workspaces, places.stores, places.patches, places.cache, places.blobs / "incoming" / instance]
+def _shared_places(places: AgentPlaces) -> list[Path]:
+    """Make the folders under the home in which all agents work, and return them."""
+    found = [places.workspaces, places.stores, places.patches, places.cache]
     for folder in found:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return found

@@ -32,6 +32,11 @@ class _Sets(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
+if _libc is not None:
+    _prctl_call = _libc["prctl"]
+    _prctl_call.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
+
+
 def drop_all() -> None:
     """Empty all five sets of this process, which has one thread. Raises OSError."""
     if _libc is None:
@@ -53,4 +58,4 @@ def drop_all() -> None:
 
 def _prctl(option: int, value: int) -> int:
     assert _libc is not None
-    return int(_libc.prctl(option, *(ctypes.c_ulong(number) for number in (value, 0, 0, 0))))
+    return int(_prctl_call(option, value, 0, 0, 0))

@@ -20,7 +20,7 @@ import msgspec
 
 from . import landlock
 from .capabilities import drop_all
-from .landlock import Ruleset
+from .landlock import Place, Ruleset
 from .reading import Survey, survey
 from .rules import FileRules, secret_places
 
@@ -64,6 +64,62 @@ class Reads:
         covered = not self.survey.denied or all(f"{path}/".startswith(self._places) for path in write)
         return covered and self.survey.stands()
 
+    def close(self) -> None:
+        """Let go of the rules; processes that are bound by them stay so."""
+        if self.ruleset is not None:
+            self.ruleset.close()
+            self.ruleset = None
+
+
+class Writes:
+    """Places that many processes forked from this one may write, and the devices, opened once for all of them.
+
+    Raises FileNotFoundError for a place that isn't there, and OSError.
+    """
+
+    def __init__(self, places: Iterable[Path] = ()) -> None:
+        self.places = tuple(os.path.realpath(place, strict=True) for place in places)
+        self._open: list[Place] = []
+        self._inodes: list[int] = []
+        try:
+            for path in _devices():
+                with suppress(FileNotFoundError, PermissionError):
+                    self._open.append(Place(path))
+            for path in self.places:
+                self._open.append(Place(path))
+                self._inodes.append(os.stat(path).st_ino)  # noqa: PTH116  many processes do this once
+        except BaseException:
+            self.close()
+            raise
+
+    def stands(self) -> bool:
+        """Tell whether the places are still those that were opened."""
+        try:
+            return all(os.stat(path).st_ino == inode for path, inode in zip(self.places, self._inodes, strict=True))  # noqa: PTH116
+        except OSError:
+            return False
+
+    def ruleset(self, others: Iterable[str]) -> Ruleset:
+        """Make the rules by which only these places and others, and what every program writes to, can be changed.
+
+        Also no signals to processes outside, where the kernel can forbid them. Raises OSError.
+        """
+        ruleset = Ruleset(landlock.WRITE_ANY, scoped=landlock.SCOPE_SIGNALS | landlock.SCOPE_ABSTRACT_SOCKETS)
+        try:
+            for place in self._open:
+                ruleset.allow_place(place, landlock.WRITE_ANY)
+            for path in others:
+                ruleset.allow(path, landlock.WRITE_ANY)
+        except BaseException:
+            ruleset.close()
+            raise
+        return ruleset
+
+    def close(self) -> None:
+        """Let go of the places; rules that stand on them stay."""
+        while self._open:
+            self._open.pop().close()
+
 
 def homes_of_user(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the user's homes: that of the environment, and that of the user's account."""
@@ -88,14 +144,17 @@ def available() -> Containment:
     return Containment(True)
 
 
-def confine(rules: FileRules, reads: Reads | None = None, *, bind: bool = True) -> Containment:
+def confine(
+    rules: FileRules, reads: Reads | None = None, writes: Writes | None = None, *, bind: bool = True
+) -> Containment:
     """Bind the calling process, which has one thread, to rules for ever; return what came of it.
 
-    `reads` spares making the rules about secrets again, where they still hold. Where the kernel has no Landlock,
+    `reads` spares making the rules about secrets again, where they still hold; `writes` are places to write beside
+    those of the rules. Where the kernel has no Landlock,
     nothing is bound. Raises FileNotFoundError for a place to write in that isn't there. Without `bind` all is made
     ready and nothing done.
     """
-    made, possible, around = _rulesets(rules, reads)
+    made, possible, around = _rulesets(rules, reads, writes)
     try:
         if made and bind:
             landlock.forbid_new_privileges()
@@ -106,7 +165,7 @@ def confine(rules: FileRules, reads: Reads | None = None, *, bind: bool = True) 
         possible = Containment(False, _missing(error))
     finally:
         for ruleset in made:
-            if bind or reads is None or ruleset is not reads.ruleset:
+            if reads is None or ruleset is not reads.ruleset:
                 ruleset.close()
     if bind:
         _held.append(_Held(possible.contained, around))
@@ -143,24 +202,30 @@ def rulesets(rules: FileRules) -> tuple[list[Ruleset], Containment]:
 
     There are none where the kernel can't keep them. Raises FileNotFoundError for a place to write in that isn't there.
     """
-    made, possible, _ = _rulesets(rules, None)
+    made, possible, _ = _rulesets(rules, None, None)
     return made, possible
 
 
-def _rulesets(rules: FileRules, reads: Reads | None) -> tuple[list[Ruleset], Containment, Survey | None]:
+def _rulesets(
+    rules: FileRules, reads: Reads | None, writes: Writes | None
+) -> tuple[list[Ruleset], Containment, Survey | None]:
     possible = available()
     if not possible.contained and landlock_version() < ABI_USABLE:
         return [], possible, None
     write = [os.path.realpath(path, strict=True) for path in rules.write]
-    writes = write_ruleset(write)
+    if writes is None:
+        writing = write_ruleset(write)
+    else:
+        writing = writes.ruleset(write)
+        write += writes.places
     if is_held():
-        return [writes], possible, None  # what this process must not read, no child of it can
+        return [writing], possible, None  # what this process must not read, no child of it can
     try:
         fitting = reads if reads is not None and reads.serves(write) else _reads(rules, write)
     except BaseException:
-        writes.close()
+        writing.close()
         raise
-    return ([writes] if fitting.ruleset is None else [fitting.ruleset, writes]), possible, fitting.survey
+    return ([writing] if fitting.ruleset is None else [fitting.ruleset, writing]), possible, fitting.survey
 
 
 def landlock_version() -> int:
@@ -172,22 +237,12 @@ def landlock_version() -> int:
 
 
 def write_ruleset(write: Sequence[str]) -> Ruleset:
-    """Make the rules by which only these places, and what every program writes to, can be changed. Raises OSError.
-
-    Also no signals to processes outside, where the kernel can forbid them.
-    """
-    scoped = landlock.SCOPE_SIGNALS | landlock.SCOPE_ABSTRACT_SOCKETS
-    ruleset = Ruleset(landlock.WRITE_ANY, scoped=scoped)
+    """Make the rules by which only these places, and what every program writes to, can be changed. Raises OSError."""
+    writes = Writes()
     try:
-        for path in _devices():
-            with suppress(FileNotFoundError, PermissionError):
-                ruleset.allow(path, landlock.WRITE_ANY)
-        for path in write:
-            ruleset.allow(path, landlock.WRITE_ANY)
-    except BaseException:
-        ruleset.close()
-        raise
-    return ruleset
+        return writes.ruleset(write)
+    finally:
+        writes.close()
 
 
 @cache

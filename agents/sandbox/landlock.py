@@ -12,6 +12,8 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Callable
+from functools import partial
 
 #: The same numbers on every architecture but alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -56,20 +58,34 @@ class _PathBeneath(ctypes.Structure):
 
 
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-if _libc is not None:
-    _libc.syscall.restype = ctypes.c_long
 
 
-def _call(number: int, *arguments: object) -> int:
+def _system_call(number: int, *arguments: type) -> Callable[..., int]:
     if _libc is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    # Whole registers: ctypes passes a bare int as 32 bits, and the rest of a variadic argument is then anything.
-    whole = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
-    result = int(_libc.syscall(ctypes.c_long(number), *whole))
+        return lambda *_: _missing()
+    # A function of its own for each: whole registers, as ctypes passes a bare int as 32 bits and the rest of a variadic
+    # argument is then anything.
+    call = _libc["syscall"]
+    call.restype = ctypes.c_long
+    call.argtypes = (ctypes.c_long, *arguments)
+    return partial(_checked, call, number)
+
+
+def _missing() -> int:
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+def _checked(call: Callable[..., int], number: int, *arguments: object) -> int:
+    result = call(number, *arguments)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
+
+
+_create_ruleset = _system_call(_CREATE_RULESET, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_ulong)
+_add_rule = _system_call(_ADD_RULE, ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_ulong)
+_restrict_self = _system_call(_RESTRICT_SELF, ctypes.c_long, ctypes.c_ulong)
 
 
 def version() -> int:
@@ -78,7 +94,7 @@ def version() -> int:
     Raises OSError: ENOSYS where it has none, EOPNOTSUPP where it was switched off at boot, EPERM where a container's
     own filter forbids it.
     """
-    return _call(_CREATE_RULESET, None, 0, _VERSION_FLAG)
+    return _create_ruleset(None, 0, _VERSION_FLAG)
 
 
 def known(rights: int, abi: int) -> int:
@@ -87,6 +103,23 @@ def known(rights: int, abi: int) -> int:
         if abi < since:
             rights &= ~right
     return rights
+
+
+class Place:
+    """A file or folder that rules can stand on, held by a descriptor; `rights` are those that one of its kind can have.
+
+    Raises OSError.
+    """
+
+    __slots__ = ("fd", "rights")
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        self.rights = ~0 if stat.S_ISDIR(os.fstat(self.fd).st_mode) else _OF_FILES
+
+    def close(self) -> None:
+        """Let go of it; rules that stand on it stay."""
+        os.close(self.fd)
 
 
 class Ruleset:
@@ -99,24 +132,22 @@ class Ruleset:
         self.abi = version() if abi is None else abi
         self.handled = known(handled, self.abi)
         attributes = _RulesetAttributes(self.handled, 0, scoped if self.abi >= _SCOPES_SINCE else 0)
-        self.fd = _call(_CREATE_RULESET, ctypes.byref(attributes), ctypes.sizeof(attributes), 0)
+        self.fd = _create_ruleset(ctypes.byref(attributes), ctypes.sizeof(attributes), 0)
 
     def allow(self, path: str | os.PathLike[str], rights: int) -> None:
         """Allow rights for a file, or for a folder and all that will ever be in it. Raises OSError."""
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        place = Place(path)
         try:
-            self.allow_open(place, rights)
+            self.allow_place(place, rights)
         finally:
-            os.close(place)
+            place.close()
 
-    def allow_open(self, place: int, rights: int) -> None:
-        """Allow rights for what a descriptor stands for."""
-        if not stat.S_ISDIR(os.fstat(place).st_mode):
-            rights &= _OF_FILES
-        rights &= self.handled
+    def allow_place(self, place: Place, rights: int) -> None:
+        """Allow rights for a place that is open."""
+        rights &= self.handled & place.rights
         if rights:
-            rule = _PathBeneath(rights, place)
-            _call(_ADD_RULE, self.fd, _PATH_BENEATH, ctypes.byref(rule), 0)
+            rule = _PathBeneath(rights, place.fd)
+            _add_rule(self.fd, _PATH_BENEATH, ctypes.byref(rule), 0)
 
     def close(self) -> None:
         """Let go of the rules; processes that are bound by them stay so."""
@@ -137,4 +168,4 @@ def restrict_self(ruleset: int) -> None:
 
     `forbid_new_privileges` comes first.
     """
-    _call(_RESTRICT_SELF, ruleset, 0)
+    _restrict_self(ruleset, 0)

@@ -17,10 +17,35 @@ DEPTH_MAX = 4
 ENTRIES_MAX = 5000
 
 
-def project_places(folder: Path, home: Path, user_homes: Collection[Path]) -> list[Path]:
+class Project:
+    """The places of a project's folder that may be written, as they were when somebody looked."""
+
+    def __init__(self, folder: Path, home: Path, user_homes: Collection[Path]) -> None:
+        self.folder = folder.absolute()
+        self._around = [str(above / ".git") for above in (folder.resolve(), *folder.resolve().parents)]
+        self._in_checkout = self._is_in_checkout()
+        self._seen: dict[str, int] = {}
+        self.places = project_places(folder, home, user_homes, self._seen)
+
+    def stands(self) -> bool:
+        """Tell whether nothing was made, removed or renamed in the folders that were looked at, nor around them."""
+        try:
+            same = all(_changed_ns(path) == changed for path, changed in self._seen.items())
+        except OSError:
+            return False
+        return same and self._is_in_checkout() == self._in_checkout
+
+    def _is_in_checkout(self) -> bool:
+        return any(os.path.lexists(path) for path in self._around)
+
+
+def project_places(
+    folder: Path, home: Path, user_homes: Collection[Path], seen: dict[str, int] | None = None
+) -> list[Path]:
     """Return the places of a project folder that may be written: itself, or what of it is neither checkout nor home.
 
-    Nothing where the folder lies in a checkout.
+    Nothing where the folder lies in a checkout. `seen` is told each folder that was looked into, and when it had been
+    changed.
     """
     top, home = folder.resolve(), home.resolve()
     in_checkout = any((above / ".git").exists() for above in (top, *top.parents))
@@ -30,14 +55,19 @@ def project_places(folder: Path, home: Path, user_homes: Collection[Path]) -> li
     if top.stat().st_mode & stat.S_IWOTH:
         return []
     left = [ENTRIES_MAX]
-    found = _free(top, home, DEPTH_MAX, left)
+    found = _free(top, home, DEPTH_MAX, left, {} if seen is None else seen)
     return found if left[0] >= 0 else []
 
 
-def _free(folder: Path, home: Path, depth: int, left: list[int]) -> list[Path]:
+def _changed_ns(path: str) -> int:
+    return os.stat(path).st_ctime_ns  # noqa: PTH116  asked for each folder by each agent that starts
+
+
+def _free(folder: Path, home: Path, depth: int, left: list[int], seen: dict[str, int]) -> list[Path]:
     """Return the folder, or what of it is free where something in it isn't; `left` counts down what is looked at."""
     if folder == home or (folder / ".git").exists():
         return []
+    seen[str(folder)] = _changed_ns(str(folder))
     if depth == 0:
         return [folder]
     free, whole = [], True
@@ -51,7 +81,7 @@ def _free(folder: Path, home: Path, depth: int, left: list[int]) -> list[Path]:
                 # A link would lead the rule elsewhere.
                 free += [path] if entry.is_file(follow_symlinks=False) else []
                 continue
-            below = _free(path, home, depth - 1, left)
+            below = _free(path, home, depth - 1, left, seen)
             whole = whole and below == [path]
             free += below
     return [folder] if whole else free

@@ -36,10 +36,7 @@ print(json.dumps([before, look()]))
 
 
 def test_rehearsal_leaves_the_process_fit_for_a_fork() -> None:
-    """After it there is one thread, no path entry, signal handler or descriptor more than before, and stderr works.
-
-    But for the descriptor of the file rules that are lent to forks.
-    """
+    """After it there is one thread, no path entry, signal handler or descriptor more than before, and stderr works."""
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=60, check=True)
     before, after = json.loads(done.stdout)
     assert after == before
