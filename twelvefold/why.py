@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from .eventstore.event import Event
 from .eventstore.forgotten import refuse_forgotten
 from .eventstore.large_values import may_hold
 from .eventstore.run import read_run
+from .eventstore.storage_errors import LogNotFound
 from .orchestration.errors import RunNotFound
 from .projections.origins import Origin, commits_before, is_made, origin_of
 from .run_file_errors import LineNotOurs
@@ -47,19 +49,21 @@ class Reason(msgspec.Struct, frozen=True):
     causes: tuple[Event, ...]
 
 
-def why(home: Path, line: BlamedLine, place: str, *, at: Path | None = None, git_dir: Path | None = None) -> Reason:
-    """Return why a line is as it is that was blamed in a repository; `place` names it for errors.
+def why(
+    home: Path, line: BlamedLine, place: str, *, run: str = "", at: Path | None = None, git_dir: Path | None = None
+) -> Reason:
+    """Return why a line is as it is that was blamed in a repository, or in a store of `run`; `place` is for errors.
 
     Raises LineNotOurs where no run of the home, or imported there, has made it; RunForgotten; GitFailed.
     """
     git = Git()
     message = message_of(git, line.commit, at=at, git_dir=git_dir)
-    named = list(dict.fromkeys(_TRAILER.findall(message)))
-    for run in named or _runs_that_made(home, line.commit):
+    named = dict.fromkeys([run, *_TRAILER.findall(message)] if run else _TRAILER.findall(message))
+    for candidate in chain(named, _runs_that_made(home, line.commit)):
         try:
-            with open_run(home, run, "") as (log, found, kept):
+            with open_run(home, candidate, "") as (log, found, kept):
                 reason = _in_run(git, log, found, kept, line)
-        except (RunNotFound, PrefixAmbiguous):
+        except (RunNotFound, PrefixAmbiguous, LogNotFound):
             continue
         if reason is not None:
             return reason
@@ -121,10 +125,27 @@ def _by_text(git: Git, events: Sequence[Event], kept: Path, line: BlamedLine) ->
 
 
 def _commits_of(events: Sequence[Event], path: str) -> Iterator[tuple[str, str]]:
-    """Yield store and commit of what a run has committed, the last first: what changed a path, then all others."""
-    made = [event.data for event in reversed(events) if event.type == "workspace.committed" and event.payload]
-    for data in sorted(made, key=lambda data: path not in (data.get("files_changed") or ())):
-        yield str(data.get("store")), str(data.get("commit"))
+    """Yield store and commit of what a run has made, the last first: what may have changed a path, then all others.
+
+    A commit that was served from another run's record may be in any store of the run, so that each is named with it.
+    """
+    told = [event for event in reversed(events) if event.payload is not None and isinstance(event.data, dict)]
+    laid = (event.data.get("store") for event in told if event.type in ("workspace.created", "workspace.committed"))
+    stores = dict.fromkeys(store for store in laid if isinstance(store, str))
+    others: list[tuple[str, str]] = []
+    for event in told:
+        data = event.data
+        if event.type == "workspace.committed":
+            made = [(str(data.get("store")), str(data.get("commit")))]
+        elif event.type == "effect.completed" and "recorded" in data and isinstance(data.get("commit"), str):
+            made = [(store, data["commit"]) for store in stores]
+        else:
+            continue
+        if event.type == "workspace.committed" and path not in (data.get("files_changed") or ()):
+            others += made
+        else:
+            yield from made
+    yield from others
 
 
 def _refined(git: Git, events: Sequence[Event], store: Path, line: BlamedLine) -> BlamedLine:

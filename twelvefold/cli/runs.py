@@ -6,7 +6,9 @@ Reads the file itself, so it works whether anything runs or not; a page costs th
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +16,9 @@ import typer
 from ..errors import UsageInvalid
 from ..eventstore.reader import LogReader
 from ..moments import parse_moment
-from ..orchestration.run_index import list_runs, matches
+from ..orchestration.run_index import RunSummary, list_runs, matches, summary_of
 from ..run_ids import resolve_run
+from ..run_place import imported_runs, imports_folder
 from ..settings import load_settings
 from .output import note, write_json, write_jsonl, write_table
 from .run_documents import age, summary_document
@@ -41,6 +44,7 @@ def runs(
     before: Annotated[
         str | None, typer.Option(metavar="RUN", help="Only those before this one: the next page.")
     ] = None,
+    imported: Annotated[bool, typer.Option("--imported", help="Those that were imported instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -58,12 +62,15 @@ def runs(
     labels = dict(_label(text) for text in label or ())
     now = time.time_ns()
     low = 0 if since is None else parse_moment(since, now)
-    with LogReader(load_settings().home / "log.db") as reader:
-        start = "" if before is None else resolve_run(reader, before, "twelvefold runs --before")
-        fits = matches(state or (), outcome or (), labels)
-        begun = bool(state) and set(state or ()) <= {"open", "paused", "resting"}
-        fitting = list_runs(reader, before=start, only=fits, until_ns=low, begun=begun)
-        found = list(islice(fitting, limit + 1))
+    home, fits = load_settings().home, matches(state or (), outcome or (), labels)
+    if imported:
+        found = _imported(home, before or "", fits, low)[: limit + 1]
+    else:
+        with LogReader(home / "log.db") as reader:
+            start = "" if before is None else resolve_run(reader, before, "twelvefold runs --before")
+            begun = bool(state) and set(state or ()) <= {"open", "paused", "resting"}
+            fitting = list_runs(reader, before=start, only=fits, until_ns=low, begun=begun)
+            found = list(islice(fitting, limit + 1))
     rows = [summary_document(one, now) for one in found[:limit]]
     if as_json:
         write_json(rows)
@@ -74,7 +81,18 @@ def runs(
         table = [_row(row, one.requested_ns, now) for row, one in zip(rows, found, strict=False)]
         write_table(table, ("run", "state", "requested", "elapsed", "what", "reason"), empty="no runs match")
     if len(found) > limit:
-        note(f"there are more: twelvefold runs --before {rows[-1]['run']}")
+        note(f"there are more: twelvefold runs{' --imported' if imported else ''} --before {rows[-1]['run']}")
+
+
+def _imported(home: Path, before: str, fits: Callable[[RunSummary], bool], low: int) -> list[RunSummary]:
+    """Return the imported runs that fit, the one requested last first; those before one whose id begins so."""
+    summaries = []
+    for run in imported_runs(home):
+        with LogReader(imports_folder(home) / run / "log.db") as reader:
+            summaries.append(summary_of(reader, run, {}))
+    known = sorted((one for one in summaries if one is not None), key=lambda one: one.requested_ns, reverse=True)
+    start = next((n for n, one in enumerate(known, 1) if before and one.run.startswith(before)), 0)
+    return [one for one in known[start:] if one.requested_ns >= low and fits(one)]
 
 
 def _label(text: str) -> tuple[str, str]:

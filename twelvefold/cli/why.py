@@ -59,7 +59,7 @@ def why(
         if found is None:
             remedy = f"twelvefold diff {run} RUN    # or look at the files that it changed: twelvefold status {run}"
             raise LineNotFound(place, "the run has made no such file or line, or its store is gone", remedy)
-        reason = reason_of(home, found[0], place, git_dir=found[1])
+        reason = reason_of(home, found[0], place, run=run, git_dir=found[1])
     else:
         top, line = _blamed(place, Path(file), number, revision)
         reason = reason_of(home, line, place, at=top)
