@@ -58,9 +58,26 @@ class Repository(msgspec.Struct, frozen=True):
         return hashlib.sha256(identity).hexdigest()[:24]
 
 
+class RecordedRepository(Repository, frozen=True):
+    """A repository as a run knew it, of which only its stores are here, under the name that they have."""
+
+    stored_as: str
+
+    @property
+    def key(self) -> str:
+        """The recorded name of its stores."""
+        return self.stored_as
+
+
 def find_repository(git: Git, folder: Path) -> Repository:
-    """Return the repository whose working tree has its top at `folder`; raises NotARepository or BareRepository."""
+    """Return the repository whose working tree has its top at `folder`; raises NotARepository or BareRepository.
+
+    In a replay one that isn't there any more is as the run knew it.
+    """
     if not folder.is_dir():
+        if (stored := Stores.recorded.get(str(folder))) is not None:
+            form = git.run("rev-parse", "--show-object-format", git_dir=stored).text
+            return RecordedRepository(folder, stored, form, (stored / "shallow").exists(), stored.parent.name)
         raise NotARepository(str(folder), exists=False)
     asked = ("--is-bare-repository", "--is-inside-git-dir", "--show-object-format", "--is-shallow-repository")
     found = git.run("rev-parse", "--path-format=absolute", *asked, "--git-common-dir", at=folder, expect=(0, 128))
@@ -101,6 +118,8 @@ class Stores:
     """
 
     read_only: ClassVar[bool] = False
+    #: In a replay: run stores by the repositories that they were made for.
+    recorded: ClassVar[dict[str, Path]] = {}
 
     def __init__(self, git: Git, root: Path, emit: Emit | None = None) -> None:
         self.git = git

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from .agents.replay.found import Rerun
+from .agents.replay.kept import KeptRun, kept_run
 from .agents.replay.record import TaskRecord, data_of, task_records
 from .agents.replay.replayer import Replayer
 from .eventstore.event import Event
@@ -113,8 +114,9 @@ class Checker:
         problems = [decided.problem] if decided.problem else []
         tasks = []
         if self._handlers:
+            kept = kept_run(events, place)
             for record in task_records(events):
-                task, difference = self._task(log, record, place, events)
+                task, difference = self._task(record, kept)
                 tasks.append(task)
                 differences += [difference] if difference is not None else []
                 problems += [f"task {task.path} ({task.agent}): {task.problem}"] if task.problem else []
@@ -137,9 +139,7 @@ class Checker:
             with RunLog(imports_folder(self._home) / run) as imported:
                 yield self.check(imported, run, imports_folder(self._home) / run)
 
-    def _task(
-        self, log: RunLog, record: TaskRecord, place: Path, events: list[Event]
-    ) -> tuple[TaskCheck, Difference | None]:
+    def _task(self, record: TaskRecord, kept: KeptRun) -> tuple[TaskCheck, Difference | None]:
         found = self._agents.of(record)
         if found is None:
             problem = (
@@ -148,7 +148,7 @@ class Checker:
             done = Rerun("unloadable", problem=problem)
         else:
             target, folder = found
-            done = self._replayer.rerun(record, target, folder, _home_of(events) or place, place)
+            done = self._replayer.rerun(record, target, folder, kept)
         attempt = data_of(record.request).get("attempt")
         code = {"recorded": str(record.code) or None, "today": done.code or None}
         task = TaskCheck(
@@ -173,11 +173,3 @@ def _of_decision(decided: Redecided, events: list[Event]) -> Difference:
         kind="decision", position=found.position, event=event, field=found.field, expected=found.got,
         got=found.expected, decider=dict(found.decider),
     )  # fmt: skip
-
-
-def _home_of(events: list[Event]) -> Path | None:
-    """Return where the home was when the run's workspaces were laid out; None where it had none."""
-    for event in events:
-        if event.type == "workspace.created" and isinstance(folder := data_of(event).get("folder"), str):
-            return Path(folder).parents[2]
-    return None

@@ -15,6 +15,7 @@ from ...eventstore.errors import TwelvefoldError
 from ..git import Git, is_commit
 from ..store import ATTRIBUTES, RunStore
 from ..workspace import clear_folder, lay_out
+from .kept import find_store
 from .wire import LaidOut, LayOutFiles
 
 #: Nothing here outlives the replay, so nothing is synced.
@@ -89,9 +90,3 @@ class LayingOut:
         self._git.run("update-ref", "--no-deref", "HEAD", commit, git_dir=own, settings=_FLEETING)
         shutil.copyfile(index, own / "index")
         return LaidOut(str(folder), str(store))
-
-
-def find_store(place: Path, recorded: str) -> Path | None:
-    """Return where the store is that a record names: by its name where the run is kept, else where it was."""
-    named = (place / "stores").joinpath(*Path(recorded).parts[-2:])
-    return next((one for one in (named, Path(recorded)) if one.is_dir()), None)

@@ -105,6 +105,7 @@ def _done(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
 def _once(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
     code = ""
     try:
+        Stores.recorded = {repo: Path(store) for repo, store in work.repositories.items()}
         agent, code = _agent(work.target, Path(work.folder))
         places = PlacesThen(Path(work.home), Path(work.place))
         found = rerun(agent, work.record, places, settings, Places(pipe.lay_out))

@@ -20,6 +20,7 @@ from typing import IO
 
 from ..sandbox.errors import NotSealed
 from .found import Rerun
+from .kept import KeptRun
 from .laying_out import LayingOut
 from .record import TaskRecord
 from .wire import HEAD_SIZE, Done, FromChild, LayOutFiles, Sealed, Work, from_child, send, size_of
@@ -64,24 +65,24 @@ class Replayer:
             self._sealed = False
             self._buffer.clear()
 
-    def rerun(self, record: TaskRecord, target: str, folder: Path, home: Path, place: Path) -> Rerun:
+    def rerun(self, record: TaskRecord, target: str, folder: Path, kept: KeptRun) -> Rerun:
         """Run a task again; raises NotSealed where this machine can't keep the process from acting.
 
-        `home` is where the home was when the task was done, `place` where its blobs and
-        stores are now.
+        `folder` is where the agent `target` is imported from, `kept` where the run's files are.
         """
         self.begin()
         self._await_seal()
         assert self._process is not None and self._process.stdin is not None
         deadline = time.monotonic() + self.timeout_s
         try:
-            send(self._process.stdin.fileno(), Work(record, target, str(folder), str(home), str(place)))
+            named = (target, str(folder), str(kept.home), str(kept.place))
+            send(self._process.stdin.fileno(), Work(record, *named, kept.repositories))
             while True:
                 said = self._next(deadline)
                 if isinstance(said, Done):
                     return said.rerun
                 if isinstance(said, LayOutFiles):
-                    send(self._process.stdin.fileno(), self._files.answer(said, record.request.run, place))
+                    send(self._process.stdin.fileno(), self._files.answer(said, record.request.run, kept.place))
         except TimeoutError:
             self._end()
             return Rerun("stuck", problem=f"it has come to no end within {self.timeout_s:g} s")

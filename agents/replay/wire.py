@@ -17,7 +17,7 @@ from .record import TaskRecord
 
 class Work(msgspec.Struct, tag=True):
     """A task to be run again, by the agent `target` as it is in `folder`. `home` is where its home was, `place` where
-    its blobs and stores are now.
+    its blobs and stores are now; `repositories` have the run's stores by the repositories that they were made for.
     """
 
     record: TaskRecord
@@ -25,6 +25,7 @@ class Work(msgspec.Struct, tag=True):
     folder: str
     home: str
     place: str
+    repositories: dict[str, str]
 
 
 class Done(msgspec.Struct, tag=True):
