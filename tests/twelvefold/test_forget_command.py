@@ -1,0 +1,127 @@
+"""`twelvefold forget`, over a log at rest and beside a bus."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from twelvefold.orchestration.plan import Task
+
+from ..conftest import eventually
+from .conftest import COMMAND, DEADLINE_S, CommandLine
+from .test_run_commands import TRIP, played, run_id, stored
+
+FIRST, SECOND, THIRD = run_id(1), run_id(2), run_id(3)
+
+
+def home_of(twelvefold: CommandLine) -> Path:
+    return twelvefold.cwd / ".twelvefold"
+
+
+@pytest.fixture
+def home(twelvefold: CommandLine) -> Path:
+    """A home with a run that was undone, one that succeeded, and one that is open, each with files beside the log."""
+    stored(twelvefold, played(TRIP, Task("good"), Task("slow")))
+    home = home_of(twelvefold)
+    for run in (FIRST, SECOND, THIRD):
+        for file in (f"stores/abc/{run}.git/objects/one", f"workspaces/{run}/0/notes", f"patches/fix-{run}.patch"):
+            (home / file).parent.mkdir(parents=True, exist_ok=True)
+            (home / file).write_text("x" * 5000)
+    return home
+
+
+def leftovers(home: Path, run: str) -> list[str]:
+    """What lies beside the log of a run."""
+    return sorted(str(file.relative_to(home)) for file in home.rglob("*") if run in file.name)
+
+
+def test_nothing_is_forgotten_before_somebody_has_confirmed(twelvefold: CommandLine, home: Path) -> None:
+    """A preview comes first; without a terminal only `--yes` goes on, on one a person is asked."""
+    before = (home / "log.db").read_bytes()
+    shown = twelvefold("forget", FIRST)
+    assert (shown.status, FIRST in shown.out) == (2, True)
+    assert f"twelvefold forget {FIRST} --yes" in shown.help
+    assert twelvefold("forget", FIRST, "--dry-run").status == 0
+    document = twelvefold("forget", FIRST, "--json").json
+    assert (document["done"], document["runs"][0]["outcome"], document["runs"][0]["stores"]) == (False, "failed", 1)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [COMMAND, "forget", FIRST], cwd=twelvefold.cwd, env=twelvefold.environment,
+        stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
+    )  # fmt: skip
+    os.write(ours, b"n\n")
+    assert process.wait(DEADLINE_S) == 1
+    os.close(ours)
+    os.close(theirs)
+    assert (home / "log.db").read_bytes() == before
+    assert len(leftovers(home, FIRST)) == 3
+
+
+@pytest.mark.parametrize("beside_a_bus", [False, True])
+def test_a_forgotten_run_keeps_its_headers_and_its_outcome(
+    twelvefold: CommandLine, home: Path, *, beside_a_bus: bool
+) -> None:
+    """Payloads, stores, workspaces and patches go; commands tell what there was, and what is gone."""
+    whole = twelvefold("status", FIRST, "--json").json
+    bus = twelvefold.start("bus") if beside_a_bus else None
+    if bus is not None:
+        eventually(lambda: twelvefold("emit", "demo.happened").status == 0)
+    done = twelvefold("forget", FIRST, "--yes", "--json", "--reason", "too old")
+    assert done.status == 0, done.err
+    freed, log = done.json["freed"], done.json["log"]
+    assert (freed["runs"], freed["stores"], freed["workspaces"], freed["patches"]) == (1, 1, 1, 1)
+    assert freed["payloads"] == 10
+    assert log["by"] == ("bus" if beside_a_bus else "command")
+    assert leftovers(home, FIRST) == []
+    assert len(leftovers(home, SECOND)) == 3
+
+    left = twelvefold("status", FIRST, "--json")
+    assert left.status == 1, "what became of it is still its outcome"
+    assert left.json["forgotten"]["why"] == "too old"
+    for key in ("run", "outcome", "reason", "requested", "ended", "elapsed_s", "undone", "cost"):
+        assert left.json[key] == whole[key], key
+    told = [[(one["path"], one["agent"], one["outcome"]) for one in of["tasks"]] for of in (left.json, whole)]
+    assert told[0] == told[1]
+    assert "was forgotten" in twelvefold("status", FIRST).err
+    assert "good" in twelvefold("tree", FIRST).out
+    assert "(forgotten)" in twelvefold("log", "--run", FIRST, "--data").out
+    verdict = twelvefold("verify", "--json").json
+    assert (verdict["ok"], verdict["forgotten"]) == (True, freed["payloads"])
+    again = twelvefold("forget", FIRST, "--yes", "--json")
+    assert (again.status, again.json["runs"][0]["already"], again.json["done"]) == (0, True, False)
+    if bus is not None:
+        bus.terminate()
+        bus.communicate(timeout=DEADLINE_S)
+
+
+def test_an_open_run_is_refused_and_age_leaves_it_out(twelvefold: CommandLine, home: Path) -> None:
+    """By name an open or unknown run is an error, and nothing is done; by age what ended before a moment goes."""
+    refused = twelvefold("forget", SECOND, THIRD, "--yes")
+    assert (refused.status, "has not ended" in refused.err) == (4, True)
+    assert twelvefold("forget", "ffff", "--yes").status == 3
+    assert twelvefold("forget", "--yes").status == 2
+    assert len(leftovers(home, SECOND)) == 3
+    ended = twelvefold("status", FIRST, "--json").json["ended"]
+    aged = twelvefold("forget", "--older-than", ended, "--dry-run", "--json").json["runs"]
+    assert aged == []
+    done = twelvefold("forget", "--older-than", "90d", "--yes", "--json").json
+    assert sorted(one["run"] for one in done["runs"]) == [FIRST, SECOND]
+    assert leftovers(home, SECOND) == []
+    assert len(leftovers(home, THIRD)) == 3
+    assert twelvefold("forget", "--older-than", "90d", "--yes").status == 0
+
+
+def test_what_a_killed_command_has_left_goes_with_the_next(twelvefold: CommandLine, home: Path) -> None:
+    """What lies beside the log of a run that counts as forgotten is freed by whoever forgets next."""
+    kept = home / "stores/abc" / f"{FIRST}.git"
+    aside = home / "aside"
+    kept.rename(aside)
+    assert twelvefold("forget", FIRST, "--yes").status == 0
+    aside.rename(kept)
+    (home / "stores/abc/.forgotten-half.git").mkdir()
+    assert twelvefold("forget", SECOND, "--yes").status == 0
+    assert leftovers(home, FIRST) == leftovers(home, SECOND) == leftovers(home, ".forgotten") == []
