@@ -184,7 +184,8 @@ def _stays(found: Rollback, style: Style) -> None:
     once = {effect.path for effect in found.tasks.effects if effect.effect == "once"}
     for one in found.tasks.not_undone:
         name, paint = ("can't undo", style.red) if one.path in once else ("keeps", style.dim)
-        _rows(name, paint, [f"{one.path} {one.agent}: has no compensation" + _added(effects.get(one.path))])
+        why = "its undoing was given up" if f"{one.path}.undo" in found.run.tasks else "has no compensation"
+        _rows(name, paint, [f"{one.path} {one.agent}: {why}" + _added(effects.get(one.path))])
 
 
 def _undone(one: Undone) -> str:

@@ -12,7 +12,8 @@ import typer
 from ..eventstore.chain import GENESIS
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.integrity import Verdict, verify_home
-from ..eventstore.storage_errors import CorruptLog, LogCutShort
+from ..eventstore.reader import LogReader
+from ..eventstore.storage_errors import LogCutShort
 from ..run_place import imported_runs
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json
@@ -25,16 +26,18 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
     Walks every event: data against its hash, hashes along the chain, positions and versions without a gap; then the
     last acknowledged position, side tables, triggers and indexes, SQLite's own structure, and the blobs. Imported runs
-    are checked in the same way, each against the chain that it comes from. Works while a bus runs and when none does.
-    With --json a log that is sound gives the keys ok, head, hash, streams, blobs, forgotten (payloads that were freed),
-    imports (ids of imported runs), and one that is not gives ok, code, position (null where the damage lies
-    outside of events), message.
+    are checked in the same way, each against the chain that it comes from. Then the files of runs: every commit that an
+    event names, whole and under its ref, and what a rollback laid out. Works while a bus runs and when none does. With
+    --json a log that is sound gives the keys ok, head, hash, streams, blobs, forgotten (payloads that were freed),
+    imports (ids of imported runs), commits and workspaces (those looked at), and one that is not gives ok, code,
+    position (null where the damage lies outside of events), message.
     """
     home = load_settings().home
     live = redraws(sys.stderr) and not as_json
     try:
         verdict = _verify_log(home, live)
         imports = _verify_imports(home)
+        files = _verify_files(home)
     except TwelvefoldError as error:
         if as_json and error.exit_code == EXIT_CORRUPT:
             write_json({"ok": False, "code": error.code, "position": _first_bad(error), "message": error.message()})
@@ -43,12 +46,14 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         if live:
             sys.stderr.write("\r\x1b[K")
     if as_json:
-        write_json({"ok": True, **msgspec.to_builtins(verdict), "imports": imports})
+        write_json({"ok": True, **msgspec.to_builtins(verdict), "imports": imports, **files})
         return
     style = Style(sys.stdout)
     write(f"{style.green('ok')}: {verdict.head} events in {verdict.streams} streams, {verdict.blobs} blobs")
     if verdict.forgotten:
         write(f"    {verdict.forgotten} payloads were freed; their hashes still chain")
+    if files["commits"]:
+        write(f"    {files['commits']} commits of runs, {files['workspaces']} restored workspaces")
     if imports:
         write(f"    {len(imports)} imported run{'' if len(imports) == 1 else 's'}, each as it was exported")
     note(f"chain hash {verdict.hash} at position {verdict.head}")
@@ -70,11 +75,23 @@ def _verify_imports(home: Path) -> list[str]:
     return [manifest.run for manifest in verify_imports(home)]
 
 
+def _verify_files(home: Path) -> dict[str, int]:
+    """Verify the files of the home's runs and count them; raises FilesDamaged."""
+    if not (home / "stores").is_dir() or not (home / "log.db").exists():
+        return {"commits": 0, "workspaces": 0}
+    from ..agents.kept_files import verify_files  # which needs git, as not all homes do
+
+    with LogReader(home / "log.db") as log:
+        found: dict[str, int] = msgspec.to_builtins(verify_files(home, log))
+    return found
+
+
 def _first_bad(error: TwelvefoldError) -> int | None:
     """Return the first position that is missing or not what it was; None where the damage lies outside of events."""
     if isinstance(error, LogCutShort):
         return min(error.head + 1, error.acknowledged)
-    return error.position or None if isinstance(error, CorruptLog) else None
+    position = getattr(error, "position", 0)  # of events, or of the files that they name
+    return position if isinstance(position, int) and position > 0 else None
 
 
 def _show_progress(position: int, head: int) -> None:

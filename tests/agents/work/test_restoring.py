@@ -12,12 +12,14 @@ import pytest
 
 from twelvefold.agents.git import Git
 from twelvefold.agents.journal import fresh_id
+from twelvefold.agents.kept_files import FilesDamaged, FilesVerdict, verify_files
 from twelvefold.agents.publisher import delete_ref, publish_ref
 from twelvefold.agents.restoring import branch_now, restore_run
 from twelvefold.agents.store import Stores, find_repository
 from twelvefold.agents.workspace import Workspace, Workspaces
 from twelvefold.eventstore.event import new_event
 from twelvefold.eventstore.log import Append
+from twelvefold.eventstore.reader import LogReader
 from twelvefold.eventstore.run import read_run
 from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.projections.workspace_files import files_of
@@ -300,3 +302,93 @@ def test_before_anything_is_done_a_branch_is_judged_alike(ten_steps: Recorded) -
     assert branch_now(git, one, commit)["state"] == "restored"
     user.git("update-ref", ref, "main")
     assert branch_now(git, one, "")["state"] == "moved"
+
+
+def verified(recorded: Recorded) -> FilesVerdict:
+    with LogReader(recorded.home / "log.db") as log:
+        return verify_files(recorded.home, log)
+
+
+def test_stores_and_restored_workspaces_are_as_recorded(ten_steps: Recorded) -> None:
+    """A run's commits are looked at wherever it stands; a workspace once a rollback has laid it out."""
+    assert verified(ten_steps) == FilesVerdict(STEPS + 1, 0)  # the base, too
+    ten_steps.restore(sorted(ten_steps.pictures)[7])
+    assert verified(ten_steps) == FilesVerdict(STEPS + 1, 1)
+
+
+def test_a_workspace_that_was_changed_since_is_named(ten_steps: Recorded) -> None:
+    """A file that was changed, added or removed, a mode and the whole folder are noticed, each at the rollback."""
+    to = sorted(ten_steps.pictures)[-1]
+    folder = Path(ten_steps.restore(to)["workspaces"][0]["folder"])
+    position = ten_steps.log.head
+    counter = folder / "deep" / "er" / "counter ü.txt"
+    text, facts = counter.read_bytes(), counter.stat()
+
+    def same_size_and_time() -> None:
+        counter.write_bytes(b"X" * len(text))
+        os.utime(counter, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+    changes = (
+        same_size_and_time,
+        lambda: (folder / "new.txt").write_text(""),
+        counter.unlink,
+        lambda: (folder / "run.sh").chmod(0o755),
+        lambda: folder.rename(folder.with_name("gone")),
+    )
+    for change_it in changes:
+        ten_steps.restore(to)
+        assert verified(ten_steps).workspaces == 1
+        change_it()
+        with pytest.raises(FilesDamaged) as found:
+            verified(ten_steps)
+        assert found.value.position == ten_steps.log.head
+        assert (found.value.run, found.value.to) == (ten_steps.run, to)
+        assert found.value.exit_code == 6
+    assert ten_steps.log.head > position
+
+
+def test_a_commit_that_is_lost_is_named_by_its_first_position(ten_steps: Recorded) -> None:
+    """A ref, an object and a single bit of one are missed, and so is the store."""
+    files = files_of(read_run(ten_steps.log, ten_steps.run))
+    one = files.workspaces["0.7"]
+    store = Path(one.store)
+    refs = ten_steps.user.git("for-each-ref", "--format=%(refname) %(objectname)", at=store).splitlines()
+    (ref,) = [row.split()[0] for row in refs if row.endswith(one.commit)]
+    blob = ten_steps.user.git("rev-parse", f"{one.commit}:made-7.bin", at=store)
+
+    def object_file(name: str) -> Path:
+        path = store / "objects" / name[:2] / name[2:]
+        path.chmod(0o644)
+        return path
+
+    def found() -> tuple[int, str]:
+        with pytest.raises(FilesDamaged) as damaged:
+            verified(ten_steps)
+        return damaged.value.position, damaged.value.problem
+
+    ten_steps.user.git("update-ref", "-d", ref, at=store)
+    assert found() == (one.position, f"has lost {ref}, which is to name commit {one.commit[:12]}")
+    ten_steps.user.git("update-ref", ref, one.commit, at=store)
+    for name in (one.commit, blob):
+        content = object_file(name).read_bytes()
+        object_file(name).unlink()
+        assert found()[0] == one.position
+        (store / "objects" / name[:2] / name[2:]).write_bytes(bytes([*content[:-1], content[-1] ^ 1]))
+        assert found()[0] == one.position
+        object_file(name).write_bytes(content)
+    assert verified(ten_steps).commits == STEPS + 1
+    store.rename(store.with_suffix(".lost"))
+    assert found()[1] == "is not there"
+
+
+def test_what_is_at_work_or_forgotten_is_held_against_nobody(recorded: Recorded) -> None:
+    """Files of a task that is at work are its own; a forgotten run's commits need not be there."""
+    workspace = recorded.begin(recorded.base, "0.0")
+    change(workspace.folder, 1)
+    assert verified(recorded) == FilesVerdict(1, 0)
+    recorded.record(workspace)
+    workspace.store.git_dir.rename(workspace.store.git_dir.with_suffix(".freed"))
+    with pytest.raises(FilesDamaged):
+        verified(recorded)
+    recorded.tell("run.forget_requested", f"request.{recorded.run}")
+    assert verified(recorded).commits == 0
