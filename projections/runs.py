@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
+from ..eventstore.forgotten import REQUESTED
 from .projection import Projection, data_of, keepable, text
 
 #: The ends of a run; `needs_human` is a rest and not among them.
@@ -21,7 +22,7 @@ _START = len("run.")
 class RunRow(msgspec.Struct, frozen=True, gc=False):
     """One run. `state` is requested, open, paused, resting or ended; `outcome` is None while it is neither resting nor
     ended. `first` and `last` are positions of its own stream, `tasks` counts requests of tasks, `parent` is the run
-    that it was forked from.
+    that it was forked from. Of one that was `forgotten` only this is left, without pattern and labels.
     """
 
     state: str
@@ -36,6 +37,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False):
     tasks: int = 0
     paused: bool = False
     parent: str | None = None
+    forgotten: bool = False
 
 
 class Runs(Projection[RunRow | None]):
@@ -51,6 +53,8 @@ class Runs(Projection[RunRow | None]):
     def keys(self, event: Event) -> Iterable[str]:
         """Return the run's id for what stands in its own stream."""
         stream = event.stream
+        if event.type == REQUESTED:
+            return (event.run,)
         return (stream[_START:],) if stream.startswith("run.") else ()
 
     def initial(self, key: str) -> RunRow | None:
@@ -64,6 +68,9 @@ class Runs(Projection[RunRow | None]):
             return _forked(state, event)
         if state is None:
             return _requested(event) if kind == "run.requested" else None
+        if kind == REQUESTED:
+            reason = text(data_of(event).get("reason")) or None
+            return msgspec.structs.replace(state, reason=reason, pattern=None, labels={}, forgotten=True)
         position = event.position
         if kind in ENDS:
             reason = text(data_of(event).get("reason")) or None

@@ -72,6 +72,7 @@ def replay(
     if run is None:
         raise UsageInvalid("name a RUN", _COMMAND)
     with open_run(settings.home, run, _COMMAND) as (log, id, _):
+        refuse_forgotten(log, id, "be replayed")
         events = list(read_run(log, id, until=to))
         if not events:
             raise RunNotFound(run)
