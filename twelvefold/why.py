@@ -181,12 +181,19 @@ def _causes(log: RunLog, id: bytes) -> Iterator[Event]:
 
 def _runs_that_made(home: Path, commit: str) -> Iterator[str]:
     """Yield the runs whose events name a commit as made; looks at all of them, as its message doesn't say."""
-    places = [home, *(imports_folder(home) / run for run in imported_runs(home))]
-    for place in places:
-        if not (place / "log.db").exists():
-            continue
-        with RunLog(place) as log:
-            until: int | None = None
-            while page := log.read(type="workspace.committed", until=until, limit=_PAGE, reverse=True):
-                yield from (event.run for event in page if event.payload and commit in event.payload)
-                until = page[-1].position - 1
+    if (home / "log.db").exists():
+        with RunLog(home) as log:
+            yield from (event.run for event in _naming(log, "workspace.committed", commit))
+    for run in imported_runs(home):
+        with RunLog(imports_folder(home) / run) as log:
+            # A fork's may have been served from a record that isn't here.
+            if any(is_made(event, commit) for event in _naming(log, "*", commit)):
+                yield run
+
+
+def _naming(log: RunLog, type: str, commit: str) -> Iterator[Event]:
+    """Yield the events of a type that hold a commit's id, the latest first."""
+    until: int | None = None
+    while page := log.read(type=type, until=until, limit=_PAGE, reverse=True):
+        yield from (event for event in page if event.payload and commit in event.payload)
+        until = page[-1].position - 1
