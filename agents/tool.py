@@ -11,6 +11,7 @@ import threading
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, Literal, overload
 
 import msgspec
@@ -145,6 +146,7 @@ async def _respond_later(result: Awaitable[Any], name: str) -> ToolResponse:
     return _respond(await result, name)
 
 
+@lru_cache(maxsize=256)
 def _parameters_of(function: Callable[..., Any], name: str, *, bound: bool) -> type[msgspec.Struct]:
     try:
         hints = typing.get_type_hints(function, include_extras=True)

@@ -16,10 +16,9 @@ import msgspec
 from ...bus.authority import judge
 from ...eventstore.blob_files import BlobFiles
 from ...eventstore.event import Event, NewEvent
-from ..journal import load
 from .found import Found, Parted, RecordEnds, at, first_difference
 from .places import Places
-from .record import TaskRecord, data_of
+from .record import TaskRecord, data_of, loaded
 
 #: Written by the runtime itself, wherever a workspace is laid out or left.
 _OF_RUNTIME = ("workspace.",)
@@ -107,7 +106,7 @@ class ReplayJournal:
         """Return the first fact that was emitted and is not any more; `is_doing` tells what effects wrote."""
         for event in self._waiting():
             if event.type != "effect.in_doubt" and not is_doing(event.position):
-                got = {"type": event.type, "data": load(event.data, self)}
+                got = {"type": event.type, "data": loaded(event, self)}
                 return at(event, "fact", got, None, f"{event.type} was emitted, and is not any more")
         return self._stages(is_doing)
 

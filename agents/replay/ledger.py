@@ -15,11 +15,11 @@ import msgspec
 from ...eventstore.event import Event
 from ..effects import Call, EffectLedger, Recorded
 from ..errors import EffectInDoubt
-from ..journal import Journal, TaskRequest, load
+from ..journal import Journal, TaskRequest
 from ..tool import Effect
 from .found import Found, Parted, RecordEnds, at, first_difference
 from .places import Places
-from .record import TaskRecord, data_of
+from .record import TaskRecord, data_of, loaded
 
 _RESULTS = ("effect.completed", "effect.failed")
 
@@ -82,10 +82,10 @@ class ReplayLedger(EffectLedger):
         if known is not None and known.ended is not None and not known.served:
             known.served = True
             self.order.append(known)
-            data = data_of(known.ended)
+            data = loaded(known.ended, self.journal)
             if data.get("effect") != call.effect:
                 raise Parted(at(known.begun, "data.effect", data.get("effect"), call.effect, f"of {known.name}"))
-            self.places.follow(known.ended, load(data, self.journal))
+            self.places.follow(known.ended, data)
         return msgspec.structs.replace(recorded, result=self.places.as_here(recorded.result))
 
     def doubt(self, call: Call) -> EffectInDoubt:
@@ -106,7 +106,7 @@ class ReplayLedger(EffectLedger):
         same = next((one for one in waiting if one.name == name), None)
         today = {"call": name, "parameters": call.parameters}
         if same is not None:
-            recorded = load(data_of(same.begun), self.journal).get("parameters")
+            recorded = loaded(same.begun, self.journal).get("parameters")
             if place := first_difference(recorded, call.parameters, "data.parameters"):
                 return Parted(at(same.begun, *place, f"{name} is called with other parameters"))
             return Parted(at(same.begun, "data.key", same.key, call.key, f"{name} is called again"))

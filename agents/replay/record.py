@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 
 from ...eventstore.event import Event
+from ...eventstore.large_values import may_hold
 from ..code_version import CodeVersion, read_version
+from ..journal import Journal, load
 
 #: How a holder settles a task.
 OUTCOMES = frozenset(f"task.{one}" for one in ("succeeded", "nothing_to_do", "failed", "needs_human", "planned"))
@@ -104,6 +106,12 @@ def task_records(events: Iterable[Event]) -> list[TaskRecord]:
         if record.began or record.outcome is not None:
             found.append(record)
     return sorted(found, key=lambda record: record.request.position)
+
+
+def loaded(event: Event, journal: Journal) -> dict[str, Any]:
+    """Return an event's data with what is held as blobs in it."""
+    data = data_of(event)
+    return load(data, journal) if may_hold(event.payload or "") else data
 
 
 def data_of(event: Event) -> dict[str, Any]:

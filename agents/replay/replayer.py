@@ -90,8 +90,8 @@ class Replayer:
             return Rerun("stuck", problem=f"its process has ended: {self._last_words()}")
 
     def close(self) -> None:
-        """End the process and remove all files."""
-        self._end()
+        """End the process, which holds nothing that is wanted any more, and remove all files."""
+        self._end(wait_s=0.0)
         self._files.forget()
 
     def _await_seal(self) -> None:
@@ -136,14 +136,14 @@ class Replayer:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"{how}: {said.splitlines()[-1]}" if said else how
 
-    def _end(self) -> int:
+    def _end(self, wait_s: float = _FAREWELL_S) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
         for pipe in (process.stdin, process.stdout, self._errors):
             if pipe is not None:
                 pipe.close()
-        deadline = time.monotonic() + _FAREWELL_S
+        deadline = time.monotonic() + wait_s
         # It is looked at without being reaped, so that its number, which names its group, is nobody else's yet.
         while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if time.monotonic() > deadline:

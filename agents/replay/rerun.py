@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ...eventstore.large_values import may_hold
 from ..agent_settings import AgentSettings
 from ..base import BaseAgent
 from ..context import TaskContext
@@ -28,7 +29,7 @@ from .found import Found, Parted, RecordEnds, Rerun, at, first_difference
 from .journal import ReplayJournal
 from .ledger import ReplayLedger
 from .places import Places
-from .record import TaskRecord, data_of
+from .record import TaskRecord, data_of, loaded
 
 #: Looked up anew: all that they need is the record of the task.
 _OWN_KINDS = frozenset({"effect", "tests", "review", "value"})
@@ -100,7 +101,7 @@ class ReplayContext(TaskContext):
                 self._evidence.remove(known)
                 return msgspec.convert(known, Evidence)
         outcome = self.record_of_task.outcome
-        error = load(data_of(outcome), self.journal).get("error") if outcome is not None else None
+        error = loaded(outcome, self.journal).get("error") if outcome is not None else None
         facts = error.get("facts") if isinstance(error, dict) and error.get("class") == "EvidenceUnresolved" else None
         if isinstance(facts, dict) and (facts.get("kind"), facts.get("ref")) == (evidence.kind, evidence.ref):
             raise EvidenceUnresolved(**facts)
@@ -142,8 +143,9 @@ def _compared(
         return None  # it would have come to an end now, which the recorded one had no time to
     left = context.replayed.left() or journal.left(context.replayed.is_doing)
     event = outcome.event(context.request, journal)
-    today = context.files.as_recorded(_comparable(load(msgspec.json.decode(event.payload), journal)))
-    recorded = _comparable(load(data_of(record.outcome), journal))
+    data = msgspec.json.decode(event.payload)
+    today = context.files.as_recorded(_comparable(load(data, journal) if may_hold(event.payload) else data))
+    recorded = _comparable(loaded(record.outcome, journal))
     note = f"{outcome.reason}: {outcome.message}" if outcome.error is not None else ""
     if left is not None:
         return msgspec.structs.replace(left, note=f"{left.note}; the task fails now: {note}") if note else left
@@ -172,7 +174,7 @@ def _before_last(record: TaskRecord, journal: ReplayJournal) -> tuple[dict[str, 
     began = record.began[-1].position if record.began else 0
     for event in record.own:
         if event.position < began:
-            commits.apply(event.type, load(data_of(event), journal))
+            commits.apply(event.type, loaded(event, journal))
             done = done or event.type.startswith("effect.")
     journal.places.since = began
     return commits.last, done
@@ -183,7 +185,7 @@ def _was_contained(record: TaskRecord) -> bool:
 
 
 def _evidence_of(record: TaskRecord, journal: ReplayJournal) -> list[dict[str, Any]]:
-    recorded = load(data_of(record.outcome), journal).get("evidence") if record.outcome is not None else None
+    recorded = loaded(record.outcome, journal).get("evidence") if record.outcome is not None else None
     return [one for one in recorded if isinstance(one, dict)] if isinstance(recorded, list) else []
 
 
