@@ -107,7 +107,7 @@ def _export(settings: Settings, run: str, *, follow: bool, otlp: str, file: Path
     for result in results:
         if as_json:
             write_json(_exported(result))
-        elif result.target != "console":
+        elif result.target != "console" and result.delivered:
             note(_sentence(result))
     return max(_exit(result, quiet=as_json) for result in results)
 

@@ -48,10 +48,11 @@ class OtlpSink:
         self.target = masked("", settings.endpoint)
         self._limits = settings.limits
         self._convert = _Converter(settings)
-        self._heard: list[tuple[int, str, bytes]] = []
-        self._said = _LastWords()
+        #: The last answer, and the last error of the connection: the exporter tells only whether all was well.
+        self._answer: tuple[int, str, bytes] = (0, "", b"")
+        self._error: Exception | None = None
         logger = logging.getLogger("opentelemetry")
-        logger.handlers, logger.propagate = [self._said], False
+        logger.handlers, logger.propagate = [logging.NullHandler()], False
         self._exporter: Any = self._made(settings)
 
     def _made(self, settings: TraceSettings) -> Any:
@@ -60,22 +61,29 @@ class OtlpSink:
             return exporter(endpoint=settings.endpoint.removesuffix("/v1/traces"), timeout=settings.timeout_s)
         import requests
 
-        session = requests.Session()
-        session.hooks["response"].append(self._listen)
-        return exporter(endpoint=settings.endpoint, timeout=settings.timeout_s, session=session)
+        sink = self
 
-    def _listen(self, response: Any, *_: Any, **__: Any) -> None:
-        """Keep what a receiver has answered: the exporter tells only whether it was well."""
-        self._heard.append((response.status_code, str(response.reason), response.content[:65_536]))
+        class Listening(requests.Session):
+            """A session that lets its sink know what it has heard."""
+
+            def send(self, request: Any, **options: Any) -> Any:
+                try:
+                    response = super().send(request, **options)
+                    sink._answer = (response.status_code, str(response.reason), response.content[:65_536])
+                except requests.RequestException as error:
+                    sink._error = error
+                    raise
+                return response
+
+        return exporter(endpoint=settings.endpoint, timeout=settings.timeout_s, session=Listening())
 
     def send(self, spans: Sequence[Span]) -> Sent:
         """Post spans, with the exporter's own retries within its time-out."""
         if not spans:
             return Sent(0)
-        self._heard.clear()
-        self._said.error = ""
+        self._answer, self._error = (0, "", b""), None
         result = self._exporter.export([self._convert.span(limited(one, self._limits)) for one in spans])
-        status, reason, content = self._heard[-1] if self._heard else (0, "", b"")
+        status, reason, content = self._answer
         if result.name == "SUCCESS":
             refused, why = _partial(content)
             refused = min(refused, len(spans))
@@ -88,7 +96,7 @@ class OtlpSink:
             second = self.send(spans[half:])
             reason = second.reason or first.reason
             return Sent(first.delivered + second.delivered, first.rejected + second.rejected, reason)
-        told = f"it answered {status} {reason}".strip() if status else self._said.error or "nobody answers"
+        told = f"it answered {status} {reason}".strip() if status else _in_short(self._error)
         return Sent(0, len(spans) if status in _FINAL else 0, told)
 
     def close(self, *, good: bool = True) -> None:
@@ -96,31 +104,22 @@ class OtlpSink:
         self._exporter.shutdown()
 
 
-class _LastWords(logging.Handler):
-    """What the exporter's log said last of an error of the connection, in short."""
-
-    error = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        for one in arguments:
-            if isinstance(one, BaseException):
-                self.error = _in_short(one)
-
-
-def _in_short(error: BaseException) -> str:
+def _in_short(error: BaseException | None) -> str:
     """Return what lies at the bottom of an error of the connection."""
-    seen: BaseException | None = error
-    found = ""
+    if error is None:
+        return "nobody answers"
+    if "Timeout" in type(error).__name__:
+        return "no answer in time"
+    found, seen = "", error
     for _ in range(10):
-        if seen is None:
-            break
         if isinstance(seen, OSError) and seen.strerror:
             found = seen.strerror
         reason = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
-        inner = reason if isinstance(reason, BaseException) else None
-        seen = inner or seen.__cause__ or seen.__context__
-    return found or type(error).__name__
+        inner = reason if isinstance(reason, BaseException) else seen.__cause__ or seen.__context__
+        if inner is None:
+            break
+        seen = inner
+    return (found or type(error).__name__).lower()
 
 
 def _partial(content: bytes) -> tuple[int, str]:
