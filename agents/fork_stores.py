@@ -1,16 +1,17 @@
-"""The stores of a fork: beside each store of a run that it comes from one of its own, which borrows that one's commits.
+"""The stores and branches of a fork: beside each of a run that it comes from one of its own.
 
-Owns making them, and seeing to it that they borrow from all of them. Leaves what a store is to `store`. Keeps: no
-commit is copied, and nothing is ever written into an ancestor's store.
+Owns making its stores, which borrow the commits of the ancestors', and what its branches are called. Leaves what a
+store is to `store`. Keeps: no commit is copied, nothing is ever written into an ancestor's store, and no branch of an
+ancestor is moved or deleted.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .git import Git
+from .past import TOOLS
 from .store import Stores, sync
 
 if TYPE_CHECKING:
@@ -70,5 +71,17 @@ def _borrow_more(store: Path, wanted: list[str]) -> None:
     making = store / f"{_ALTERNATES}.making"
     making.write_bytes("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
     sync(making)
-    os.replace(making, store / _ALTERNATES)
+    making.replace(store / _ALTERNATES)
     sync(making.parent)
+
+
+def own_ref(ref: str, context: TaskContext) -> str:
+    """Return the ref that a task publishes: a fork that does so for real has its own in place of an ancestor's.
+
+    What a fork was asked for was decided before it began, and names the run that it comes from.
+    """
+    fork = context.request.fork
+    if fork is not None and TOOLS in fork.live:
+        for one in fork.lineage:
+            ref = ref.replace(one.run, context.run)
+    return ref

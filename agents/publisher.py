@@ -15,6 +15,7 @@ import msgspec
 
 from .base import BaseAgent
 from .context import TaskContext
+from .fork_stores import own_ref
 from .git import UPLOAD_PACK, Git, check_branch, check_commit
 from .repositories.allowed import require
 from .response import Evidence, ToolResponse
@@ -60,6 +61,8 @@ class PublisherAgent(BaseAgent):
 
     def execute_task(self, task: dict[str, Any], context: TaskContext) -> ToolResponse:
         """Answer with `{branch, ref, commit, patch}`, proved by the branch; or undo such a task."""
+        # Of a fork, the branch of the run that it comes from is not its to make or to delete.
+        task = {**task, "ref": own_ref(task["ref"], context)} if isinstance(task.get("ref"), str) else task
         if context.undo:
             return self._unpublish(msgspec.convert(task, UnpublishTask), context)
         return self._publish(msgspec.convert(task, PublishTask), context)

@@ -20,6 +20,7 @@ from .base import BaseAgent
 from .context import TaskContext
 from .errors import EffectInDoubt, EvidenceUnresolved, HumanNeeded, InvalidResponse, InvalidTask, TaskWithdrawn
 from .faults import compact, printable, whole
+from .fork_errors import RecordedMiss
 from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
 from .tool_calls import finished
@@ -99,7 +100,7 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
     finally:
         agent.context = None
     if context.ledger.missed is not None:
-        outcome = _failure(context.ledger.missed, context)
+        outcome = _missed(context.ledger.missed, context)
     elif context.ledger.in_doubt is not None and outcome.reason != "in_doubt":
         outcome = _failure(context.ledger.in_doubt, context)
     elif context.asked is not None:
@@ -217,6 +218,14 @@ def _outcome(response: ToolResponse, context: TaskContext) -> TaskOutcome:
 def _question(asked: dict[str, Any]) -> TaskOutcome:
     terms = {name: asked[name] for name in ("expires_s", "default", "choices") if name in asked}
     return TaskOutcome(outcome="needs_human", reason=asked["reason"], message=asked["question"], terms=as_json(terms))
+
+
+def _missed(miss: RecordedMiss, context: TaskContext) -> TaskOutcome:
+    """Say how a task ends that asked a recorded layer for what isn't there; what was never done needs no undoing."""
+    if context.undo:
+        message = "what it would undo was answered from a record in this fork, and never done"
+        return TaskOutcome(outcome="nothing_to_do", reason="not_live", message=message)
+    return _failure(miss, context)
 
 
 def _failure(error: BaseException, context: TaskContext) -> TaskOutcome:

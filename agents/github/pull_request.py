@@ -17,6 +17,7 @@ import msgspec
 
 from ..base import BaseAgent
 from ..context import TaskContext
+from ..fork_stores import own_ref
 from ..git import Git, check_branch, check_commit
 from ..response import Evidence, ToolResponse
 from ..store import Stores
@@ -63,6 +64,7 @@ class PullRequestAgent(BaseAgent):
         if context.undo:
             return ToolResponse.succeeded({"closed": False}, message="what was pushed stays; nothing was taken back")
         check_commit(task.commit)
+        task = msgspec.structs.replace(task, ref=own_ref(task.ref, context))
         branch = check_branch(task.ref).removeprefix("refs/heads/")
         access = _access(task, context)
         repository = repository_name(task.repository, access.host)
