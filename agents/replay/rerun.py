@@ -19,11 +19,11 @@ from ..base import BaseAgent
 from ..context import TaskContext
 from ..effects import WorkspaceCommits
 from ..errors import EvidenceUnresolved
-from ..evidence import Resolver
+from ..evidence import Resolver, value_hash
 from ..journal import AgentPlaces, TaskRequest, load, request_of
 from ..response import Evidence, ToolResponse
 from ..tool import Effect
-from ..turn import perform
+from ..turn import TaskOutcome, perform
 from ..workspace import Workspace
 from .found import Found, Parted, RecordEnds, Rerun, at, first_difference
 from .journal import ReplayJournal
@@ -137,22 +137,42 @@ def rerun(
 
 
 def _compared(
-    record: TaskRecord, context: ReplayContext, journal: ReplayJournal, type: str, outcome: Any
+    record: TaskRecord, context: ReplayContext, journal: ReplayJournal, type: str, outcome: TaskOutcome
 ) -> Found | None:
     if record.outcome is None:
         return None  # it would have come to an end now, which the recorded one had no time to
     left = context.replayed.left() or journal.left(context.replayed.is_doing)
     event = outcome.event(context.request, journal)
     data = msgspec.json.decode(event.payload)
-    today = context.files.as_recorded(_comparable(load(data, journal) if may_hold(event.payload) else data))
+    today = _as_recorded(context.files, _comparable(load(data, journal) if may_hold(event.payload) else data))
     recorded = _comparable(loaded(record.outcome, journal))
-    note = f"{outcome.reason}: {outcome.message}" if outcome.error is not None else ""
+    note = _why(outcome)
     if left is not None:
         return msgspec.structs.replace(left, note=f"{left.note}; the task fails now: {note}") if note else left
     if type != record.outcome.type:
         return at(record.outcome, "type", record.outcome.type, type, note)
     place = first_difference(recorded, today, "data")
     return None if place is None else at(record.outcome, *place, note)
+
+
+def _as_recorded(files: Places, data: dict[str, Any]) -> dict[str, Any]:
+    """Return an outcome with folders named as they were, and the hash of its value as it is then."""
+    named: dict[str, Any] = files.as_recorded(data)
+    if named.get("value") != data.get("value"):
+        here, then = value_hash(data["value"]), value_hash(named["value"])
+        evidence = [{**one, "ref": then} if one.get("ref") == here else one for one in named.get("evidence") or ()]
+        named = {**named, "evidence": evidence}
+    return named
+
+
+def _why(outcome: TaskOutcome) -> str:
+    """Return why a task fails today, in a sentence."""
+    if outcome.error is None:
+        return ""
+    hint = (
+        ": what writes, or connects, belongs into an effect" if outcome.error.get("class") == "PermissionError" else ""
+    )
+    return f"{outcome.reason}: {outcome.message}{hint}"
 
 
 def _comparable(data: dict[str, Any]) -> dict[str, Any]:
