@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
 
@@ -125,3 +126,15 @@ def test_what_a_killed_command_has_left_goes_with_the_next(twelvefold: CommandLi
     (home / "stores/abc/.forgotten-half.git").mkdir()
     assert twelvefold("forget", SECOND, "--yes").status == 0
     assert leftovers(home, FIRST) == leftovers(home, SECOND) == leftovers(home, ".forgotten") == []
+
+
+def test_the_guide_s_commands_do_what_it_says(twelvefold: CommandLine, home: Path) -> None:
+    """Each command of docs/forget.md works, one after the other; a failed run's status is 1."""
+    guide = (Path(__file__).parents[2] / "docs/forget.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    lines = [line.replace("RUN", FIRST) for block in blocks for line in block.splitlines()]
+    assert len(lines) == 7
+    for line in lines:
+        done = twelvefold.shell(line)
+        assert done.status == (1 if re.match("twelvefold (status|tree)", line) else 0), (line, done.err)
+    assert leftovers(home, FIRST) == leftovers(home, SECOND) == []
