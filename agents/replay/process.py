@@ -23,11 +23,13 @@ from ..code_version import code_version
 from ..errors import AgentNotLoadable, InvalidTool
 from ..faults import whole
 from ..loading import load_agent
+from ..models import choose
 from ..sandbox.errors import NotSealed
 from ..sandbox.sealed import seal
 from ..store import Stores
 from .files import Lacking
 from .found import Rerun
+from .models import recorded_model
 from .places import Places, PlacesThen
 from .rerun import rerun
 from .wire import Done, LaidOut, LayOutFiles, Sealed, Work, receive, send
@@ -78,6 +80,7 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = agent_settings(os.environ)
     Stores.read_only = True
+    choose.stand_in.append(recorded_model)
     _let_time_fly()
     pipe = _Pipe(reading, writing)
     try:
