@@ -192,17 +192,21 @@ class RunFileReader:
             self._zip = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
             raise NoRunFile(str(path), f"it can't be opened ({error})") from error
+        self._opened: list[IO[bytes]] = []
         try:
             self.manifest = self._read_manifest()
             self._check_members()
         except BaseException:
-            self._zip.close()
+            self.__exit__()
             raise
 
     def __enter__(self) -> RunFileReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Whoever met a fault has left a part half read.
+        for member in self._opened:
+            member.close()
         self._zip.close()
 
     def pieces(self, name: str) -> Iterator[bytes]:
@@ -222,7 +226,7 @@ class RunFileReader:
         """Yield the events of a part, which are read line by line, and not checked against its hash."""
         number = 0
         try:
-            with self._zip.open(name) as member:
+            with self._member(name) as member:
                 while line := member.readline(_LINE_MAX):
                     number += 1
                     yield event_of(line)
@@ -241,9 +245,14 @@ class RunFileReader:
         if self._zip.comment != _COMMENT + found.encode():
             raise self.damaged(MANIFEST, "it is not the one that was written")
 
+    def _member(self, name: str) -> IO[bytes]:
+        member = self._zip.open(name)
+        self._opened.append(member)
+        return member
+
     def _raw(self, name: str) -> Iterator[bytes]:
         try:
-            with self._zip.open(name) as member:
+            with self._member(name) as member:
                 yield from _pieces_of(member)
         except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, _zlib_error()) as error:
             raise self.damaged(name, f"it can't be unpacked ({error})") from error
