@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import analysis
 import dispatch
 import fleets
+import forks
 import messages
 import patterns
 import sagas
@@ -40,6 +41,7 @@ WORKS = {
     "map": patterns.map_items,
     "dispatch": dispatch.dispatch,
     "analysis": analysis.analysis,
+    "fork": forks.forks,
 }
 
 
@@ -62,7 +64,7 @@ def main() -> int:
         samples = [WORKS[name](arguments.events) for _ in range(arguments.runs)]
         figures = {key: round(median([sample[key] for sample in samples]), 3) for key in samples[0]}
         verdict = {}
-        for module in (messages, fleets, sagas, patterns, dispatch, analysis):
+        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks):
             verdict |= module.TARGETS
         # What was not measured is neither met nor missed.
         judged = {text: check(figures) for text, check in verdict[name].items()}
