@@ -148,6 +148,18 @@ def test_every_metric_is_documented(live: BusHome) -> None:
     assert documented == families | under_up
 
 
+def test_the_guide_s_program_runs(live: BusHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program in docs/monitoring.md does what it says."""
+    text = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("TWELVEFOLD_HOME", str(live.home))
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["status"].status in ("healthy", "degraded", "unhealthy")
+    assert names["fixer"].status == "unknown"
+    assert names["text"].startswith("# HELP twelvefold_")
+
+
 @contextmanager
 def served(home: Path) -> Iterator[Monitoring]:
     """A server on a free port, in a thread."""
