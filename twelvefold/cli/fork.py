@@ -12,6 +12,7 @@ from ..connection import connect_sync
 from ..errors import UsageInvalid
 from ..orchestration.fork_preview import ForkPreview, preview_fork
 from ..orchestration.forking import as_value, checked_layers, fork_request
+from ..orchestration.home_lock import holder_of
 from ..plan_runs import revive
 from ..run_ids import resolve_run
 from ..run_log import RunLog
@@ -62,9 +63,10 @@ def fork(
         parent = resolve_run(log, run, "twelvefold fork")
         # Refused before anything is shown or started where nothing can come of it.
         fork_request(log, parent, at, live=layers, set=given, load=log.load)
-        preview = preview_fork(log, parent, at, layers, log.load)
-        plan = log.view(parent)[0].state.plan
-    if layers:
+        preview = preview_fork(log, parent, at, layers, log.load) if layers or as_json else None
+        # Only where nothing runs it matters what the run needs.
+        plan = log.view(parent)[0].state.plan if holder_of(settings.home) is None else None
+    if layers and preview is not None:
         _show(preview, layers)
         line = f"twelvefold fork {run} --at {at} --live {live}"
         if not confirmed("Fork it so?", "a fork whose effects may be repeated", line, yes=yes):
@@ -73,11 +75,11 @@ def fork(
     revive(settings, os.environ, plan)
     with connect_sync() as bus:
         new = bus.fork(parent, at, live=layers, set=given)
-    if as_json:
+    if as_json and preview is not None:
         write_json(_document(new, preview, layers, given))
         return 0
     write(new)
-    if preview.paused:
+    if preview is not None and preview.paused:
         note(f"it is paused, as the run was there; to let it go on: twelvefold resume {new}")
     if follow:
         from .status import tree
@@ -104,13 +106,20 @@ def _show(preview: ForkPreview, layers: tuple[str, ...]) -> None:
         ("recorded", f"{preview.served} results of these, which are not done again" if preview.served else ""),
         ("asks again", listed(preview.asks)),
         *(
-            ("may repeat" if n == 0 else "", f"{one.kind} {one.name} ({one.effect}), {one.count} times in this run")
+            (
+                "may repeat" if n == 0 else "",
+                f"{one.kind} {one.name} ({one.effect}), which the run did {_times(one.count)} later",
+            )
             for n, one in enumerate(preview.repeated)
         ),
     ]
     for name, told in rows:
         if told:
             note(f"  {style.dim(name.ljust(10))} {told}")
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _document(new: str, preview: ForkPreview, layers: tuple[str, ...], changes: dict[str, Any]) -> dict[str, Any]:
