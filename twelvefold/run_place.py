@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .run_file_errors import RunReadOnly
 from .run_ids import resolve_run
 from .run_log import RunLog
 
@@ -54,6 +55,18 @@ def open_run(home: Path, given: str, command: str) -> Iterator[tuple[RunLog, str
     finally:
         for opened in {id(one): one for one in (own, log) if one is not None}.values():
             opened.close()
+
+
+@contextmanager
+def open_own_run(home: Path, given: str, command: str) -> Iterator[tuple[RunLog, str]]:
+    """Open the home's log for a run of its own that is to be changed; yield it and the run's whole id.
+
+    Raises as `open_run` does, and RunReadOnly for a run that was imported.
+    """
+    with open_run(home, given, command) as (log, run, place):
+        if place != home:
+            raise RunReadOnly(run, command)
+        yield log, run
 
 
 class _Known:

@@ -12,8 +12,7 @@ from ..orchestration.errors import RunNotFound
 from ..orchestration.run_errors import RunHasEnded
 from ..orchestration.run_state import Run
 from ..plan_runs import revive
-from ..run_ids import resolve_run
-from ..run_log import RunLog
+from ..run_place import open_own_run
 from ..settings import load_settings
 from .output import note, write, write_json
 
@@ -55,9 +54,9 @@ def cancel(
 
 
 def _open_run(given: str, command: str, asked: str) -> Run:
-    """Return the run that is meant, as it stands; raises RunNotFound, PrefixAmbiguous and RunHasEnded."""
-    with RunLog(load_settings().home) as log:
-        run = log.view(resolve_run(log, given, f"twelvefold {command}"))[0].state
+    """Return the run that is meant, as it stands; raises RunNotFound, PrefixAmbiguous, RunReadOnly, RunHasEnded."""
+    with open_own_run(load_settings().home, given, f"twelvefold {command}") as (log, id):
+        run = log.view(id)[0].state
     if run.status == "unknown":
         raise RunNotFound(given)
     if run.status == "ended":
