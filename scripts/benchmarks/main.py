@@ -20,6 +20,7 @@ import fleets
 import forks
 import messages
 import patterns
+import rollbacks
 import sagas
 from roles import median
 
@@ -41,6 +42,7 @@ WORKS = {
     "map": patterns.map_items,
     "dispatch": dispatch.dispatch,
     "analysis": analysis.analysis,
+    "rollback": rollbacks.rollbacks,
     "fork": forks.forks,
 }
 
@@ -64,7 +66,7 @@ def main() -> int:
         samples = [WORKS[name](arguments.events) for _ in range(arguments.runs)]
         figures = {key: round(median([sample[key] for sample in samples]), 3) for key in samples[0]}
         verdict = {}
-        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks):
+        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks, rollbacks):
             verdict |= module.TARGETS
         # What was not measured is neither met nor missed.
         judged = {text: check(figures) for text, check in verdict[name].items()}
