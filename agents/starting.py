@@ -27,7 +27,7 @@ def start_run(context: TaskContext, plan: Plan | Mapping[str, Any], key: str, re
     own = derived_id(context.run, context.path, f"submit:{text}", context.nth_equal(f"submit:{text}")).hex()
     run = run_of_key(key) if key else own
     caller = {"agent": context.request.agent, "run": context.run, "path": context.path}
-    asked = {"caller": caller, "trace": context.request.trace, **request}
+    asked = {"caller": caller, "trace": context.traceparent, **request}
     event = run_request(run, actual, key=key, put=context.journal.put_blob, **asked)
     event = msgspec.structs.replace(event, cause=context.request.id)
 

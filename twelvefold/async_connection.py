@@ -18,6 +18,7 @@ from .orchestration.inbox import Waiting
 from .orchestration.large_decisions import shrunk
 from .orchestration.plan import Plan
 from .orchestration.result import RunResult, RunView
+from .tracing.caller import caller_traceparent
 
 if TYPE_CHECKING:
     from .async_shared_state import AsyncSharedState
@@ -30,6 +31,7 @@ class Connection(AsyncBusClient):
 
     async def submit(self, plan: Plan | Mapping[str, Any], *, run: str = "", key: str = "", **request: Any) -> str:
         """Start a run of a plan and return the run's id once that is durable; see `SyncConnection.submit`."""
+        request.setdefault("trace", caller_traceparent())
         run = run or (runs.run_of_key(key) if key else runs.new_run_id())
         try:
             await self.emit_many([runs.run_request(run, checked(plan), key=key, put=self.blobs.put, **request)])

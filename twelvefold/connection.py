@@ -22,6 +22,7 @@ from .orchestration.plan import Plan, plan_from
 from .orchestration.result import RunResult
 from .reach import listens
 from .settings import load_settings
+from .tracing.caller import caller_traceparent
 
 if TYPE_CHECKING:
     from .async_connection import Connection
@@ -37,9 +38,10 @@ class SyncConnection(BusClient):
 
         Keywords: `input`, `labels`, `timeout_s`, `budget`, `levels`, `depth_max`, `caller` (see
         `orchestration.submit.run_request`). With a `run` id of the caller's own, submitting the same again starts
-        nothing new; the same `key` always gives the same run (docs/triggers.md). Raises PlanInvalid, BudgetInvalid,
-        LevelsInvalid.
+        nothing new; the same `key` always gives the same run (docs/triggers.md). `trace` is a W3C traceparent, of the
+        caller's own span if left out (docs/traces.md). Raises PlanInvalid, BudgetInvalid, LevelsInvalid.
         """
+        request.setdefault("trace", caller_traceparent())
         return runs.submit(self, checked(plan), run=run, key=key, **request)
 
     def state(self, namespace: str) -> SharedState:

@@ -16,6 +16,7 @@ from .orchestration import submit
 from .orchestration.plan import Task
 from .orchestration.result import RunResult
 from .settings import Settings
+from .tracing.caller import caller_traceparent
 
 
 def do_task(
@@ -42,7 +43,7 @@ def do_task(
             labels=dict(labels),
             timeout_s=timeout_s,
             caller=jobs.caller_of(settings),
-            trace=environ.get("TRACEPARENT", ""),
+            trace=caller_traceparent(environ),
         )
         try:
             with progress(run) as show:

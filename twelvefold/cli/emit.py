@@ -13,6 +13,7 @@ from ..connection import connect_sync
 from ..errors import DataInvalid, DataUnreadable, NameInvalid
 from ..eventstore.event import NewEvent
 from ..eventstore.names import is_name
+from ..tracing.caller import caller_traceparent
 from .event_lines import envelope
 from .output import write, write_json
 
@@ -33,7 +34,7 @@ def emit(
             raise NameInvalid(what, name)
     payload = _payload(data)
     with connect_sync() as bus:
-        (event,) = bus.emit_many([NewEvent(type=type, payload=payload, stream=stream)])
+        (event,) = bus.emit_many([NewEvent(type=type, payload=payload, stream=stream, trace=caller_traceparent())])
     if as_json:
         write_json(envelope(event))
     else:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..tracing.caller import caller_traceparent
 from .issue_target import external_issue, issue_of, show_refusal
 from .output import note, write, write_json
 from .run_end import end_of, exit_of_outcome
@@ -98,5 +99,5 @@ def _do(job: Job, *, detach: bool, as_json: bool) -> int:
     owned = jobs.ground(settings, os.environ, job.queues)
     with jobs.connect(settings) as client:
         jobs.require_agents(client, settings, owned=owned, queues=job.queues)
-        run = jobs.start(client, job, trace=os.environ.get("TRACEPARENT", ""))
+        run = jobs.start(client, job, trace=caller_traceparent())
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)

@@ -20,6 +20,7 @@ from ..orchestration.task_tree import task_tree
 from ..plan_runs import ground, queues_of, read_plan
 from ..run_log import RunLog
 from ..settings import load_settings
+from ..tracing.caller import caller_traceparent
 from .output import Style, note, write, write_json
 from .run_documents import tree_lines
 
@@ -107,7 +108,7 @@ def follow_plan(
             timeout_s=timeout_s,
             labels=labels,
             caller=jobs.caller_of(settings),
-            trace=os.environ.get("TRACEPARENT", ""),
+            trace=caller_traceparent(),
         )
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=report)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..tracing.caller import caller_traceparent
 from .issue_target import issue_of
 from .output import note, write, write_json
 from .run_end import end_of, exit_of_outcome
@@ -68,5 +69,5 @@ def run_several(
     owned = jobs.ground(settings, os.environ)
     with jobs.connect(settings) as client:
         jobs.require_agents(client, settings, owned=owned)
-        run = start(client, job, trace=os.environ.get("TRACEPARENT", ""))
+        run = start(client, job, trace=caller_traceparent())
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)
