@@ -22,6 +22,7 @@ import messages
 import patterns
 import rollbacks
 import sagas
+import traces
 from roles import median
 
 WORKS = {
@@ -44,6 +45,7 @@ WORKS = {
     "analysis": analysis.analysis,
     "rollback": rollbacks.rollbacks,
     "fork": forks.forks,
+    "spans": traces.spans,
 }
 
 
@@ -66,7 +68,7 @@ def main() -> int:
         samples = [WORKS[name](arguments.events) for _ in range(arguments.runs)]
         figures = {key: round(median([sample[key] for sample in samples]), 3) for key in samples[0]}
         verdict = {}
-        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks, rollbacks):
+        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks, rollbacks, traces):
             verdict |= module.TARGETS
         # What was not measured is neither met nor missed.
         judged = {text: check(figures) for text, check in verdict[name].items()}
