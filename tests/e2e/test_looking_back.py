@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,3 +206,23 @@ def test_a_run_lives_on_in_another_home(past: Past, tmp_path: Path) -> None:
     refused = past("import", str(file))
     assert (refused.status, "error[E542]" in refused.err) == (4, True)
     shutil.rmtree(home)
+
+
+def test_the_commands_of_the_guide(past: Past, tmp_path: Path) -> None:
+    """Each block of the guide runs as printed, and ends as the guide says."""
+    guide = (Path(__file__).parents[2] / "docs" / "diff.md").read_text()
+    blocks = dict(re.findall(r"^```bash (\S+)\n(.*?)^```$", guide, re.M | re.S))
+    ends = {"diff": 1, "why": 0, "export": 0}
+    assert blocks.keys() == ends.keys()
+    work = tmp_path / "calculator"
+    git(tmp_path, "clone", "--quiet", str(past.repo), str(work))
+    environ = past.home.environment | {"ONE": past.runs[1][:20], "TWO": past.runs[2][:20]}
+    shown = {}
+    for name, block in blocks.items():
+        done = subprocess.run(["bash", "-c", block], cwd=work, env=environ, capture_output=True, text=True, timeout=240)
+        assert done.returncode == ends[name], done.stderr
+        shown[name] = done.stdout
+    assert json.loads((work / "difference.json").read_text())["differs"]
+    assert json.loads((work / "reason.json").read_text())["run"] == past.runs[2]
+    assert shown["why"].count("You fix one issue") == 1
+    assert "1 imported run" in shown["export"]
