@@ -14,7 +14,6 @@ import typer
 from .output import Style, note, write, write_json
 
 if TYPE_CHECKING:
-    from ..bus.client import BusClient
     from ..demonstration import Example
     from ..settings import Settings
 
@@ -26,7 +25,7 @@ def demo(
     """Run a whole job offline on a throw-away pair of repositories.
 
     Two issues are worked on at once: one ends in a tested branch, the other, whose edit would break a test, in a
-    truthful failure that leaves nothing behind. Shows tasks, patch and trace. Exit status 0 if both ended so.
+    truthful failure that leaves nothing behind. Shows tree, patch and trace. Exit status 0 if both ended so.
     With --json it is a list of two documents with the keys of `twelvefold run --json`.
     """
     from ..settings import load_settings
@@ -78,43 +77,37 @@ def _show(folder: Path, settings: Settings, quiet: bool) -> tuple[list[dict[str,
             documents.append(document)
             good = good and document["outcome"] == example.expected
             if not quiet:
-                _show_run(client, example, issue, document)
+                _show_run(settings.home, example, issue, document)
     return documents, good
 
 
-def _show_run(client: BusClient, example: Example, issue: Path, document: dict[str, Any]) -> None:
-    """Show one job: issue, outcome, tasks, patch and trace."""
+def _show_run(home: Path, example: Example, issue: Path, document: dict[str, Any]) -> None:
+    """Show one job: issue, outcome, tree, patch and trace."""
+    from ..orchestration.task_tree import task_tree
+    from ..run_log import RunLog
+    from ..tracing.span_source import run_spans
+    from .run_documents import tree_lines
     from .run_end import show_document
+    from .trace_lines import trace_lines
 
     style = Style(sys.stdout)
     write("")
     write(style.bold(f"── {example.name}: {issue.read_text().splitlines()[0].lstrip('# ')} ──"))
     show_document(document)
-    write(style.bold("tasks"))
-    for task in document["tasks"]:
-        write(f"  {task['path']:<9} {task['agent']:<12} {task['outcome']}")
+    with RunLog(home) as log:
+        view, _ = log.view(document["run"])
+        spans = list(run_spans(log, document["run"]))
+    write(style.bold("tree"))
+    for line in tree_lines(task_tree(view.state), style):
+        write("  " + line)
     if document["patch"]:
         write(style.bold("patch"))
         for line in Path(document["patch"]).read_text().splitlines():
             paint = style.green if line.startswith("+") else style.red if line.startswith("-") else style.dim
             write("  " + paint(line))
-    write(style.bold("trace") + style.dim("  (each event below the one that caused it; milliseconds since the first)"))
-    _show_trace(client, document["run"], style)
-
-
-def _show_trace(client: BusClient, run: str, style: Style) -> None:
-    """Show the run's events as the tree of their causes."""
-    events = list(client.read(run=run))
-    depths: dict[bytes, int] = {}
-    for event in events:
-        depth = depths[event.id] = depths.get(event.cause, -1) + 1
-        place = event.stream.removeprefix(f"task.{run}.") if event.stream.startswith("task.") else ""
-        data = event.data if isinstance(event.data, dict) else {}
-        told = " ".join(
-            str(part) for part in (place or data.get("path"), data.get("name") or data.get("stage")) if part
-        )
-        elapsed = (event.time - events[0].time) / 1e6
-        write(f"  {style.dim(f'{elapsed:7.1f}')} {'  ' * min(depth, 24)}{event.type} {style.dim(told)}")
+    write(style.bold("trace") + style.dim("  (when each span began, and how long it took)"))
+    for line in list(trace_lines(document["run"], spans, style))[1:]:
+        write(line)
 
 
 def _end(settings: Settings) -> None:
