@@ -251,14 +251,14 @@ def test_beside_an_up_and_over_its_death(project: Any, executor: tf.BackgroundEx
     pooled = executor.spawn_background_agent("patient_agents:Patient", agent_id="pooled")
     id = executor.spawn_background_agent("patient_agents:Patient", str(project.folder / "go"), agent_id="working")
     eventually(lambda: (project.folder / "go.begun").exists())
-    assert set(project.states()) == {"bus.1", "orchestrator.1", "echo.1", "pooled.1", "working.1"}
+    assert set(project.states()) == {"bus.1", "orchestrator.1", "projector.1", "echo.1", "pooled.1", "working.1"}
     holder = holder_of(project.home)
     assert holder is not None
     first = executor.get_agent_status(id)["pid"]
     os.kill(holder.pid, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{first}").exists())
     project.run("up", "-d", "--wait")
-    assert set(project.states()) == {"bus.1", "orchestrator.1", "echo.1", "working.1"}
+    assert set(project.states()) == {"bus.1", "orchestrator.1", "projector.1", "echo.1", "working.1"}
     go(project, "go")
     result = executor.wait(id, timeout_s=60)
     assert result.outcome == "succeeded"

@@ -21,7 +21,7 @@ def test_up_runs_everything_and_down_ends_everything(project: Any, eventually: A
     project.write("Procfile", "echo: twelvefold agent echo_agents:Echo\nplain: sleep 4711\n")
     project.run("up", "-d", "--wait", "-c", "echo=2")
     rows = json.loads(project.run("ps", "--json").stdout)
-    assert [row["name"] for row in rows] == ["bus.1", "orchestrator.1", "echo.1", "echo.2", "plain.1"]
+    assert [row["name"] for row in rows] == ["bus.1", "orchestrator.1", "echo.1", "echo.2", "plain.1", "projector.1"]
     assert {row["state"] for row in rows} == {"ready"}
     keys = {"name", "pid", "state", "since", "restarts", "exit", "rss_bytes", "pss_bytes", "lag", "reason", "paused"}
     for row in rows:
@@ -53,7 +53,8 @@ def test_starts_and_exits_are_events(project: Any) -> None:
     assert told[-1].data["rss_bytes"] > 1_000_000
     assert all(event.source.startswith("supervisor.") for event in events)
     ended = [event.stream for event in events if event.type == "process.exited"]
-    assert ended == ["process.echo.1", "process.orchestrator.1"]
+    assert {*ended[:-1]} == {"process.echo.1", "process.projector.1"}
+    assert ended[-1] == "process.orchestrator.1"
 
 
 def test_ctrl_c_lets_processes_finish_and_ends_with_130(project: Any, eventually: Any) -> None:
@@ -148,7 +149,7 @@ def test_only_the_named_lines_run(project: Any) -> None:
     """`up NAME` runs that line, with the PORT that it always has, beside bus and orchestrator."""
     project.write("Procfile", "first: sleep 4711\nsecond: echo $PORT; sleep 4711\n")
     project.run("up", "-d", "--wait", "SECOND")
-    assert sorted(project.states()) == ["bus.1", "orchestrator.1", "second.1"]
+    assert sorted(project.states()) == ["bus.1", "orchestrator.1", "projector.1", "second.1"]
     project.run("scale", "first=1")
     assert project.states()["first.1"] == "ready"
 
@@ -181,5 +182,5 @@ def test_check_shows_what_would_run(project: Any) -> None:
     project.write("Procfile", "web: serve --port $PORT\nbus: twelvefold bus\n")
     found = json.loads(project.run("check", "-c", "web=2", "--json").stdout)
     shown = [(process["name"], process["port"]) for process in found["processes"]]
-    assert shown == [("bus.1", 5100), ("orchestrator.1", None), ("web.1", 5000), ("web.2", 5001)]
+    assert shown == [("bus.1", 5100), ("orchestrator.1", None), ("web.1", 5000), ("web.2", 5001), ("projector.1", 5200)]
     assert not project.home.exists() or not list(project.home.iterdir())

@@ -31,7 +31,7 @@ def test_scale_adds_and_takes_away_the_last_ones(project: Any) -> None:
     assert rows["Web.1"]["pid"] == pid
     assert project.said("Web.3") == ["port 5102"]
     project.run("scale", "Web=1", "first=0")
-    assert sorted(project.states()) == ["Web.1", "bus.1", "orchestrator.1"]
+    assert sorted(project.states()) == ["Web.1", "bus.1", "orchestrator.1", "projector.1"]
     project.run("scale", "Web=2")
     assert project.states()["Web.2"] == "ready"
 
@@ -70,7 +70,7 @@ def test_a_line_without_a_process_is_still_known(project: Any) -> None:
     project.run("stop", "web")
     assert "twelvefold scale web=1" in project.run("restart", "web", status=2).stderr
     project.run("scale", "web=1")
-    assert list(project.ps()) == ["bus.1", "orchestrator.1", "web.1", "last.1"]
+    assert list(project.ps()) == ["bus.1", "orchestrator.1", "web.1", "last.1", "projector.1"]
     project.run("stop", "web.1")
     project.run("stop", "web.1")
     assert project.states()["web.1"] == "stopped"
