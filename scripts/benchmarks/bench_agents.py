@@ -50,3 +50,14 @@ class Sleep(tf.BaseAgent):
 def wait(pipe: str) -> None:
     """Sleep until somebody has the named pipe open for writing; a look now and then would be work of its own."""
     os.close(os.open(pipe, os.O_RDONLY))
+
+
+class Deeds(tf.BaseAgent):
+    """Does as many effects as it is asked to, two events each."""
+
+    def execute_task(self, task: dict[str, int], context: tf.TaskContext) -> tf.ToolResponse:
+        """Do them one after the other."""
+        done = 0
+        for n in range(task["deeds"]):
+            done += context.effect("tool", "count", {"n": n}, lambda n=n: n, effect="idempotent")
+        return tf.ToolResponse.succeeded(done)
