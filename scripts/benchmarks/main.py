@@ -22,6 +22,7 @@ import messages
 import patterns
 import rollbacks
 import sagas
+import timemachine
 import traces
 from roles import median
 
@@ -45,6 +46,11 @@ WORKS = {
     "analysis": analysis.analysis,
     "rollback": rollbacks.rollbacks,
     "fork": forks.forks,
+    "fold": timemachine.fold,
+    "look": timemachine.look,
+    "recheck": timemachine.recheck,
+    "projector": timemachine.projector,
+    "forget": timemachine.forget,
     "spans": traces.spans,
 }
 
@@ -68,7 +74,7 @@ def main() -> int:
         samples = [WORKS[name](arguments.events) for _ in range(arguments.runs)]
         figures = {key: round(median([sample[key] for sample in samples]), 3) for key in samples[0]}
         verdict = {}
-        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks, rollbacks, traces):
+        for module in (messages, fleets, sagas, patterns, dispatch, analysis, forks, rollbacks, traces, timemachine):
             verdict |= module.TARGETS
         # What was not measured is neither met nor missed.
         judged = {text: check(figures) for text, check in verdict[name].items()}

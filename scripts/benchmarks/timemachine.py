@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import psutil
 from fleets import COMMAND, HERE, Figures, fleet
 from large_log import make_log
 from roles import Role, median, percentile, say, stage
@@ -135,7 +136,8 @@ def recheck(_: int) -> Figures:
         no_op = [timed(running.home, "--version", **where) for _ in range(3)]  # type: ignore[arg-type]
         check = [timed(running.home, "replay", run, "--check", **where) for _ in range(3)]  # type: ignore[arg-type]
     return {
-        "events": count, "check_ms": median([one[0] for one in check]), "check_cpu_ms": median([one[1] for one in check]),
+        "events": count,
+        "check_ms": median([one[0] for one in check]), "check_cpu_ms": median([one[1] for one in check]),
         "no_op_ms": median([one[0] for one in no_op]), "no_op_cpu_ms": median([one[1] for one in no_op]),
     }  # fmt: skip
 
