@@ -97,7 +97,7 @@ class RunFolders:
 
     def _of(self, run: str) -> tuple[list[RunStore], list[Path], list[Path]]:
         workspace = self._places.workspaces / run
-        patches = sorted(self._places.patches.glob(f"*{run}*.patch")) if run.isalnum() else []
+        patches = sorted(self._places.patches.rglob(f"*{run}*.patch")) if run.isalnum() else []
         return self._stores.run_stores(run), [workspace] if run.isalnum() and workspace.is_dir() else [], patches
 
     def _remove_leaving(self) -> None:

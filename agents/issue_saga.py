@@ -89,6 +89,11 @@ def parts_of(found: Understanding, engine: str, *, open_engines: bool) -> list[P
     return _grouped(fixes, engine)
 
 
+def is_exact(parts: Sequence[Part], *, open_engines: bool) -> bool:
+    """Tell whether only an issue's explicit edits are made, and nobody works on what it asks for beside them."""
+    return len(parts) == 1 and parts[0].engine in (EXACT, AUTO) and not open_engines
+
+
 def open_work(found: Understanding) -> list[Subtask]:
     """Return what an issue asks for beyond its explicit edits."""
     edited = {edit["path"] for edit in found.issue.edits if edit["path"]}

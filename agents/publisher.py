@@ -7,6 +7,7 @@ a branch is made, never moved; and removed only while it is where it was put, by
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class PublisherAgent(BaseAgent):
         self.current_stage = "publish"
         context.effect("git", "publish", msgspec.to_builtins(task), publish, effect="idempotent")
         self.current_stage = "patch"
-        target = patch_path(context.places.patches, task.ref)
+        target = patch_path(context.places.patches, task.repo, task.ref)
         parameters = {"base": task.base, "commit": task.commit, "file": str(target)}
         context.effect(
             "git",
@@ -113,7 +114,7 @@ class PublisherAgent(BaseAgent):
 
         def unpublish() -> bool:
             deleted = delete_ref(git, find_repository(git, Path(task.repo)), task.ref, commit)
-            patch_path(context.places.patches, task.ref).unlink(missing_ok=True)
+            patch_path(context.places.patches, task.repo, task.ref).unlink(missing_ok=True)
             context.emit("workspace.unpublished", parameters)
             return deleted
 
@@ -187,9 +188,10 @@ def _is_checked_out(git: Git, repository: Repository, ref: str) -> bool:
     return bool(shown.strip())
 
 
-def patch_path(folder: Path, ref: str) -> Path:
-    """Return where the patch file for a branch is kept."""
-    return folder / f"{check_branch(ref).rsplit('/', 1)[1]}.patch"
+def patch_path(folder: Path, repo: str, ref: str) -> Path:
+    """Return where the patch file for a branch is kept: one run may publish the same one in several repositories."""
+    own = f"{Path(repo).name}-{hashlib.sha256(os.fsencode(repo)).hexdigest()[:6]}"
+    return folder / own / f"{check_branch(ref).rsplit('/', 1)[1]}.patch"
 
 
 def write_patch(git: Git, store: RunStore, base: str, commit: str, target: Path) -> str:

@@ -141,7 +141,7 @@ class _Restoring:
             move_ref(git, repository, store, one.ref, wanted, one.commit)
         else:
             delete_ref(git, repository, one.ref, one.commit)
-            patch_path(self.places.patches, one.ref).unlink(missing_ok=True)
+            patch_path(self.places.patches, one.repo, one.ref).unlink(missing_ok=True)
         return {"at": wanted or None}
 
     def _any_store(self, repository: Repository, commit: str) -> RunStore:

@@ -19,7 +19,7 @@ from .base import BaseAgent
 from .context import TaskContext
 from .engines.engine import AUTO
 from .intelligent_issue import answer, with_answers
-from .issue_saga import EXACT, JobTask, parts_of, saga, with_scope
+from .issue_saga import EXACT, JobTask, is_exact, parts_of, saga, with_scope
 from .job import branch_ref, resolve_request
 from .repositories.allowed import require_job
 from .repositories.several import SeveralTask, decide_several, several_task
@@ -106,12 +106,11 @@ def decide(job: JobTask, run: str, *, open_engines: bool) -> dict[str, Any]:
     parts = parts_of(found, job.engine, open_engines=open_engines and job.parts)
     ref = job.ref or branch_ref(run, job.issue.name, job.issue.text)
     plan = saga_data(saga(job, parts, ref, with_scope(found.issue)))
-    exact = len(parts) == 1 and parts[0].engine in (EXACT, AUTO) and not open_engines
     return {
         "issue": issue,
         "plan": plan,
         "parts": [part.title for part in parts],
-        "left": list(found.issue.further) if exact else [],
+        "left": list(found.issue.further) if is_exact(parts, open_engines=open_engines) else [],
         "message": told(found.issue.kind, found.issue.level, len(parts)),
     }
 

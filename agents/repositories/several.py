@@ -23,7 +23,7 @@ from ..assessment import Origin
 from ..context import TaskContext
 from ..engines.engine import AUTO, IssueText
 from ..git import Git, is_commit
-from ..issue_saga import JobTask, Part, parts_of, saga, with_scope
+from ..issue_saga import JobTask, Part, is_exact, parts_of, saga, with_scope
 from ..job import branch_ref, resolve_request
 from ..repository_errors import RepositoryNameTaken
 from ..understanding.structure import LENGTH_MAX, understand_issue
@@ -117,12 +117,15 @@ def decide_several(task: SeveralTask, context: TaskContext, *, open_engines: boo
     if split.problems:
         return _asked_back("which_repository", "; ".join(split.problems[:5]))
     parts, issues = [], []
+    undone: list[str] = []
     for one in task.repos:
         if one.name not in split.texts:
             continue
         issue, part = _part(task, one, split.texts[one.name], context.run, open_engines=open_engines)
         issues.append((one.name, issue))
         parts += [part] if part is not None else []
+        if part is not None and is_exact(part.parts, open_engines=open_engines):
+            undone += [f"{one.name}: {wish}" for wish in issue["further"]]
     refused = [(name, issue) for name, issue in issues if issue["outcome"] not in ("actionable", "nothing_to_do")]
     if refused or not parts:
         name, issue = (refused or issues)[0]
@@ -133,7 +136,7 @@ def decide_several(task: SeveralTask, context: TaskContext, *, open_engines: boo
         "plan": plan_data(multi_repo_plan(parts)),
         "parts": [part.name for part in parts],
         "repos": [{"name": part.name, "repo": part.job.repo, "base": part.job.base} for part in parts],
-        "left": [f"the issue asks nothing of {name}" for name in left],
+        "left": [*(f"the issue asks nothing of {name}" for name in left), *undone],
         "message": f"fixed in {' and '.join(part.name for part in parts)}, tested, reviewed and published together",
     }
 

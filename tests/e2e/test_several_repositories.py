@@ -68,8 +68,17 @@ def test_each_repository_gets_its_branch(shared_home: JobHome, repos: dict[str, 
         assert one["tests"]["status"] == "passed"
         assert git(repo, "diff", "--numstat", "main", one["branch"]).split() == ["1", "1", *changed]
         assert git(repo, "status", "--porcelain") == ""
+        # Each has its own patch, though both are of one run and one branch's name.
+        assert git(repo, "apply", "--numstat", one["patch"]).split() == ["1", "1", *changed]
     assert len({one["branch"] for one in document["repos"]}) == 1
     assert shared_home.workspaces() == []
+
+
+def test_wishes_beside_the_edits_are_told_of_each(shared_home: JobHome, repos: dict[str, Path]) -> None:
+    """What no edit carries out is named with its repository."""
+    status, document = run(shared_home, repos, f"{BOTH}\nAlso `refund` should be added to `shop/price.py`.\n")
+    assert status == 0, document
+    assert any("shop: " in note and "refund" in note for note in document["notes"]), document["notes"]
 
 
 def test_where_one_fails_none_is_published(shared_home: JobHome, repos: dict[str, Path]) -> None:

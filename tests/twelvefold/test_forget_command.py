@@ -29,7 +29,11 @@ def home(twelvefold: CommandLine) -> Path:
     stored(twelvefold, played(TRIP, Task("good"), Task("slow")))
     home = home_of(twelvefold)
     for run in (FIRST, SECOND, THIRD):
-        for file in (f"stores/abc/{run}.git/objects/one", f"workspaces/{run}/0/notes", f"patches/fix-{run}.patch"):
+        for file in (
+            f"stores/abc/{run}.git/objects/one",
+            f"workspaces/{run}/0/notes",
+            f"patches/calc-1a2b3c/fix-{run}.patch",
+        ):
             (home / file).parent.mkdir(parents=True, exist_ok=True)
             (home / file).write_text("x" * 5000)
     return home

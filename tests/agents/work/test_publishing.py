@@ -118,7 +118,7 @@ def test_undo_restores_every_byte(user: UserRepo, job: Job) -> None:
     after = {name: what for name, what in user.picture().items() if not (user.folder / name).is_dir()}
     assert {name for name in differences(before, after) if not name.startswith(".git/objects/")} == set()
     assert not (user.folder / ".git/refs/heads/twelvefold").exists()
-    assert not list((job.home / "patches").iterdir())
+    assert not list((job.home / "patches").rglob("*.patch"))
 
 
 def test_undo_leaves_a_branch_that_moved(user: UserRepo, job: Job) -> None:
@@ -388,6 +388,7 @@ def test_environment_is_not_inherited(user: UserRepo, job: Job, monkeypatch: pyt
     """Variables by which the caller's git was led elsewhere have no say."""
     user.commit({"calc.py": SOURCE})
     other = user.folder.parent / "trap"
+    Git().run("rev-parse", "HEAD", at=user.folder)  # GitPython asks git for its version once, as the caller would
     user.git("init", "-q", str(other))
     for name, value in {
         "GIT_DIR": str(other / ".git"),
