@@ -17,8 +17,8 @@ def caller_traceparent(environ: Mapping[str, str] | None = None) -> str:
     """Return the traceparent of OpenTelemetry's current span in this process, if it is used here, else that of the
     variable TRACEPARENT (in `environ`, or this process's environment), else "".
     """
-    given = _current() or (os.environ if environ is None else environ).get("TRACEPARENT", "")
-    found = parse_traceparent(given) if given else None
+    given = (_current(), (os.environ if environ is None else environ).get("TRACEPARENT", ""))
+    found = next((place for text in given if (place := parse_traceparent(text)) is not None), None)
     return "" if found is None else found.header()
 
 
