@@ -39,7 +39,7 @@ def restore_run(home: Path, run: str, to: int) -> dict[str, Any]:
     then, now = files_of(events, to), files_of(events)
     with restoring.stores.locked(LOCK):
         workspaces = [restoring.workspace(one) for one in then.latest()]
-        restoring.clear(now, {str(one["key"]) for one in workspaces})
+        restoring.clear({str(one["key"]) for one in workspaces})
         branches = [restoring.branch(one, then) for one in now.published.values()]
     if then.forgotten:
         problem = f"what the events at {', '.join(map(str, then.forgotten[:5]))} said of files was forgotten"
@@ -78,7 +78,7 @@ class _Restoring:
         told: dict[str, Any] = {"key": one.key, "path": one.path, "store": one.store, "commit": one.commit}
         return self._safely(told, lambda: self._lay_out(one))
 
-    def clear(self, now: RunFiles, kept: set[str]) -> None:
+    def clear(self, kept: set[str]) -> None:
         """Remove what else lies there of the run's workspaces."""
         folder = self.places.workspaces / self.run
         for found in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -100,16 +100,14 @@ class _Restoring:
             return {**told, "at": moved.actual or None, "state": "moved", "problem": moved.message()}
         except TwelvefoldError as error:
             return {**told, "state": "failed", "problem": error.message()}
-        except ValueError as error:  # an event that names no workspace that there could be
+        except (ValueError, OSError) as error:  # ValueError: an event that names no workspace that there could be
             return {**told, "state": "failed", "problem": str(error)}
-        except OSError as error:
-            return {**told, "state": "failed", "problem": f"{error.filename or self.places.home}: {error.strerror}"}
 
     def _lay_out(self, one: WorkspaceFiles) -> dict[str, Any]:
         store, git = self._store(one), self.stores.git
         with alone(f"twelvefold-{self.run}-{one.key}"):
             folder = self._workspaces.lay_out(store, one.key, one.commit, self.run)
-        with self.stores.writing(store):
+        with self.stores.mending(store):
             git.run("update-ref", "--no-deref", self._hidden_ref(one), one.commit, git_dir=store.git_dir)
         tree = git.run("rev-parse", f"{one.commit}^{{tree}}", git_dir=store.git_dir).text
         return {"folder": str(folder), "store": str(store.git_dir), "tree": tree}

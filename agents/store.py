@@ -217,6 +217,13 @@ class Stores:
             yield
 
     @contextmanager
+    def mending(self, store: RunStore) -> Iterator[None]:
+        """Hold the right to change a run's store, free of what somebody who was killed in it has left."""
+        with self.writing(store):
+            _remove_stale_locks(store.git_dir)
+            yield
+
+    @contextmanager
     def locked(self, key: str) -> Iterator[None]:
         """Hold the only right to change a repository's stores; the lock ends with the process, however it ends."""
         if self.read_only:
