@@ -45,6 +45,8 @@ def check_rebuild(home: Path, log: LogReader, *, progress: Callable[[int, int], 
         for one in kept
         if (one.code, one.version) == codes.get(one.name) and asked <= one.began and is_of_log(one, log)
     }
+    if not wanted:
+        return Rebuilt(0, len(kept), 0)
     with TemporaryDirectory(prefix="twelvefold-rebuild-") as folder, Store(Path(folder)) as beside:
         runner = Runner(beside, log, [one for one in good if one.name in wanted])
         equal = 0

@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from .pattern_executor import PatternExecutor as PatternExecutor
     from .projections.agent_health import HealthStatus as HealthStatus
     from .projections.health import Limits as HealthLimits
+    from .projections.projection import Projection as Projection
     from .projections.health import SystemHealthStatus as SystemHealthStatus
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
@@ -155,6 +156,7 @@ _PLACES = {
     "PipelineResult": "orchestration.multi_stage",
     "PipelineStage": "orchestration.multi_stage",
     "PipelineTelemetry": "orchestration.pipeline_telemetry",
+    "Projection": "projections.projection",
     "PrimaryAgent": "agents.primary",
     "Prompt": "agents.prompt",
     "PublisherAgent": "agents.publisher",
@@ -253,6 +255,7 @@ __all__ = [
     "PipelineResult",
     "PipelineStage",
     "PipelineTelemetry",
+    "Projection",
     "PrimaryAgent",
     "Prompt",
     "PublisherAgent",

@@ -60,6 +60,7 @@ PUBLIC = [
     "PipelineResult",
     "PipelineStage",
     "PipelineTelemetry",
+    "Projection",
     "PrimaryAgent",
     "Prompt",
     "PublisherAgent",

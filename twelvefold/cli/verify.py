@@ -14,6 +14,7 @@ from ..eventstore.errors import TwelvefoldError
 from ..eventstore.integrity import Verdict, verify_home
 from ..eventstore.reader import LogReader
 from ..eventstore.storage_errors import LogCutShort
+from ..projections.rebuilding import check_rebuild
 from ..run_place import imported_runs
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json
@@ -27,9 +28,10 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     Walks every event: data against its hash, hashes along the chain, positions and versions without a gap; then the
     last acknowledged position, side tables, triggers and indexes, SQLite's own structure, and the blobs. Imported runs
     are checked in the same way, each against the chain that it comes from. Then the files of runs: every commit that an
-    event names, whole and under its ref, and what a rollback laid out. Works while a bus runs and when none does. With
-    --json a log that is sound gives the keys ok, head, hash, streams, blobs, forgotten (payloads that were freed),
-    imports (ids of imported runs), commits and workspaces (those looked at), and one that is not gives ok, code,
+    event names, whole and under its ref, and what a rollback laid out. Then what is kept of read models: folded anew,
+    each must come out the same. Works while a bus runs and when none does. With --json a log that is sound gives the
+    keys ok, head, hash, streams, blobs, forgotten (payloads that were freed), imports (ids of imported runs), commits
+    and workspaces (those looked at), projections (those that came out the same), and one that is not gives ok, code,
     position (null where the damage lies outside of events), message.
     """
     home = load_settings().home
@@ -38,6 +40,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         verdict = _verify_log(home, live)
         imports = _verify_imports(home)
         files = _verify_files(home)
+        rebuilt = _verify_projections(home, live)
     except TwelvefoldError as error:
         if as_json and error.exit_code == EXIT_CORRUPT:
             write_json({"ok": False, "code": error.code, "position": _first_bad(error), "message": error.message()})
@@ -46,7 +49,7 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         if live:
             sys.stderr.write("\r\x1b[K")
     if as_json:
-        write_json({"ok": True, **msgspec.to_builtins(verdict), "imports": imports, **files})
+        write_json({"ok": True, **msgspec.to_builtins(verdict), "imports": imports, **files, "projections": rebuilt})
         return
     style = Style(sys.stdout)
     write(f"{style.green('ok')}: {verdict.head} events in {verdict.streams} streams, {verdict.blobs} blobs")
@@ -54,6 +57,8 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         write(f"    {verdict.forgotten} payloads were freed; their hashes still chain")
     if files["commits"]:
         write(f"    {files['commits']} commits of runs, {files['workspaces']} restored workspaces")
+    if rebuilt:
+        write(f"    {rebuilt} read model{'' if rebuilt == 1 else 's'}, folded anew, came out the same")
     if imports:
         write(f"    {len(imports)} imported run{'' if len(imports) == 1 else 's'}, each as it was exported")
     note(f"chain hash {verdict.hash} at position {verdict.head}")
@@ -64,6 +69,20 @@ def _verify_log(home: Path, live: bool) -> Verdict:
     if imported_runs(home) and not (home / "log.db").exists():
         return Verdict(0, GENESIS.hex(), 0, 0, 0)
     return verify_home(home, progress=_show_progress if live else None)
+
+
+def _verify_projections(home: Path, live: bool) -> int:
+    """Fold what is kept of read models anew and return how many came out the same; raises ProjectionDiffers."""
+    if not (home / "log.db").exists():
+        return 0
+    with LogReader(home / "log.db") as log:
+        return check_rebuild(home, log, progress=_show_folding if live else None).equal
+
+
+def _show_folding(position: int, head: int) -> None:
+    """Write how far the folding is over the line before."""
+    sys.stderr.write(f"\r\x1b[Kfolding {position} of {head} events anew")
+    sys.stderr.flush()
 
 
 def _verify_imports(home: Path) -> list[str]:

@@ -144,11 +144,11 @@ def test_up_serves_what_the_project_file_starts(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path), "LOUD": "no"}
     settings = load_settings(environ, tmp_path)
     plain = up_plan(settings, read_procfile(tmp_path / "Procfile"), environ=environ)
-    assert [line.name for line in plain.lines] == ["web"]
+    assert [line.name for line in plain.lines] == ["web", "projector"]
     project(tmp_path, GOOD)
     plan = up_plan(settings, read_procfile(tmp_path / "Procfile"), environ=environ)
-    assert [(line.name, line.command) for line in plan.lines][1:] == [("triggers", "twelvefold watch")]
+    assert [(line.name, line.command) for line in plan.lines][1:2] == [("triggers", "twelvefold watch")]
     assert (plan.environ["GREETING"], plan.environ["LOUD"]) == ("hello", "no")
     (tmp_path / "Procfile").write_text("mine: twelvefold watch\n")
     own = up_plan(settings, read_procfile(tmp_path / "Procfile"), environ=environ)
-    assert [line.name for line in own.lines] == ["mine"]
+    assert [line.name for line in own.lines] == ["mine", "projector"]
