@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -54,10 +57,19 @@ class Writer(tf.BaseAgent):
             proof = [tf.Evidence("commit", context.recorded_commit)]
         return tf.ToolResponse.succeeded(files, proof)
 '''
+OWN = ("writer: twelvefold agent traces:Writer", "drafter: twelvefold agent drafts:Drafter")
 BUILT_IN = {
     "smart_issue": "smart_issue:SmartIssueAgent", "fixer": "fixer:IssueFixerAgent", "testing": "testing:TestingAgent",
     "review": "pr_review:PRReviewAgent", "publisher": "publisher:PublisherAgent",
 }  # fmt: skip
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "fork.md"
+
+
+def blocks() -> dict[str, str]:
+    """The guide's blocks by the names that stand beside the language."""
+    return dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +77,10 @@ def home() -> Iterator[JobHome]:
     """A project that is up, with an agent of its own and the built-in ones."""
     folder, runtime = Path(tempfile.mkdtemp(prefix="tf-fork-")), Path(tempfile.mkdtemp(prefix="tf-"))
     (folder / "traces.py").write_text(AGENTS)
+    for name, text in blocks().items():
+        (folder / name).write_text(text)
     lines = [f"{name}: twelvefold agent twelvefold.agents.{where}" for name, where in BUILT_IN.items()]
-    (folder / "Procfile").write_text("\n".join(["writer: twelvefold agent traces:Writer", *lines, ""]))
+    (folder / "Procfile").write_text("\n".join([*OWN, *lines, ""]))
     home = JobHome(folder, runtime)
     started = home("up", "-d", "--wait", "-c", "writer=2", cwd=folder)
     assert started.status == 0, started.err
@@ -269,3 +283,17 @@ def test_a_job_is_forked_at_its_steps(home: JobHome) -> None:
         assert told["tests"] == job["tests"]
         assert told["fork"]["parent"] in (job["run"], first)
     assert git(repo, "rev-parse", job["branch"]).strip() == job["commit"]
+
+
+def test_the_guide_holds_what_it_says(home: JobHome) -> None:
+    """Every block of docs/fork.md is run as it is printed."""
+    assert set(blocks()) == {"drafts.py", "fork.py", "fork.sh"}
+    assert len(re.findall(r"^```\w", GUIDE.read_text(), re.MULTILINE)) == len(blocks())
+    for command in ([sys.executable, "fork.py"], ["bash", "-e", "fork.sh"]):
+        environment = home.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            command, cwd=home.folder, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "tools live" in done.stdout
+    assert "LEAF MEANS SOMETHING?" in done.stdout

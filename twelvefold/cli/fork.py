@@ -52,41 +52,51 @@ def fork(
 
     Returns once the fork is in the log, with --follow at its end, with the exit status of `twelvefold run`. The keys
     with --json are run (the fork), parent, at, live, set, anew (path and agent of what is requested once more), asks
-    (paths of what a human is asked again), served (recorded results of anew) and repeated (layer, kind, name, effect,
-    count of what may happen again).
+    (paths of what a human is asked again), paused (as the run was there), served (recorded results of anew) and
+    repeated (layer, kind, name, effect, count of what may happen again).
     """
     if follow and as_json:
         raise UsageInvalid("--follow has no end, so it cannot be combined with --json", "twelvefold fork")
     layers, given = checked_layers(live), dict(_change(text) for text in changes or ())
-    settings = load_settings()
-    with RunLog(settings.home) as log:
-        parent = resolve_run(log, run, "twelvefold fork")
-        # Refused before anything is shown or started where nothing can come of it.
-        fork_request(log, parent, at, live=layers, set=given, load=log.load)
-        preview = preview_fork(log, parent, at, layers, log.load) if layers or as_json else None
-        # Only where nothing runs it matters what the run needs.
-        plan = log.view(parent)[0].state.plan if holder_of(settings.home) is None else None
+    parent, preview = _prepare(run, at, layers, given, shown=bool(layers) or as_json)
     if layers and preview is not None:
         _show(preview, layers)
         line = f"twelvefold fork {run} --at {at} --live {live}"
         if not confirmed("Fork it so?", "a fork whose effects may be repeated", line, yes=yes):
             note("nothing was forked")
             return 1
-    revive(settings, os.environ, plan)
+    _begin(parent)
     with connect_sync() as bus:
         new = bus.fork(parent, at, live=layers, set=given)
     if as_json and preview is not None:
         write_json(_document(new, preview, layers, given))
         return 0
     write(new)
-    if preview is not None and preview.paused:
-        note(f"it is paused, as the run was there; to let it go on: twelvefold resume {new}")
     if follow:
         from .status import tree
 
         return tree(new, follow=True)
     note(f"it goes on from position {at}; follow it with: twelvefold tree {new} -f")
     return 0
+
+
+def _prepare(
+    run: str, at: int, layers: tuple[str, ...], changes: dict[str, Any], *, shown: bool
+) -> tuple[str, ForkPreview | None]:
+    """Return the whole id of a run that can be forked so, and what is to be shown of that; raises what can't be."""
+    with RunLog(load_settings().home) as log:
+        parent = resolve_run(log, run, "twelvefold fork")
+        fork_request(log, parent, at, live=layers, set=changes, load=log.load)
+        preview = preview_fork(log, parent, at, layers, log.load) if shown else None
+    return parent, preview
+
+
+def _begin(run: str) -> None:
+    """Have something run that a fork of a run goes on with, where nothing does."""
+    settings = load_settings()
+    if holder_of(settings.home) is None:
+        with RunLog(settings.home) as log:
+            revive(settings, os.environ, log.view(run)[0].state.plan)
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -105,6 +115,7 @@ def _show(preview: ForkPreview, layers: tuple[str, ...]) -> None:
         ("anew", listed([f"{path} {agent}" for path, agent in preview.anew])),
         ("recorded", f"{preview.served} results of these, which are not done again" if preview.served else ""),
         ("asks again", listed(preview.asks)),
+        ("paused", "as the run was there, until it is resumed" if preview.paused else ""),
         *(
             (
                 "may repeat" if n == 0 else "",
@@ -131,6 +142,7 @@ def _document(new: str, preview: ForkPreview, layers: tuple[str, ...], changes: 
         "set": changes,
         "anew": [{"path": path, "agent": agent} for path, agent in preview.anew],
         "asks": list(preview.asks),
+        "paused": preview.paused,
         "served": preview.served,
         "repeated": [
             {"layer": one.layer, "kind": one.kind, "name": one.name, "effect": one.effect, "count": one.count}
