@@ -104,8 +104,8 @@ if TYPE_CHECKING:
     from .pattern_executor import PatternExecutor as PatternExecutor
     from .projections.agent_health import HealthStatus as HealthStatus
     from .projections.health import Limits as HealthLimits
-    from .projections.projection import Projection as Projection
     from .projections.health import SystemHealthStatus as SystemHealthStatus
+    from .projections.projection import Projection as Projection
     from .settings import Settings as Settings
     from .settings import load_settings as load_settings
 
@@ -255,8 +255,8 @@ __all__ = [
     "PipelineResult",
     "PipelineStage",
     "PipelineTelemetry",
-    "Projection",
     "PrimaryAgent",
+    "Projection",
     "Prompt",
     "PublisherAgent",
     "Race",
