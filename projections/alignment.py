@@ -1,7 +1,7 @@
 """Which event of one run answers to which of another: each has a place that doesn't depend on the run it is in.
 
 A place is where the chain of causes has put an event: the path of its task, the request of that task which it belongs
-to, what it is, and which one of its kind there. So runs align however their tasks were interleaved, and after one
+to, what it is, and which of its kind it is there. So runs align however their tasks were interleaved, and after one
 has done more than the other. An effect is one event here, its result with what was asked for, as one that is served
 from another run's record has no intent. Owns places, and which events say only how the work was carried out (progress,
 who took it, folders that came and went), which no two runs share. Pure.

@@ -158,11 +158,12 @@ def _data_of(places: dict[Place, Event], names: Names) -> dict[Place, Any]:
     found: dict[Place, Any] = {}
     said: dict[str, list[dict[str, Any]]] = {}
     for place, event in places.items():
-        data = found[place] = names.of(event.data)
+        data = found[place] = names.of_event(event)
         asked = data.get("parameters") if place.what == _MODEL and isinstance(data, dict) else None
         if isinstance(asked, dict):
             asked["messages"] = said[place.path] = conversation(said.get(place.path, []), asked)
-            asked.pop("since", None)
+            for passing in ("since", "request"):
+                asked.pop(passing, None)  # how many messages were recorded before, and a hash of all
             data.pop("name", None)  # the model's, which stands in the parameters
             if isinstance(data.get("result"), dict):
                 data["result"].pop("model", None)

@@ -14,16 +14,20 @@ from typing import Any
 from ..eventstore.event import Event
 from .alignment import Place
 
-#: Fields that say when, how fast, in which process or under which version something was done; and hashes of what is
-#: compared itself.
-PASSING = frozenset({
-    "elapsed_s", "timestamp", "time", "time_s", "time_ns", "duration_s", "pid", "instance", "delivery", "due", "due_ns",
-    "started", "ended", "requested", "wall_s", "last_ns", "cpu_s", "rss_bytes", "progress", "key", "request", "decider",
-    "versions", "code", "fork", "lineage", "at_time", "cached", "recorded", "tool_call_id", "usage",
-    "positions", "position", "until", "first", "last", "since_ns",
+#: Fields of events that say when, by whom, in which process or under which versions something was done, or which hash
+#: and number it was given; what they are of is compared itself. The names are the runtime's own, at the top only.
+_OF_EVENTS = frozenset({
+    "elapsed_s", "instance", "delivery", "due", "due_ns", "key", "decider", "versions", "code", "fork", "lineage",
+    "at_time", "recorded", "usage", "progress",
 })  # fmt: skip
+#: The same of what agents record, wherever it stands.
+_PASSING = frozenset({
+    "elapsed_s", "duration_s", "timestamp", "time_s", "cpu_s", "wall_s", "rss_bytes", "pid", "cached", "tool_call_id",
+})  # fmt: skip
+_HASH = re.compile(r"[0-9a-f]{64}")
 _HEX = re.compile(r"(?<![0-9a-f])[0-9a-f]{7,64}(?![0-9a-f])")
-_SPAN = re.compile(r"\b\d+(?:\.\d+)?(?= ?(?:s|ms|us|µs|ns|seconds?|milliseconds?)\b)")
+#: Measured times: fractions, and whole numbers of units that nobody sets.
+_SPAN = re.compile(r"\b(?:\d+\.\d+(?= ?(?:s|sec|seconds?|ms|us|µs|ns)\b)|\d+(?= ?(?:ms|us|µs|ns)\b))")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})?")
 _WORKSPACE = re.compile(r"[^\s\"']*/workspaces/[0-9a-f]{32}(?=/)")
 _SHORT = (7, 8, 12)
@@ -64,12 +68,23 @@ class Names:
         for length in _SHORT:
             self._words[word[:length]] = name
 
+    def of_event(self, event: Event) -> Any:
+        """Return an event's data as `of` does, without what the runtime notes of the event itself."""
+        data = event.data
+        if isinstance(data, dict):
+            data = {name: value for name, value in data.items() if name not in _OF_EVENTS}
+        return self.of(data)
+
     def of(self, value: Any) -> Any:
         """Return JSON-like data with what names this run's own things replaced, and without what passes."""
         if isinstance(value, dict):
-            kept = {self.text(key): item for key, item in value.items() if key not in PASSING}
+            kept = {self.text(name): item for name, item in value.items() if name not in _PASSING}
+            if kept.keys() >= {"effect", "answer", "until"}:
+                del kept["until"]  # a position up to which a human's word counts
             if kept.keys() >= {"id", "name", "arguments"}:
                 del kept["id"]  # a tool call's, which its service made up
+            if _HASH.fullmatch(str(kept.get("key"))):
+                del kept["key"]  # by which a result is remembered
             if kept.get("kind") == "value" and str(kept.get("ref", "")).startswith("sha256:"):
                 del kept["ref"]  # the hash of a value that is compared itself
             if kept.get("kind") == "file" and "/patches/" in str(kept.get("ref", "")):
