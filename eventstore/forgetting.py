@@ -157,10 +157,13 @@ class Forgetting:
             return self._end(run, done)
         freed = [event for event in page if event.payload is not None and _is_freed(event, run)]
         named = {blob for event in freed for blob in blobs_named(event.payload or "")}
+        if len(page) < STEP_EVENTS and not named and not done.blobs:
+            last = _Progress(0, done.payloads + len(freed), done.bytes + _size(freed))
+            return self._end(run, last, [event.position for event in freed])
         further = _Progress(
             page[-1].position,
             done.payloads + len(freed),
-            done.bytes + sum(len((event.payload or "").encode()) for event in freed),
+            done.bytes + _size(freed),
             sorted({*done.blobs, *named}),
         )
         append = Append(marks={PREFIX + run: _encode(further)}, frees=[event.position for event in freed])
@@ -173,8 +176,11 @@ class Forgetting:
         found = {event.position: event for page in pages for event in page}
         return [found[position] for position in sorted(found)[:STEP_EVENTS]]
 
-    def _end(self, run: str, done: _Progress) -> tuple[Append, Callable[[], None]]:
-        """Free the blobs that no remaining event names; return the append that says that all is done."""
+    def _end(self, run: str, done: _Progress, frees: Sequence[int] = ()) -> tuple[Append, Callable[[], None]]:
+        """Free the blobs that no remaining event names; return the append that says that all is done.
+
+        With it goes what is freed last, where no blobs are: those must be looked for once nothing names them.
+        """
         blobs, size = 0, 0
         for blob in done.blobs:
             if self._blobs is not None and not self._log.is_blob_named(blob) and (found := self._blobs.free(blob)):
@@ -193,7 +199,11 @@ class Forgetting:
         def committed() -> None:
             del self._pending[run]
 
-        return Append(events=[told], marks={PREFIX + run: None}, source="bus"), committed
+        return Append(events=[told], marks={PREFIX + run: None}, source="bus", frees=frees), committed
+
+
+def _size(events: Sequence[Event]) -> int:
+    return sum(len((event.payload or "").encode()) for event in events)
 
 
 def _is_freed(event: Event, run: str) -> bool:

@@ -24,7 +24,7 @@ REQUESTED, DONE = "run.forget_requested", "run.forgotten"
 class Forgotten(msgspec.Struct, frozen=True):
     """A run that was forgotten: when that was asked for (wall-clock nanoseconds) and by whom; `facts` is what was kept.
 
-    `facts` has what the asker told of the run: outcome, reason, cost, tasks, why it was forgotten. `done` tells that
+    `facts` has what the asker told of the run: outcome, reason, cost, and why it was forgotten. `done` tells that
     all is freed, and `freed` then how much: payloads, bytes, blobs, blob_bytes.
     """
 

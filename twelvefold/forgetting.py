@@ -30,11 +30,15 @@ from .eventstore.ids import uuid7
 from .eventstore.log import Append
 from .eventstore.sqlite_log import SqliteLog
 from .eventstore.storage_errors import LogLocked
+from .orchestration.facts import fact_of
+from .orchestration.result import Cost
+from .orchestration.run_index import summary_of
 from .run_log import RunLog
 from .settings import Settings
 
 #: How often the bus is asked how far it is, and how long nothing may move meanwhile.
 POLL_S, STILL_S = 0.05, 60.0
+_PAGE = 1000
 
 #: Hears of how many runs are forgotten, of how many.
 Progress = Callable[[int, int], None]
@@ -138,13 +142,11 @@ def _lots(log: RunLog, runs: Sequence[str]) -> list[list[str]]:
 
 def _request(log: RunLog, run: str, reason: str, compact: bool | None) -> NewEvent:
     """Return the event that asks for it, with what stays known of the run."""
-    result = log.view(run)[0].result()
+    about = summary_of(log, run, {})
     facts: dict[str, Any] = {
-        "outcome": result.outcome,
-        "reason": result.reason,
-        "cost": msgspec.to_builtins(result.cost),
-        "tasks": len(result.tasks),
-        "elapsed_s": round(result.elapsed_s, 6),
+        "outcome": about and about.outcome,
+        "reason": about and about.reason,
+        "cost": msgspec.to_builtins(_cost(log, run)),
         "why": reason or None,
     }
     if compact is not None:
@@ -153,13 +155,23 @@ def _request(log: RunLog, run: str, reason: str, compact: bool | None) -> NewEve
     return new_event(REQUESTED, facts, stream=f"request.{run}", run=run, id=id)
 
 
+def _cost(log: RunLog, run: str) -> Cost:
+    """Return what the run's model calls used, as `status` tells it."""
+    cost, after = Cost(), 0
+    while page := log.read(run=run, type="effect.completed", after=after, limit=_PAGE):
+        for event in page:
+            data = fact_of(event).data
+            cost = cost.plus(data.get("usage")) if data.get("kind") == "model" else cost
+        after = page[-1].position
+    return cost
+
+
 def _by_bus(home: Path, lots: list[list[NewEvent]], runs: Sequence[str], progress: Progress) -> str:
     """Have the bus forget; return why it could not write its file anew, "" where it could or need not."""
     with connect_sync(home) as bus:
         asked = [event.run for lot in lots for event in lot]
-        for lot in lots:
-            if forgotten(bus, lot[0].run) is None:
-                bus.emit_many(lot, brief=True)
+        for ticket in [bus.begin(lot) for lot in lots if forgotten(bus, lot[0].run) is None]:
+            bus.finish(ticket)
         return _followed(bus, [run for run in runs if run not in asked] + asked, progress)
 
 
@@ -187,9 +199,11 @@ def _followed(bus: SyncConnection, runs: list[str], progress: Progress) -> str:
 def _by_command(settings: Settings, lots: list[list[NewEvent]], compact: bool | None, progress: Progress) -> str:
     """Forget as the log's owner; return why the file could not be written anew, "" where it could or should not."""
     with closing(SqliteLog(settings.home / "log.db", durability=settings.durability)) as log:
-        for lot in lots:
-            if forgotten(log, lot[0].run) is None:
-                log.append(Append(events=lot, marks=marks_of(log, lot), source=f"forget-{os.getpid()}"))
+        due = [lot for lot in lots if forgotten(log, lot[0].run) is None]
+        source = f"forget-{os.getpid()}"
+        for result in log.append_many([Append(events=lot, marks=marks_of(log, lot), source=source) for lot in due]):
+            if isinstance(result, TwelvefoldError):
+                raise result
         forgetting = Forgetting(log, BlobStore(settings.home / "blobs"))
         many = forgetting.left
         while forgetting.pending:

@@ -142,6 +142,11 @@ def _preview(found: list[Candidate]) -> None:
         for one in found
     ]
     write_table(rows, _COLUMNS, empty="no runs to forget")
+    due = [one for one in found if one.is_due]
+    if len(due) > 1:
+        beside = sum(one.blob_bytes + one.kept.bytes for one in due)
+        payloads, size = sum(one.payloads for one in due), sum(one.bytes for one in due)
+        note(f"{_count(len(due), 'run')}: {payloads} payloads ({in_units(size)}), {in_units(beside)} beside the log")
 
 
 def _note(one: Candidate) -> str | None:
