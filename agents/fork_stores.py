@@ -24,7 +24,7 @@ def share_stores(context: TaskContext) -> None:
     """Have the commits of the runs that a task's run was forked from in the stores of its own run."""
     fork = context.request.fork
     root = context.places.stores
-    if fork is None or not root.is_dir():
+    if fork is None or Stores.read_only or not root.is_dir():
         return
     # The oldest first: git follows what each store borrows from itself only to some depth, and needs none of that then.
     ancestors = [one.run for one in reversed(fork.lineage) if one.run.isalnum()]

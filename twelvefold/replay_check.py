@@ -116,6 +116,8 @@ class Checker:
         if self._handlers:
             kept = kept_run(events, place)
             for record in task_records(events):
+                for stream, recorded in record.ancestors:
+                    record.past[stream] = list(_stream(log, stream, recorded))
                 task, difference = self._task(record, kept)
                 tasks.append(task)
                 differences += [difference] if difference is not None else []
@@ -162,6 +164,13 @@ class Checker:
             kind="handler", **place_of, expected=done.found.recorded, got=done.found.today, path=record.path,
             agent=record.queue, code=code, steady=done.steady,
         )  # fmt: skip
+
+
+def _stream(log: RunLog, stream: str, until: int) -> Iterator[Event]:
+    after = 0
+    while page := log.read(stream=stream, after=after, until=until, limit=_PAGE):
+        yield from page
+        after = page[-1].position
 
 
 def _of_decision(decided: Redecided, events: list[Event]) -> Difference:

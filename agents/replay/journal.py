@@ -51,18 +51,17 @@ class ReplayJournal:
         self._take(event)
 
     def history(self, stream: str) -> Sequence[Event]:
-        """Return what is recorded of the task's stream; nothing is recorded of others."""
-        return self.record.history if stream == f"task.{self.record.request.run}.{self.record.path}" else []
+        """Return what is recorded of the task's stream, in the run and in those that it was forked from."""
+        own = f"task.{self.record.request.run}.{self.record.path}"
+        return self.record.history if stream == own else self.record.past.get(stream, [])
 
     def newest(self, stream: str, limit: int) -> Sequence[Event]:
         """Return the last events of a stream, the newest first."""
         return [*self.history(stream)][-1 : -limit - 1 : -1]
 
     def first(self, stream: str) -> Event | None:
-        """Return the first event of a stream: the request of the run, or of the task's own."""
-        if self.record.first is not None and stream == self.record.first.stream:
-            return self.record.first
-        return next(iter(self.history(stream)), None)
+        """Return the first event of a stream: of the run's, of one that it was forked from, or of the task's own."""
+        return next((one for one in (*self.record.firsts, *self.history(stream)) if one.stream == stream), None)
 
     def put_blob(self, data: bytes) -> str:
         """Hold bytes in memory."""
@@ -130,6 +129,16 @@ class ReplayJournal:
                     return at(event, "data.stage", said.get("stage"), None, "a stage is not reported any more")
                 return at(event, "data.progress", said.get("progress"), seen[0]["progress"])
         return None
+
+
+class JournalThen(ReplayJournal):
+    """The same as it was before the last delivery began."""
+
+    def history(self, stream: str) -> Sequence[Event]:
+        """Return what was recorded of a stream until then."""
+        began = self.record.began[-1].position if self.record.began else 0
+        found = super().history(stream)
+        return [event for event in found if event.position < began] if found is self.record.history else found
 
 
 def _made(event: NewEvent) -> Event:

@@ -15,6 +15,7 @@ import msgspec
 from ...eventstore.event import Event
 from ..effects import Call, EffectLedger, Recorded
 from ..errors import EffectInDoubt
+from ..fork_errors import RecordedMiss
 from ..journal import Journal, TaskRequest
 from ..tool import Effect
 from .found import Found, Parted, RecordEnds, at, first_difference
@@ -73,7 +74,12 @@ class ReplayLedger(EffectLedger):
     def served(self, call: Call) -> Recorded:
         """Return what is recorded for a call; raises EffectInDoubt as the first time, Parted, RecordEnds."""
         known = self._effects.get(call.key)
-        recorded = super().served(call)
+        try:
+            recorded = super().served(call)
+        except RecordedMiss:
+            if self.record.outcome is not None and data_of(self.record.outcome).get("reason") == "recorded_miss":
+                raise
+            raise self._unrecorded(call) from None
         if recorded is None:
             if known is not None and known.ended is None:
                 raise RecordEnds
@@ -85,7 +91,8 @@ class ReplayLedger(EffectLedger):
             data = loaded(known.ended, self.journal)
             if data.get("effect") != call.effect:
                 raise Parted(at(known.begun, "data.effect", data.get("effect"), call.effect, f"of {known.name}"))
-            self.places.follow(known.ended, data)
+            if known.ended.position > self.places.since:
+                self.last_commits |= self.places.follow(data)
         return msgspec.structs.replace(recorded, result=self.places.as_here(recorded.result))
 
     def doubt(self, call: Call) -> EffectInDoubt:
@@ -93,6 +100,10 @@ class ReplayLedger(EffectLedger):
         if call.key not in self._doubted and self.record.outcome is None:
             raise RecordEnds
         return super().doubt(call)
+
+    def _take_over(self, call: Call, event: Event) -> Recorded:
+        """Never come to: what another run's record was asked for stands in this one's own, or is asked for anew."""
+        raise self._unrecorded(call)
 
     def intend(self, call: Call) -> None:
         """Never come to: what isn't served isn't done."""

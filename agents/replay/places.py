@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ...eventstore.event import Event
 from ..journal import AgentPlaces
 
 
@@ -61,14 +60,13 @@ class Places:
         """Let go of a workspace's files; what stood in it still has its recorded name."""
         self._moves.pop(name, None)
 
-    def follow(self, event: Event, data: dict[str, Any]) -> None:
-        """Bring the files to what an effect has made of them, whose recorded result was just served."""
-        if event.position <= self.since:
-            return
-        made = {"": data["commit"]} if data.get("commit") else {}
-        for name, commit in (made | (data.get("commits") or {})).items():
+    def follow(self, data: dict[str, Any]) -> dict[str, str]:
+        """Bring the files to what an effect has made of them, whose recorded result was just served; return how."""
+        made: dict[str, str] = ({"": data["commit"]} if data.get("commit") else {}) | (data.get("commits") or {})
+        for name, commit in made.items():
             if name in self._moves:
                 self._moves[name](commit)
+        return made
 
     def as_recorded(self, value: Any) -> Any:
         """Return JSON-like data with folders named as they were."""

@@ -25,16 +25,18 @@ _NOT_THEIRS = frozenset({"run", "request", "group", "process", "telemetry", "pro
 class TaskRecord(msgspec.Struct):
     """What the log holds of one request of a task that an agent began.
 
-    `first` is the first event of the request's run. `history` is the task's stream up to the last event of this
-    request, of earlier attempts too; `facts` is what was emitted elsewhere. Without an `outcome` the agent never came
+    `firsts` are the first events of its run, and of those it was forked from. `history` is the task's stream up to the
+    last event of this request, of earlier attempts too, and `past` has that of the task in the runs that it was forked
+    from, by the names of the streams; `facts` is what was emitted elsewhere. Without an `outcome` the agent never came
     to an end: it was killed, withdrawn, or is still at work.
     """
 
     request: Event
-    first: Event | None
+    firsts: list[Event]
     history: list[Event]
     facts: list[Event]
     outcome: Event | None = None
+    past: dict[str, list[Event]] = {}
 
     @property
     def path(self) -> str:
@@ -69,10 +71,12 @@ class TaskRecord(msgspec.Struct):
         return self.began[-1].source.partition(".")[0] if self.began else ""
 
     @property
-    def is_forgotten(self) -> bool:
-        """Whether any part of it was freed."""
-        parts = [self.request, *self.history, *self.facts, *([self.first] if self.first is not None else [])]
-        return any(event.payload is None for event in parts)
+    def ancestors(self) -> list[tuple[str, int]]:
+        """The streams of the task in the runs that its run was forked from, and up to where each counts."""
+        fork = data_of(self.request).get("fork")
+        lineage = fork.get("lineage") if isinstance(fork, dict) else None
+        found = [one for one in lineage if isinstance(one, dict)] if isinstance(lineage, list) else []
+        return [(f"task.{one.get('run')}.{self.path}", int(one.get("record") or 0)) for one in found]
 
 
 def task_records(events: Iterable[Event]) -> list[TaskRecord]:
@@ -100,9 +104,7 @@ def task_records(events: Iterable[Event]) -> list[TaskRecord]:
     found = []
     for id, end in last.items():
         history = [event for event in streams[end.stream] if event.position <= end.position]
-        record = TaskRecord(
-            requests[id], firsts.get(f"run.{requests[id].run}"), history, facts.get(id, []), outcomes.get(id)
-        )
+        record = TaskRecord(requests[id], list(firsts.values()), history, facts.get(id, []), outcomes.get(id))
         if record.began or record.outcome is not None:
             found.append(record)
     return sorted(found, key=lambda record: record.request.position)

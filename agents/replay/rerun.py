@@ -17,7 +17,7 @@ from ...eventstore.large_values import may_hold
 from ..agent_settings import AgentSettings
 from ..base import BaseAgent
 from ..context import TaskContext
-from ..effects import WorkspaceCommits
+from ..effects import EffectLedger
 from ..errors import EvidenceUnresolved
 from ..evidence import Resolver, value_hash
 from ..journal import AgentPlaces, TaskRequest, load, request_of
@@ -26,7 +26,7 @@ from ..tool import Effect
 from ..turn import TaskOutcome, perform
 from ..workspace import Workspace
 from .found import Found, Parted, RecordEnds, Rerun, at, first_difference
-from .journal import ReplayJournal
+from .journal import JournalThen, ReplayJournal
 from .ledger import ReplayLedger
 from .places import Places
 from .record import TaskRecord, data_of, loaded
@@ -50,9 +50,13 @@ class ReplayContext(TaskContext):
         self.replayed = ReplayLedger(request, journal, record, files)
         self.ledger = self.replayed
         # A delivery begins with the files as the one before it left them.
-        self.ledger.last_commits, self._redelivered = _before_last(record, journal)
+        before = EffectLedger(request, JournalThen(record, home.blobs, files))
+        self.ledger.last_commits, self._redelivered = before.last_commits, before.redelivered
         self._evidence = [dict(one) for one in _evidence_of(record, journal)]
-        began = record.began[-1].position if record.began else 0
+        began = 0
+        if record.began:
+            began, self.ledger.began = record.began[-1].position, record.began[-1].id
+        files.since = began
         #: The workspaces that were laid out in the last delivery and not asked for yet.
         self.created = [one for one in record.own if one.type == "workspace.created" and one.position > began]
 
@@ -186,18 +190,6 @@ def _comparable(data: dict[str, Any]) -> dict[str, Any]:
         effects = sorted((one for one, own in zip(evidence, is_effect, strict=True) if own), key=lambda one: one["ref"])
         data["evidence"] = [one for one, own in zip(evidence, is_effect, strict=True) if not own] + effects
     return data
-
-
-def _before_last(record: TaskRecord, journal: ReplayJournal) -> tuple[dict[str, str], bool]:
-    """Return the commits of the workspaces when the last delivery began, and whether anything was done before it."""
-    commits, done = WorkspaceCommits(record.path), False
-    began = record.began[-1].position if record.began else 0
-    for event in record.own:
-        if event.position < began:
-            commits.apply(event.type, loaded(event, journal))
-            done = done or event.type.startswith("effect.")
-    journal.places.since = began
-    return commits.last, done
 
 
 def _was_contained(record: TaskRecord) -> bool:

@@ -57,7 +57,7 @@ def replay(
     looked at. The document has run, status (same, different, unchecked, forgotten), difference (kind, position, event,
     field, expected: as recorded, got: what today's code does, path, agent, code: recorded and today, decider, steady,
     note), problems, decisions and tasks; with --all it has runs, a list of those, and how many are same, different,
-    unchecked and forgotten. A run of which something was forgotten can't be checked; with --all it counts as such.
+    unchecked and forgotten. A forgotten run can be neither stepped through nor checked; with --all it is counted as such.
     """
     if as_json + as_jsonl + step > 1:
         raise UsageInvalid("--json, --jsonl and --step are different forms, choose one", _COMMAND)

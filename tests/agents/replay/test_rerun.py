@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from twelvefold.agents.agent_settings import NO_SETTINGS
@@ -463,14 +462,6 @@ def test_an_emitted_fact_comes_back_as_it_was_recorded() -> None:
 
     trial, record = recorded(work)
     assert again(work, trial, record).status == "ok"
-
-
-def test_forgotten_payloads_are_seen() -> None:
-    """A record of which a payload was freed says so."""
-    _, record = recorded(works)
-    assert not record.is_forgotten
-    history = [msgspec.structs.replace(event, payload=None) for event in record.history]
-    assert msgspec.structs.replace(record, history=history).is_forgotten
 
 
 def test_places_name_folders_as_they_were() -> None:
