@@ -7,10 +7,12 @@ so that its chain stays what it is, and the imported one stays what it was where
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -48,7 +50,7 @@ def import_run(home: Path, file: Path) -> Imported:
     A run that was imported before is replaced by one that has more of it. Raises RunFileDamaged, NoRunFile, RunKnown,
     RunFileUnwritable, OSError where the file itself can't be read.
     """
-    with RunFileReader(file) as reader:
+    with RunFileReader(file) as reader, _alone(home):
         _check_names(reader)
         manifest = reader.manifest
         contents = check_events(manifest, lambda: reader.events(EVENTS), reader.events(LINKS), reader.damaged)
@@ -56,6 +58,7 @@ def import_run(home: Path, file: Path) -> Imported:
             for _ in reader.pieces(name):
                 pass  # to its end, where its hash is known
         place = imports_folder(home) / manifest.run
+        _mend(place)
         if _is_there(home, place, reader):
             return Imported(manifest.run, place, manifest, fresh=False)
         making = place.with_name(f".making-{manifest.run}")
@@ -158,10 +161,34 @@ def _give_name(making: Path, place: Path) -> None:
     """Put what is made in its place, in that of an older import where there is one."""
     for folder, _, _ in os.walk(making, topdown=False):
         storage.sync_folder(Path(folder))
-    older = place.with_name(f".older-{place.name}")
-    shutil.rmtree(older, ignore_errors=True)
+    older = _older(place)
     if place.exists():
         place.rename(older)
     making.rename(place)
     storage.sync_folder(place.parent)
     shutil.rmtree(older, ignore_errors=True)
+
+
+def _older(place: Path) -> Path:
+    """Return where an import lies while another one takes its place."""
+    return place.with_name(f".older-{place.name}")
+
+
+def _mend(place: Path) -> None:
+    """Undo what an import that was killed between two renames has left."""
+    older = _older(place)
+    if older.exists() and not place.exists():
+        older.rename(place)
+    shutil.rmtree(older, ignore_errors=True)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the only right to import into a home; it ends with the process, however that ends."""
+    try:
+        guard = (home / "imports.guard").open("a")
+    except OSError as error:
+        raise RunFileUnwritable(str(home), error.strerror or str(error)) from error
+    with guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield

@@ -446,6 +446,32 @@ def test_verifying_finds_what_happened_to_an_import(made: Home, other: Path, tmp
         shutil.rmtree(place)
 
 
+def test_an_import_that_was_killed_hinders_no_other(made: Home, other: Path, tmp_path: Path) -> None:
+    """What it has left half made is made anew, and what it had put aside comes back."""
+    file = made.export(D, tmp_path / "d.run").file
+    place = import_run(other, file).place
+    place.rename(place.with_name(f".older-{D}"))
+    (other / "imports" / f".making-{D}").mkdir()
+    (other / "imports" / f".making-{D}" / "log.db").write_text("half of it")
+    assert imported_runs(other) == []
+    assert not import_run(other, file).fresh
+    shutil.rmtree(place)
+    assert import_run(other, file).fresh
+    assert [path.name for path in (other / "imports").iterdir()] == [D]
+
+
+def test_a_store_without_history_goes_along(made: Home, other: Path, tmp_path: Path) -> None:
+    """The store of a run on a shallow clone, which has no commit before its base, is bundled as any other."""
+    home = Home(tmp_path / "shallow", made.commits)
+    shutil.copytree(made.folder, home.folder)
+    store = home.folder / "stores" / REPOSITORY / f"{A}.git"
+    (store / "shallow").write_text(f"{made.commits[0]}\n")
+    Git().run("repack", "-a", "-d", "--quiet", git_dir=store)
+    done = import_run(other, home.export(A, tmp_path / "a.run").file)
+    copy = done.place / "stores" / REPOSITORY / f"{A}.git"
+    assert Git().run("cat-file", "blob", f"{made.commits[1]}:x.py", git_dir=copy).out == b"changed\n"
+
+
 def test_nothing_is_overwritten_or_left_half(made: Home, tmp_path: Path) -> None:
     """A file that exists stays; where nothing can be written, nothing is left."""
     (tmp_path / "a.run").write_text("mine")
