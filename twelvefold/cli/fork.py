@@ -14,8 +14,8 @@ from ..orchestration.fork_preview import ForkPreview, preview_fork
 from ..orchestration.forking import as_value, checked_layers, fork_request
 from ..orchestration.home_lock import holder_of
 from ..plan_runs import revive
-from ..run_ids import resolve_run
 from ..run_log import RunLog
+from ..run_place import open_own_run
 from ..settings import load_settings
 from .confirmation import confirmed
 from .output import Style, note, write, write_json
@@ -84,8 +84,7 @@ def _prepare(
     run: str, at: int, layers: tuple[str, ...], changes: dict[str, Any], *, shown: bool
 ) -> tuple[str, ForkPreview | None]:
     """Return the whole id of a run that can be forked so, and what is to be shown of that; raises what can't be."""
-    with RunLog(load_settings().home) as log:
-        parent = resolve_run(log, run, "twelvefold fork")
+    with open_own_run(load_settings().home, run, "twelvefold fork") as (log, parent):
         fork_request(log, parent, at, live=layers, set=changes, load=log.load)
         preview = preview_fork(log, parent, at, layers, log.load) if shown else None
     return parent, preview
