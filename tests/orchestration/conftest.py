@@ -134,6 +134,9 @@ class World:
     def cancel(self, run: str = RUN, **data: Any) -> None:
         self.append("run.cancel_requested", data, stream=f"request.{run}", run=run)
 
+    def roll_back(self, run: str = RUN, **data: Any) -> None:
+        self.append("run.rollback_requested", data, stream=f"request.{run}", run=run)
+
     def answer(self, answer: Any, path: str = "", run: str = RUN, **data: Any) -> None:
         self.append("human.answered", {"answer": answer, "path": path, **data}, stream=f"request.{run}", run=run)
 
@@ -160,6 +163,9 @@ class World:
 
     def flush(self, *, lose_after: int | None = None) -> None:
         """Append what was decided; `lose_after` dies after that many batches."""
+        while self.orchestrator.restores:
+            _, restore = self.orchestrator.restores.popitem()
+            self.orchestrator.restored(restore, {"workspaces": [], "branches": []})
         for n, batch in enumerate(self.orchestrator.take()):
             if lose_after is not None and n >= lose_after:
                 self.lost += 1

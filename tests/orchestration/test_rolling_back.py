@@ -13,6 +13,7 @@ from tests.orchestration.simulation import RUN, Simulation
 from twelvefold.agents.journal import fresh_id
 from twelvefold.eventstore.event import new_event
 from twelvefold.eventstore.run import read_run
+from twelvefold.orchestration.redecide import redecide
 from twelvefold.orchestration.rollback_preview import preview
 from twelvefold.orchestration.run_state import tree_order
 
@@ -253,3 +254,53 @@ def test_a_preview_names_what_was_undone_since_and_what_lasts() -> None:
     found = preview(world.state(), read_run(world.log, RUN), 1)
     assert [(one.path, one.name, one.effect) for one in found.effects] == [("0.1", "sent", "once")]
     assert [one.path for one in found.not_undone] == ["0.0", "0.1"]
+
+
+def test_a_fork_is_rolled_back_to_its_cut_and_no_further(world: Any) -> None:
+    """What its parent did is the parent's to undo; a fork's beginning is where it was cut, however early is asked."""
+
+    def good(data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "task.succeeded", {"value": 1, "evidence": []}
+
+    played = world({"good": good, "undo": good})
+    run = played.submit({"pattern": "saga", "steps": [{**GOOD, "undo": UNDO} for _ in range(4)]})
+    played.settle_down()
+    done = [event.position for event in played.log.read(type="task.succeeded")]
+    fork = played.fork(run, at=done[1])
+    played.settle_down()
+    played.roll_back(fork, to=1)
+    played.settle_down()
+    end = played.end(fork)
+    assert (end["outcome"], end["undone"], end["not_undone"]) == ("rolled_back", ["0.2", "0.3"], [])
+    assert end["to"] == next(event.position for event in played.log.read(run=fork))
+    assert played.end(run)["outcome"] == "succeeded"
+    played.roll_back(run)
+    played.settle_down()
+    assert played.end(run)["undone"] == ["0.0", "0.1", "0.2", "0.3"]
+    again = played.fork(run, at=done[2])
+    played.settle_down()
+    assert played.end(again)["outcome"] == "succeeded"  # to go on from there
+    assert all(redecide(one, read_run(played.log, one)).agrees for one in (run, fork, again))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kills_of_the_orchestrator_lose_no_rollback(world: Any, seed: int) -> None:
+    """Ended and open runs, asked for in one breath with new ones, while the orchestrator dies again and again."""
+
+    def good(data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "task.succeeded", {"value": 1, "evidence": []}
+
+    played = world({"good": good, "undo": good}, seed=seed)
+    plan = {"pattern": "saga", "steps": [{**GOOD, "undo": UNDO} for _ in range(3)]}
+    runs = [played.submit(plan, run=f"{n:032x}") for n in range(1, 4)]
+    played.storm(played.random.randrange(80), settle=False)
+    for n, run in enumerate(runs):
+        played.submit(plan, run=f"{n + 10:032x}")
+        played.roll_back(run)
+        played.submit(plan, run=f"{n + 20:032x}")
+        played.storm(4, settle=False)
+    played.storm(60)
+    for run in runs:
+        assert played.end(run)["outcome"] == "rolled_back"
+        check_decisions(run, [*read_run(played.log, run)])
+    assert not played.log.marks("run/").keys() - {"run/seen"}
