@@ -173,6 +173,12 @@ def project(shared_home: JobHome) -> Project:
         made.run(client, "asking", {"agent": "asking", "input": ""})
         made.run(client, "reader", {"agent": "reader", "input": {"repo": str(made.repo), "commit": commit}})
         made.dying(client)
+        second = next(event for event in client.read(run=made.runs["both"], type="task.requested") if event.version > 3)
+        cut = ("--at", str(second.position), "--live", "tools", "--yes", "--json")
+        forked = shared_home("fork", made.runs["both"], *cut, cwd=made.folder)
+        assert forked.status == 0, forked.err
+        made.runs["fork"] = forked.json["run"]
+        wait(client, made.runs["fork"], 120)
     down = shared_home("down", cwd=made.folder)
     assert down.status == 0, down.err
     return made
@@ -195,7 +201,7 @@ def test_unchanged_code_would_do_the_same_everywhere(project: Project) -> None:
 #: A line, what becomes of it, the runs that this changes, and where that shows first.
 LINES: dict[str, tuple[str, set[str], str, str]] = {
     'context.emit("counter.impressed", {"n": n})': (
-        'context.emit("counter.impressed", {"n": n + 1})', {"long", "both"}, "counter.impressed", "data.n",
+        'context.emit("counter.impressed", {"n": n + 1})', {"long", "both", "fork"}, "counter.impressed", "data.n",
     ),
     "if n > 3:": ("if n > 6:", {"long"}, "counter.impressed", "fact"),
     'raise ValueError(f"no {task}")': (
@@ -205,7 +211,7 @@ LINES: dict[str, tuple[str, set[str], str, str]] = {
     'before.replace("+", "-")': ('before.replace("+", "/")', set(), "", ""),
     "lambda: 2)": ("lambda: 2) * 2", {"dying"}, "task.succeeded", "data.value"),
     '"said": said}': (
-        '"said": said.upper()}', {"short", "long", "both", "undone"}, "task.succeeded", "data.value.said",
+        '"said": said.upper()}', {"short", "long", "both", "undone", "fork"}, "task.succeeded", "data.value.said",
     ),
 }  # fmt: skip
 
