@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ rotel = pytest.importorskip("rotel", reason="no wheel for this platform")
 
 pytestmark = pytest.mark.e2e
 
+GUIDE = Path(__file__).parents[2] / "docs" / "traces.md"
 CALLER = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
 AGENTS = '''
 import time
@@ -288,9 +290,7 @@ def test_a_killed_agent_leaves_open_spans_and_in_the_end_one_trace(
     for file in files:
         assert home("trace", "export", "--run", run, "--file", str(file), cwd=home.folder).status == 0
     assert len({file.read_bytes() for file in files}) == 1
-    (resource,) = json.loads(files[0].read_bytes())["resourceSpans"]
-    written = {span["spanId"] for span in resource["scopeSpans"][0]["spans"]}
-    assert written == {span.span_id for span in spans}
+    assert {span["spanId"] for span in spans_in(files[0])} == {span.span_id for span in spans}
     for _ in range(2):
         again = home("trace", "export", "--run", run, "--otlp", tap.url, cwd=home.folder)
         assert again.status == 0, again.err
@@ -298,6 +298,35 @@ def test_a_killed_agent_leaves_open_spans_and_in_the_end_one_trace(
     assert len({span.SerializeToString(deterministic=True) for span in arrived}) == len(spans)
     live = wait_for(lambda: (got := collector.of(run)) and len(got) >= len(spans) and got)
     assert {span.span_id for span in live} == {span.span_id for span in arrived}
+
+
+def test_the_guide_s_commands_work_as_printed(home: JobHome, tap: Tap) -> None:
+    """What docs/traces.md shows for a shell does what it says, also where an `up` runs already."""
+    run = ran(home, Task("echo", "guide"))
+    blocks = re.findall(r"^```sh (\S+)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in blocks] == ["look.sh", "export.sh", "live.sh"]
+    environ = home.environment | {"RUN": run, "RECEIVER": tap.url}
+    said = {}
+    for name, text in blocks[:2]:
+        done = subprocess.run(["sh", "-eu", "-c", text], cwd=home.folder, env=environ, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said[name] = done.stdout + done.stderr
+    assert "invoke_agent echo" in said["look.sh"]
+    assert home.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] in said["export.sh"]
+    assert {span["spanId"] for span in spans_in(home.folder / "trace.json")} == {
+        one.span_id for one in spans_of(home, run)
+    }
+    wait_for(lambda: len(tap.of(run)) >= len(spans_of(home, run)))
+    # The home has its `up`, so that another is refused; it was started by the last block's command.
+    assert blocks[2][1].split()[1:] == ["twelvefold", "up", "-d", "--wait"]
+
+
+def spans_in(file: Path) -> list[dict[str, Any]]:
+    """The spans of a document of OTLP/JSON."""
+    (resource,) = json.loads(file.read_bytes())["resourceSpans"]
+    (scope,) = resource["scopeSpans"]
+    found: list[dict[str, Any]] = scope["spans"]
+    return found
 
 
 def test_a_dead_receiver_holds_nothing_up_and_gets_everything_later(home: JobHome) -> None:
