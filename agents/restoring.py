@@ -15,7 +15,7 @@ from typing import Any
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.reader import LogReader
 from ..eventstore.run import read_run
-from ..projections.workspace_files import PublishedRef, RunFiles, WorkspaceFiles, files_of
+from ..projections.workspace_files import PublishedRef, RunFiles, WorkspaceFiles, apply, initial
 from .git import Git, check_branch
 from .guarded import alone
 from .journal import AgentPlaces
@@ -33,10 +33,8 @@ def restore_run(home: Path, run: str, to: int) -> dict[str, Any]:
 
     `workspaces` and `branches` each have a `state`: `restored`, or `moved` and `failed` with the `problem` in words.
     """
-    with LogReader(home / "log.db") as log:
-        events = list(read_run(log, run))
+    then, now = _then_and_now(home, run, to)
     restoring = _Restoring(home, run, to)
-    then, now = files_of(events, to), files_of(events)
     with restoring.stores.locked(LOCK):
         workspaces = [restoring.workspace(one) for one in then.latest()]
         restoring.clear({str(one["key"]) for one in workspaces})
@@ -45,6 +43,16 @@ def restore_run(home: Path, run: str, to: int) -> dict[str, Any]:
         problem = f"what the events at {', '.join(map(str, then.forgotten[:5]))} said of files was forgotten"
         workspaces.append({"state": "failed", "problem": problem})
     return {"workspaces": workspaces, "branches": branches}
+
+
+def _then_and_now(home: Path, run: str, to: int) -> tuple[RunFiles, RunFiles]:
+    """Return the files of a run as of a position, and as of now."""
+    then = now = initial()
+    with LogReader(home / "log.db") as log:
+        for event in read_run(log, run):
+            now = apply(now, event)
+            then = now if event.position <= to else then
+    return then, now
 
 
 def branch_now(git: Git, one: PublishedRef, wanted: str) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def rollback(
     Exit status: 0 rolled back, 7 needs a human. The keys with --json are run, to, state (new, under_way, done, again),
     reason, outcome (null before), preview (withdrawn, compensations, not_undone, undone_before, effects, workspaces,
     branches, forks), undone and not_undone (paths), workspaces (key, folder, store, commit, tree, state), branches
-    (repo, ref, was, commit, at, state: restored, moved, failed), waiting (as `inbox` has it), position (of its end).
+    (repo, ref, was, commit, at, state: restored, moved, failed), waiting (as `inbox` has it), position (of its end);
+    with --detach run, to and asked (the position of the request).
     """
     from ..rollback import plan_rollback
     from ..settings import load_settings
