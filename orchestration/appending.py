@@ -10,7 +10,7 @@ import errno
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -74,7 +74,7 @@ class Appender:
                 self._decided = deque(batch for batch in self._decided if batch.run not in orchestrator.stale)
                 for run in sorted(orchestrator.stale):
                     self.load(run)
-                self._put_first(orchestrator.take())
+                self._decided = in_order(self._decided, orchestrator.take())
             elif batches := together(self._decided, self._shrunk):
                 self._send(batches)
             elif not orchestrator.stale:
@@ -83,15 +83,6 @@ class Appender:
     def load(self, run: str, source: Readable | None = None) -> None:
         """Read a run from the log, and decide what its undecided inputs ask for."""
         self._orchestrator.load(run, read_run(source or self._client, run), unable=self._unable.pop(run, ""))
-
-    def _put_first(self, loaded: list[Batch]) -> None:
-        """Put what was decided for runs that were begun long ago before all that waits.
-
-        Which later runs were begun is marked with their beginning: nothing that was asked before it may be open then.
-        """
-        begun = {batch.run for batch in loaded if run_marks.SEEN in batch.marks}
-        self._decided.extendleft(batch for batch in reversed(loaded) if batch.run not in begun)
-        self._decided.extend(batch for batch in loaded if batch.run in begun)
 
     def _shrunk(self, batch: Batch) -> Batch | None:
         """Return a batch that the log takes; None where its values can't be held: its run is loaded again, to be ended.
@@ -193,3 +184,23 @@ def together(decided: deque[Batch], fitting: Callable[[Batch], Batch | None]) ->
         events += len(batch.events)
         size += more
     return gathered
+
+
+def in_order(waiting: Iterable[Batch], loaded: Sequence[Batch]) -> deque[Batch]:
+    """Return what waits to be appended with what was decided for runs that were loaded, each in its place.
+
+    Those that were begun before come first. Of the others the mark of beginnings tells only the last one: whoever was
+    asked for earlier must stand before it, or would be forgotten by a death between the two.
+    """
+    begun = {batch.run: _begun_at(batch) for batch in loaded if _begun_at(batch)}
+    decided = list(waiting)
+    for run in sorted(begun, key=begun.__getitem__):
+        later = (n for n, batch in enumerate(decided) if _begun_at(batch) > begun[run])
+        place = next(later, len(decided))
+        decided[place:place] = [batch for batch in loaded if batch.run == run]
+    return deque([*(batch for batch in loaded if batch.run not in begun), *decided])
+
+
+def _begun_at(batch: Batch) -> int:
+    """Return the position at which the run was asked for that a batch begins, 0 for any other batch."""
+    return int(batch.marks.get(run_marks.SEEN) or 0)

@@ -7,13 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from twelvefold.bus import run_marks
 from twelvefold.eventstore.forgotten import RunForgotten
 from twelvefold.eventstore.run import read_run
+from twelvefold.orchestration.appending import in_order
 from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.fork_errors import ForkChangeInvalid, ForkEnded, ForkOutside, LayerUnknown
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.inbox import waiting_in
 from twelvefold.orchestration.map_reduce import MapReduce
+from twelvefold.orchestration.orchestrator import Batch
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Retry, Task
 from twelvefold.orchestration.redecide import redecide, redecide_all
@@ -354,3 +357,15 @@ def test_a_cut_by_hand_that_leads_nowhere_stops_nobody(world: Any) -> None:
     assert played.end(later)["outcome"] == "succeeded"
     for n in range(4):
         assert [event.type for event in played.log.read(run=f"{n:032x}", limit=10)] == ["run.forked"]
+
+
+def test_a_fork_is_begun_before_what_was_asked_for_later() -> None:
+    """The mark of beginnings names one run: a death between two appends must not lose the one that was asked first."""
+
+    def batch(run: str, seen: int | None) -> Batch:
+        return Batch(run, [], {}, {} if seen is None else {run_marks.SEEN: str(seen)}, [])
+
+    waiting = [batch("old", None), batch("at 5", 5), batch("at 5", None), batch("at 9", 9)]
+    loaded = [batch("at 7", 7), batch("at 7", None), batch("ended", None), batch("at 11", 11), batch("at 6", 6)]
+    placed = [one.run for one in in_order(waiting, loaded)]
+    assert placed == ["ended", "old", "at 5", "at 5", "at 6", "at 7", "at 7", "at 9", "at 11"]
