@@ -72,7 +72,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("demo", "demo", _WORK, "Run a whole job offline on a throw-away pair of repositories."),
     CommandEntry("log", "log", _LOG, "Show events, oldest first."),
     CommandEntry("emit", "emit", _LOG, "Append one event and print its position."),
-    CommandEntry("replay", "replay", _LOG, "Step through a run: each event, and what it changed in the run's state."),
+    CommandEntry(
+        "replay",
+        "replay",
+        _LOG,
+        "Step through a run: each event, and what it changed in the run's state; or check that it would be the same.",
+    ),
     CommandEntry(
         "diff",
         "diff",
