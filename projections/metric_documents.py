@@ -195,7 +195,7 @@ def _places(sums: LogSums, seen: Observed) -> dict[str, Any]:
             "starts": row.started,
             "restarts": row.restarted,
             "unexpected_exits": row.unexpected,
-            "given_up": row.crashed,
+            "given_up": row.given_up,
         }
         for place, row in sorted(sums.processes.items())
     }

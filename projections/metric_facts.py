@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
-from .metric_sums import TelemetrySum
+from .metric_sums import ForgottenSum, TelemetrySum
 from .projection import data_of, text
 
 #: What is longer is no name of a tool or a model, and would make a row for each.
@@ -91,6 +91,19 @@ def telemetry_of(event: Event) -> TelemetrySum:
         {name: float(value) for name, value in _named(said.get("counters")) if _is_finite(value)},
         timers,
         {name: float(value) for name, value in _named(said.get("gauges")) if _is_finite(value)},
+    )
+
+
+def with_forgotten(before: ForgottenSum, event: Event) -> ForgottenSum:
+    """Return the sum with one more run, by what was told of it when it was to be forgotten."""
+    said = data_of(event).get("cost")
+    cost = said if isinstance(said, dict) else {}
+    return ForgottenSum(
+        before.runs + 1,
+        before.model_calls + int(_number(cost.get("model_calls"))),
+        before.tokens_in + int(_number(cost.get("tokens_in"))),
+        before.tokens_out + int(_number(cost.get("tokens_out"))),
+        before.usd + _number(cost.get("usd")),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .metric_sums import SECONDS, AgentSum, EffectSum, ParkedSum, ProcessSum, Spread, TelemetrySum, summed
+from .metric_sums import SECONDS, AgentSum, EffectSum, ForgottenSum, ParkedSum, ProcessSum, Spread, TelemetrySum, summed
 from .metrics import RunsShard, TasksShard
 from .observed import Observed
 
@@ -58,6 +58,7 @@ class LogSums(msgspec.Struct, frozen=True):
     processes: dict[str, ProcessSum]
     parked: dict[tuple[str, str], ParkedSum]
     telemetry: dict[tuple[str, str], TelemetrySum]
+    forgotten: ForgottenSum = ForgottenSum()
 
 
 def log_sums(rows: Mapping[str, Any]) -> LogSums:
@@ -83,7 +84,10 @@ def log_sums(rows: Mapping[str, Any]) -> LogSums:
             sums.parked[first, second] = row
         elif isinstance(row, TelemetrySum):
             sums.telemetry[first, second] = row
-    return msgspec.structs.replace(sums, runs=summed(run_ends), runs_open=runs_open, run_seconds=run_seconds)
+    forgotten = rows.get("forgotten/", ForgottenSum())
+    return msgspec.structs.replace(
+        sums, runs=summed(run_ends), runs_open=runs_open, run_seconds=run_seconds, forgotten=forgotten
+    )
 
 
 def _add_tasks(sums: LogSums, shard: TasksShard) -> None:
@@ -106,13 +110,22 @@ def log_families(sums: LogSums) -> Iterator[Family]:
         ("process_starts", "Processes that were started, by place in the Procfile.", "started"),
         ("process_restarts", "Restarts of processes, by place.", "restarted"),
         ("process_unexpected_exits", "Processes that ended without being asked to, by place.", "unexpected"),
-        ("process_given_up", "Processes that were given up after too many restarts, by place.", "crashed"),
+        ("process_given_up", "Processes that were given up after too many restarts, by place.", "given_up"),
     ):
         samples = (((place,), getattr(row, values)) for place, row in places)
         yield counter(f"{name}_total", what, ("process",), samples)
     parked = (((kind, name), row.count) for (kind, name), row in sorted(sums.parked.items()))
     yield counter("parked_total", "Events that were parked, by where: group, watch or projection.",
                    ("kind", "name"), parked)  # fmt: skip
+    yield from _forgotten_families(sums.forgotten)
+
+
+def _forgotten_families(gone: ForgottenSum) -> Iterator[Family]:
+    yield counter("forgotten_runs_total", "Runs that were forgotten.", (), [((), gone.runs)])
+    yield counter("forgotten_tokens_total", "Tokens of forgotten runs: no model and no agent counts them any more.",
+                  ("direction",), [(("in",), gone.tokens_in), (("out",), gone.tokens_out)])  # fmt: skip
+    yield counter("forgotten_cost_usd_total", "What the models of forgotten runs cost, in US dollars.",
+                  (), [((), gone.usd)])  # fmt: skip
 
 
 def _types(counts: Mapping[str, int]) -> Iterator[tuple[tuple[str, ...], int]]:

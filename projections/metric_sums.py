@@ -91,22 +91,31 @@ class EffectSum(msgspec.Struct, frozen=True, tag="effect"):
 
 
 class ProcessSum(msgspec.Struct, frozen=True, tag="process"):
-    """What became of the processes of one place; `crashed` counts how often it was given up, with the last time."""
+    """What became of the processes of one place; `unexpected` counts ends that nobody asked for, `given_up` how often
+    it was given up.
+    """
 
     started: int = 0
     restarted: int = 0
     unexpected: int = 0
-    unexpected_ns: int = 0
-    crashed: int = 0
-    crashed_ns: int = 0
+    given_up: int = 0
 
 
 class ParkedSum(msgspec.Struct, frozen=True, tag="parked"):
-    """How much was parked in one place, with position and time of the last."""
+    """How much was parked in one place, with the position of the last."""
 
     count: int = 0
     position: int = 0
-    time_ns: int = 0
+
+
+class ForgottenSum(msgspec.Struct, frozen=True, tag="forgotten"):
+    """How many runs were forgotten, and what they had used: their payloads tell it no more."""
+
+    runs: int = 0
+    model_calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float = 0.0
 
 
 class TelemetrySum(msgspec.Struct, frozen=True, tag="telemetry"):

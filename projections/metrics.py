@@ -8,6 +8,7 @@ their keys:
   shard says of an agent or an outcome is its part of a sum over all: so rows stay small where much is open.
 - `effect/<kind>/<name>`, `process/<place>`, `parked/<kind>/<name>`: sums.
 - `telemetry/<agent>/<instance>`: what an agent's process has counted itself, by its last sample.
+- `forgotten/`: what the runs had used whose payloads tell it no more, once these are folded anew.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import msgspec
 from msgspec.structs import replace
 
 from ..eventstore.event import Event
-from .metric_facts import attempt_of, effect_facts, telemetry_of, was_expected
-from .metric_sums import AgentSum, EffectSum, ParkedSum, ProcessSum, Spread, TelemetrySum, added
+from ..eventstore.forgotten import REQUESTED as FORGET_REQUESTED
+from .metric_facts import attempt_of, effect_facts, telemetry_of, was_expected, with_forgotten
+from .metric_sums import AgentSum, EffectSum, ForgottenSum, ParkedSum, ProcessSum, Spread, TelemetrySum, added
 from .projection import Projection
 from .runs import ENDS
 
@@ -51,7 +53,7 @@ class RunsShard(msgspec.Struct, frozen=True, tag="runs"):
     seconds: Spread = Spread()
 
 
-Tally: TypeAlias = int | TasksShard | RunsShard | EffectSum | ProcessSum | ParkedSum | TelemetrySum
+Tally: TypeAlias = int | TasksShard | RunsShard | EffectSum | ProcessSum | ParkedSum | TelemetrySum | ForgottenSum
 
 
 class Metrics(Projection[Tally]):
@@ -75,6 +77,8 @@ class Metrics(Projection[Tally]):
             row = f"effect/{said.kind}/{said.name}"
             return (counted, _tasks_row(event.cause), row)
         if family == "run":
+            if kind == FORGET_REQUESTED:
+                return (counted, "forgotten/")
             if kind in ENDS or kind in _BEGINNINGS:
                 return (counted, f"runs/{_shard(event.stream)}") if event.stream.startswith("run.") else (counted,)
         elif family == "process":
@@ -108,7 +112,9 @@ class Metrics(Projection[Tally]):
             return _process_counted(state, event)
         if isinstance(state, TelemetrySum):
             return telemetry_of(event)
-        return ParkedSum(state.count + 1, event.position, event.time)
+        if isinstance(state, ForgottenSum):
+            return with_forgotten(state, event)
+        return ParkedSum(state.count + 1, event.position)
 
 
 _INITIAL: dict[str, Any] = {
@@ -119,6 +125,7 @@ _INITIAL: dict[str, Any] = {
     "process": ProcessSum(),
     "parked": ParkedSum(),
     "telemetry": TelemetrySum(),
+    "forgotten": ForgottenSum(),
 }
 _BEGINNINGS = frozenset({"run.requested", "run.forked"})
 _EFFECTS = frozenset({"completed", "failed", "in_doubt"})
@@ -244,11 +251,7 @@ def _process_counted(row: ProcessSum, event: Event) -> ProcessSum:
     if what == "restarted":
         return replace(row, restarted=row.restarted + 1)
     if what == "crashed":
-        return replace(row, crashed=row.crashed + 1, crashed_ns=event.time)
+        return replace(row, given_up=row.given_up + 1)
     if what == "exited":
-        return (
-            row
-            if was_expected(event.payload)
-            else replace(row, unexpected=row.unexpected + 1, unexpected_ns=event.time)
-        )
+        return row if was_expected(event.payload) else replace(row, unexpected=row.unexpected + 1)
     return row

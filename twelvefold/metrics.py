@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .eventstore.forgotten import DONE as FORGOTTEN
 from .eventstore.reader import LogReader
 from .monitoring_errors import MetricsFormatUnknown
 from .observing import Place, observe
@@ -103,9 +104,15 @@ class MetricsCollector:
             if start is not None:
                 self._fold.states.update(start.rows)
                 self._position = start.position
+        goes_on, forgot = self._last_hash != b"", False
         for page in pages(log, self._position, None):
+            forgot |= goes_on and any(event.type == FORGOTTEN for event in page)
             self._fold.take(page)
             self._position, self._last_hash = page[-1].position, page[-1].hash
+        if forgot:
+            # What payloads said that were freed meanwhile counts no more, as for a collector that begins now.
+            self._begin()
+            self._catch_up(log)
 
     def _goes_on(self, log: LogReader) -> bool:
         """Tell whether the log is still the one that was read: another may have been put in its place."""

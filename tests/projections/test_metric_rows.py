@@ -210,6 +210,17 @@ def test_forgotten_payloads_leave_what_headers_tell(story: Story) -> None:
     assert sums.agents["fixer"].tokens_in == 0
 
 
+def test_what_forgotten_runs_had_used_is_told_apart(story: Story) -> None:
+    """What the asker told of a run when it was to be forgotten stays counted, as that of forgotten runs."""
+    cost = {"model_calls": 2, "tokens_in": 70, "tokens_out": 7, "usd": 0.5}
+    story.say("run.forget_requested", {"outcome": "succeeded", "cost": cost}, stream=f"request.{RUN}", run=RUN)
+    story.say("run.forget_requested", {"cost": None}, stream=f"request.{OTHER}", run=OTHER)
+    values = story.values
+    assert values[("forgotten_runs_total",)] == 2
+    assert values["forgotten_tokens_total", "in"] == 70
+    assert values[("forgotten_cost_usd_total",)] == 0.5
+
+
 def test_rows_come_out_the_same_however_they_are_folded(story: Story) -> None:
     """Rows that are stored as JSON and read again between any two events are those of one fold in memory."""
     chance = random.Random(3)
