@@ -50,8 +50,12 @@ def task_tree(run: Run) -> TreeNode:
         return TreeNode("0", "", run.outcome or "waiting")
     # Of a run that was forgotten the plan is gone, but not which tasks there were.
     root = _Trie(run).node(run.plan, "0") if run.plan is not None else _Trie(run).group("0", "run")
-    if run.status == "ended" and (root.pattern != "task" or root.children):
-        root.state = run.outcome
+    if run.status == "ended":
+        # What was not begun yet will not be any more.
+        for node in walk(root):
+            node.state = "ended" if node.state == "open" else node.state
+        if root.pattern != "task" or root.children:
+            root.state = run.outcome
     return root
 
 

@@ -83,6 +83,18 @@ def test_compensations_stand_below_their_step(story: Any) -> None:
     assert told(run.run)[0] == "0 saga failed"
 
 
+def test_nothing_is_open_in_a_run_that_has_ended(story: Any) -> None:
+    """A pattern whose last steps were never begun has ended with its run, and those steps were not."""
+    run = story(Pipeline([Saga([Task("a"), Task("b")]), Task("last")])).given(("task.failed", "0.0.0"))
+    assert told(run.run) == [
+        "0 pipeline failed",
+        "0.0 saga ended",
+        "0.0.0 task failed",
+        "0.0.1 task waiting",
+        "0.1 task waiting",
+    ]
+
+
 def test_items_appear_once_they_run(story: Any) -> None:
     """Parts that are run for each item are found by their paths, under numbers that only group."""
     run = story(MapReduce(Pipeline([Task("m"), Task("n")]), items=[1, 2])).given(("task.succeeded", "0.1.0.0"))
