@@ -7,6 +7,10 @@ they lie, and never through a filter program of the repository.
 from __future__ import annotations
 
 import difflib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -32,12 +36,21 @@ class BlamedLine(msgspec.Struct, frozen=True):
 def blame(
     git: Git, revision: str, path: str, line: int, *, at: Path | None = None, git_dir: Path | None = None
 ) -> BlamedLine | None:
-    """Return where a line is from that a commit has, None where it has no such file or line."""
-    place = f"-L{line},{line}"
+    """Return where a line is from, None where the commit (a full id) has no such file or line; raises GitFailed.
+
+    The commit is one of the repository with a working tree at `at`, or of the store `git_dir`.
+    """
+    # A converter of texts, which is a program, would be run for what the repository's attributes and settings name.
+    command = ("blame", "--no-textconv", "--porcelain", f"-L{line},{line}", revision, "--", path)
     try:
-        out = git.run("blame", "--porcelain", place, revision, "--", path, at=at, git_dir=git_dir).out
+        if git_dir is not None:
+            out = git.run(*command, git_dir=git_dir).out
+        else:
+            assert at is not None
+            with _beside(git, at) as (own, objects):
+                out = git.run(*command, git_dir=own, also=objects).out
     except GitFailed as error:
-        if error.status == 128:
+        if error.status == 128 and ("no such path" in error.stderr or "has only" in error.stderr):
             return None
         raise
     rows = out.decode("utf-8", "replace").split("\n")
@@ -45,8 +58,32 @@ def blame(
     facts = dict(row.partition(" ")[::2] for row in rows[1:] if not row.startswith("\t"))
     text = next((row[1:] for row in rows[1:] if row.startswith("\t")), "")
     time_s = int(facts.get("author-time", "0"))
-    name = facts.get("filename", path)
+    name = _unquoted(facts.get("filename", path))
     return BlamedLine(head[0], name, int(head[1]), text, facts.get("author", ""), time_s, facts.get("summary", ""))
+
+
+@contextmanager
+def _beside(git: Git, repository: Path) -> Iterator[tuple[Path, Path]]:
+    """Make an empty repository that can read another one's objects, and has none of its settings.
+
+    Yields the folder of the first, and that of the second whose objects it reads.
+    """
+    asked = ("rev-parse", "--path-format=absolute", "--show-object-format", "--git-common-dir")
+    object_format, common = git.run(*asked, at=repository).text.split("\n", 1)
+    with tempfile.TemporaryDirectory(prefix="twelvefold-blame-") as folder:
+        own = Path(folder)
+        git.run("init", "--quiet", "--bare", "--template=", f"--object-format={object_format}", "--", folder, at=own)
+        shallow = Path(common) / "shallow"
+        if shallow.exists():
+            shutil.copyfile(shallow, own / "shallow")
+        yield own, Path(common)
+
+
+def _unquoted(name: str) -> str:
+    """Read a file's name as git writes it where it has quotes, backslashes or line ends."""
+    if not (len(name) > 1 and name.startswith('"') and name.endswith('"')):
+        return name
+    return name[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape")
 
 
 def file_at(git: Git, revision: str, path: str, *, at: Path | None = None, git_dir: Path | None = None) -> bytes | None:
@@ -71,5 +108,6 @@ def line_in(committed: bytes, lying: bytes, line: int) -> int | None:
 
 
 def message_of(git: Git, commit: str, *, at: Path | None = None, git_dir: Path | None = None) -> str:
-    """Return a commit's message."""
-    return git.run("show", "-s", "--format=%B", commit, at=at, git_dir=git_dir).text
+    """Return a commit's message, read as it is stored: what shows commits may be told to check their signatures."""
+    stored = git.run("cat-file", "commit", commit, at=at, git_dir=git_dir).out
+    return stored.partition(b"\n\n")[2].decode("utf-8", "replace").rstrip("\n")

@@ -151,6 +151,14 @@ def _file_of_its_own() -> BinaryIO:
     return cast(BinaryIO, tempfile.TemporaryFile())
 
 
+def _one_of_a_list(path: Path) -> str:
+    """Write a path so that git takes it for one, whatever it holds: colons are between paths."""
+    text = str(path)
+    if ":" not in text and not text.startswith('"'):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 class Git:
     """Calls git commands; holds no state but the identity of commits and the longest time a command may take."""
 
@@ -181,7 +189,7 @@ class Git:
         # Anything else that would talk to a repository does so behind our back, for objects that a partial clone lacks.
         variables["GIT_ALLOW_PROTOCOL"] = "file" if args[0] in ("fetch", "clone") else "none"
         if also is not None:
-            variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(also / "objects")
+            variables["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _one_of_a_list(also / "objects")
         if index is not None:
             variables["GIT_INDEX_FILE"] = str(index)
         if time_s is not None:
