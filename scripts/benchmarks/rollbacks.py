@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from roles import stage
 
 from twelvefold.agents.git import Git
 from twelvefold.agents.journal import fresh_id
+from twelvefold.agents.restoring import restore_run
 from twelvefold.agents.store import Stores, find_repository
 from twelvefold.agents.workspace import Workspaces
 from twelvefold.eventstore.event import new_event
@@ -33,6 +35,7 @@ def rollbacks(_: int) -> Figures:
     """Milliseconds from the order of a rollback to its end in the log, by the clock of whoever orders it.
 
     `first_ms` is that of an orchestrator that has not called git before; `rolled_back_ms` the median of those after it.
+    `cpu_ms` is what restoring the files takes of the processor, git included: that is the same on a busy machine.
     """
     run = new_run_id()
     with stage() as (folder, _):
@@ -49,9 +52,23 @@ def rollbacks(_: int) -> Figures:
                     pass
                 took.append(time.perf_counter() - begun)
         running.command("down")
+        cpu = [_cpu_ms(lambda n=n: restore_run(running.home, run, places[n % 2])) for n in range(ROLLBACKS)]
         files = sum(1 for path in (running.home / "workspaces" / run / "0").rglob("f*.txt"))
         assert files == FILES, files
-    return {"first_ms": 1000 * took[0], "rolled_back_ms": 1000 * sorted(took[1:])[ROLLBACKS // 2]}
+    typical = {"rolled_back_ms": 1000 * sorted(took[1:])[ROLLBACKS // 2], "cpu_ms": sorted(cpu)[ROLLBACKS // 2]}
+    return {"first_ms": 1000 * took[0], **typical}
+
+
+def _cpu_ms(do: Callable[[], object]) -> float:
+    """Return the milliseconds of processor that this takes, here and in the commands that it starts."""
+
+    def used() -> float:
+        both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(one.ru_utime + one.ru_stime for one in both)
+
+    before = used()
+    do()
+    return 1000 * (used() - before)
 
 
 def make(home: Path, user: Path, run: str) -> list[int]:
