@@ -182,7 +182,8 @@ class Git:
         """Run one git command and return its answer; raise GitFailed for a status that is not expected.
 
         `at` is a folder in which git finds its repository; `git_dir`, `work_tree` and `index` name the parts
-        instead. `also` is another git folder whose objects are read beside. `time_s` (Unix seconds) becomes author and committer time of a commit that it makes.
+        instead. `also` is another git folder whose objects are read beside. `time_s` (Unix seconds) becomes author and
+        committer time of a commit that it makes.
         """
         env, git = _programs()
         variables = self._environment(git, {**SETTINGS, **(settings or {})})
