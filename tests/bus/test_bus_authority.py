@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twelvefold.bus.authority import judge, task_stream
+from twelvefold.bus.authority import cut_fault, judge, task_stream
 from twelvefold.eventstore.event import Event, new_event
 
 RUN = "0" * 31 + "1"
@@ -18,6 +18,10 @@ TASK = f"task.{RUN}.0.1"
         ("agent", "demo.happened", "", False, True),
         ("client", "run.requested", f"run.{RUN}", False, True),
         ("client", "run.requested", "demo.1", False, False),
+        ("client", "run.forked", f"run.{RUN}", False, True),
+        ("client", "run.forked", "demo.1", False, False),
+        ("agent", "run.forked", f"run.{RUN}", False, False),
+        ("client", "run.forked", f"run.{RUN}", True, False),
         ("client", "run.started", f"run.{RUN}", False, False),
         ("client", "demo.happened", f"run.{RUN}", False, False),
         ("orchestrator", "run.started", f"run.{RUN}", False, True),
@@ -52,6 +56,25 @@ def test_reserved_families(role: str, type: str, stream: str, holding: bool, all
     holds = {("q/worker", 1): TASK} if holding else {}
     refused = judge(role, [new_event(type, stream=stream)], holds)
     assert (refused is None) == allowed
+
+
+@pytest.mark.parametrize(
+    ("data", "fits"),
+    [
+        ({"parent": "a" * 32, "at": 7}, True),
+        ({"parent": "a" * 32, "at": 8}, False),
+        ({"parent": "a" * 32, "at": 0}, False),
+        ({"parent": "a" * 32, "at": "7"}, False),
+        ({"parent": "a" * 32}, False),
+        ({"parent": "A" * 32, "at": 7}, False),
+        ({"parent": RUN, "at": 7}, False),
+        (None, False),
+    ],
+)
+def test_a_fork_begins_at_a_cut_that_the_log_has(data: object, fits: bool) -> None:
+    """Of another run, at a position up to the head: whatever reads runs relies on that."""
+    event = new_event("run.forked", data, stream=f"run.{RUN}")
+    assert (cut_fault([new_event("demo.happened"), event], head=7) is None) == fits
 
 
 def test_one_forbidden_event_refuses_the_batch() -> None:

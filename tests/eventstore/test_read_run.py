@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from twelvefold.eventstore.log import Append, EventLog
-from twelvefold.eventstore.run import read_run
+from twelvefold.eventstore.run import parts_of, read_run
 from twelvefold.eventstore.storage_errors import CorruptLog
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -48,6 +48,28 @@ def test_a_fork_begins_with_its_parents_part(log: EventLog, fact: Any) -> None:
     run(C, 1)
     assert [event.position for event in read_run(log, B)] == [1, 2, 4, 6, 7, 9]
     assert [event.position for event in read_run(log, C)] == [1, 2, 4, 6, 8, 10]
+
+
+def test_a_fork_as_of_before_it_was_forked_is_what_its_parent_was(log: EventLog, fact: Any) -> None:
+    """Also between the cut and the fork's own beginning, where the parent's later events are none of it."""
+    log.append(Append(events=[fact("run.requested", stream=f"run.{A}", run=A) for _ in range(4)]))
+    log.append(Append(events=[fact("run.forked", f'{{"parent": "{A}", "at": 2}}', stream=f"run.{B}", run=B)]))
+    log.append(Append(events=[fact("run.forked", f'{{"parent": "{B}", "at": 1}}', stream=f"run.{C}", run=C)]))
+    read = {until: [event.position for event in read_run(log, B, until=until)] for until in range(7)}
+    assert read == {0: [], 1: [1], 2: [1, 2], 3: [1, 2], 4: [1, 2], 5: [1, 2, 5], 6: [1, 2, 5]}
+    assert [event.position for event in read_run(log, C)] == [1, 6]
+    assert [(part.run, part.until, part.first) for part in parts_of(log, C, 6)] == [(C, 6, 6), (B, 1, 5), (A, 1, 1)]
+
+
+def test_forks_of_each_other_have_an_end(log: EventLog, fact: Any) -> None:
+    """A parent that begins after its fork is none; one without events neither."""
+    log.append(Append(events=[fact("demo.happened")]))
+    log.append(Append(events=[fact("run.forked", f'{{"parent": "{B}", "at": 1}}', stream=f"run.{A}")]))
+    log.append(Append(events=[fact("run.forked", f'{{"parent": "{A}", "at": 2}}', stream=f"run.{B}")]))
+    log.append(Append(events=[fact("run.forked", f'{{"parent": "{"f" * 32}", "at": 2}}', stream=f"run.{C}")]))
+    assert [event.position for event in read_run(log, A)] == [2]
+    assert [event.position for event in read_run(log, B)] == [2, 3]
+    assert [event.position for event in read_run(log, C)] == [4]
 
 
 def test_a_long_run_is_read_in_pages(log: EventLog, fact: Any) -> None:
