@@ -136,3 +136,6 @@ class Forgets:
             except TwelvefoldError as error:
                 # Nothing is lost but space, and whoever asked can read why.
                 self._problem = error.message()
+            # Nobody was listened to meanwhile: what they said is still on its way, and no silence of theirs.
+            for session in self._broker.sessions.by_identity.values():
+                session.heard = self._broker.clock()
