@@ -17,7 +17,20 @@ from .projection import Projection
 
 
 def code_of(projection: Projection[Any]) -> str:
-    """Return a hash of a projection's code; of a class whose source isn't there, a hash of its compiled methods."""
+    """Return a hash of a projection's code; of a class whose source isn't there, a hash of its compiled methods.
+
+    Taken at the first call and kept: sources may change while what was imported of them goes on.
+    """
+    kept = _CODES.get(type(projection))
+    if kept is None:
+        kept = _CODES[type(projection)] = _code_of(projection)
+    return kept
+
+
+_CODES: dict[type, str] = {}
+
+
+def _code_of(projection: Projection[Any]) -> str:
     owner = sys.modules.get(type(projection).__module__)
     parts = []
     if owner is not None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from .errors import ProjectionBroken, ProjectionUnknown
+from .fingerprint import code_of
 from .projection import Projection
 
 GROUP = "twelvefold.projections"
@@ -57,6 +58,7 @@ def projection_named(name: str) -> Projection[Any]:
     if name in BUILT_IN:
         module, of_class = BUILT_IN[name]
         made: Projection[Any] = getattr(import_module(f"{__package__}.{module}"), of_class)()
+        code_of(made)
         return made
     entry = offered().get(name)
     if entry is None:
@@ -87,4 +89,5 @@ def _loaded(entry: EntryPoint) -> Projection[Any]:
         raise ProjectionBroken(entry.name, entry.value, "its name is not a token of a-z, 0-9, _ and -")
     if projection.name != entry.name:
         raise ProjectionBroken(entry.name, entry.value, f"its class calls itself {projection.name!r}")
+    code_of(projection)
     return projection

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.rebuilt import check_rebuilt
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.endpoints import endpoints
 from twelvefold.orchestration.home_lock import holder_of
@@ -153,6 +154,16 @@ def _job_home() -> Iterator[JobHome]:
         home.close()
         shutil.rmtree(folder)
         shutil.rmtree(runtime)
+
+
+@pytest.fixture(autouse=True)
+def rebuilt_equals_live(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test, whatever it killed: read models that are folded anew equal those that are kept."""
+    names = [name for name in ("own_home", "bus_home", "project") if name in request.fixturenames]
+    homes = [request.getfixturevalue(name).home for name in names]
+    yield
+    for home in homes:
+        check_rebuilt(home)
 
 
 @pytest.fixture(scope="module")
