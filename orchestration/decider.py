@@ -55,7 +55,7 @@ def decide(before: Run, fact: Fact, versions: Mapping[str, Any] | None = None, m
     if released is not None and released.phase == "stopping" and run.tasks[path].phase != "stopping":
         turn.cancel_timers(path, released.attempt, ("release",))
     if fact.type == FORKED and run.status != "requested":
-        start_fork(turn, before, {**(versions or {}), "deciders": decider_versions()})
+        start_fork(turn, {**(versions or {}), "deciders": decider_versions()})
     elif before.status == "resting" and run.status == "open":
         turn.decide("run.resumed", what="run.resumed/answered", answered=fact.path)
     if run.status == "requested":

@@ -132,7 +132,8 @@ def _task_compensated(run: Run, fact: Fact) -> Run:
 def _timer_set(run: Run, fact: Fact) -> Run:
     data = fact.data
     timer = Timer(data["timer"], data["kind"], data["due"], fact.path, data.get("attempt", 0), fact.id)
-    run = replace(run, timers=run.timers.set(timer.name, timer))
+    left = run.left.delete(timer.name) if timer.name in run.left else run.left
+    run = replace(run, timers=run.timers.set(timer.name, timer), left=left)
     if timer.kind not in TASK_TIMERS and timer.kind not in RUN_TIMERS:
         return replace(run, alarms=run.alarms.set(timer.name, False))
     task = run.tasks.get(fact.path)

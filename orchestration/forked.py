@@ -17,8 +17,19 @@ from msgspec.structs import replace
 from .facts import Fact, text
 from .fork_changes import changed
 from .fork_errors import ForkChangeInvalid
-from .run_state import Ancestor, Report, Run, TaskState, is_waiting, with_report, with_task
+from .run_state import (
+    RUN_TIMERS,
+    Ancestor,
+    Report,
+    Run,
+    TaskState,
+    Timer,
+    is_waiting,
+    with_report,
+    with_task,
+)
 
+_DROPPED = RUN_TIMERS | {"timeout", "release"}
 #: The layers of effects that a fork may do for real.
 LAYERS = ("model", "tools")
 
@@ -42,6 +53,7 @@ def evolve_forked(run: Run, fact: Fact) -> Run:
         requested_ns=fact.time,
         trace=fact.trace or run.trace,
         timers=Map(),
+        left=Map(_left(run, cut_ns)),
         resting_on=(),
         outcome="",
         end={},
@@ -65,6 +77,18 @@ def evolve_forked(run: Run, fact: Fact) -> Run:
         ):  # whoever forks has checked it; what was written by hand may not fit
             run = changed(run, changes)
     return run
+
+
+def _left(run: Run, cut_ns: int) -> Iterator[tuple[str, Timer]]:
+    """Yield the timers that a fork sets again, and how long after its beginning they are due.
+
+    Those of the run follow from what it was given; those of attempts, and of letting go, belong to requests that the
+    fork doesn't know. Of a run that was forked itself some may not have been set again yet.
+    """
+    waiting = (replace(timer, due=run.requested_ns + timer.due) for timer in run.left.values())
+    for timer in (*waiting, *run.timers.values()):
+        if timer.kind not in _DROPPED:
+            yield timer.name, replace(timer, due=timer.due - cut_ns)
 
 
 def _taken_over(run: Run, task: TaskState) -> Run:

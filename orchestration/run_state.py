@@ -192,8 +192,8 @@ class Run(msgspec.Struct, frozen=True):
 
     Of a fork, `lineage` has the runs that it comes from, the nearest first, `inherited` the tasks as they stood where
     it was cut, `live` the layers of effects (`model`, `tools`) that are not answered from its ancestors' record;
-    `cut_ns` is when the cut was, `carried_ns` how much time had been spent then; `first` and `requested_ns` tell of
-    its own beginning.
+    `cut_ns` is when the cut was, `carried_ns` how much time had been spent then; `left` has the timers of the cut that
+    are to be set again, each due as long after the fork's own beginning, of which `first` and `requested_ns` tell.
     """
 
     id: str
@@ -236,6 +236,7 @@ class Run(msgspec.Struct, frozen=True):
     live: tuple[str, ...] = ()
     cut_ns: int = 0
     carried_ns: int = 0
+    left: Map[str, Timer] = Map()
 
 
 def is_waiting(task: TaskState) -> bool:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import random
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.orchestration.random_plans import Agents, Plans, is_timed
+from tests.orchestration.simulation import RUN as SIMULATED
+from tests.orchestration.simulation import Simulation
 from twelvefold.bus import run_marks
+from twelvefold.eventstore.event import NewEvent
 from twelvefold.eventstore.forgotten import RunForgotten
 from twelvefold.eventstore.run import read_run
 from twelvefold.orchestration.appending import in_order
 from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.fork_errors import ForkChangeInvalid, ForkEnded, ForkOutside, LayerUnknown
 from twelvefold.orchestration.fork_join import ForkJoin
+from twelvefold.orchestration.forking import fork_request
 from twelvefold.orchestration.inbox import waiting_in
 from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.orchestrator import Batch
@@ -369,3 +376,34 @@ def test_a_fork_is_begun_before_what_was_asked_for_later() -> None:
     loaded = [batch("at 7", 7), batch("at 7", None), batch("ended", None), batch("at 11", 11), batch("at 6", 6)]
     placed = [one.run for one in in_order(waiting, loaded)]
     assert placed == ["ended", "old", "at 5", "at 5", "at 6", "at 7", "at 7", "at 9", "at 11"]
+
+
+@pytest.mark.parametrize("seed", [*range(20), 88])
+def test_forks_come_to_sound_ends_in_every_schedule(seed: int) -> None:
+    """Runs are forked, and forks of them, at random positions, while messages get lost and anything may die."""
+    chance = random.Random(f"fork {seed}")
+    plans = Plans(seed, timed=chance.random() < 0.3)
+    plan = plans.plan()
+    world = Simulation(Agents(seed), seed, managers=chance.choice((1, 1, 2)))
+    world.request("run.requested", {"plan": plan, "budget": {}, "depth_max": 3})
+    runs = [SIMULATED]
+    for number in range(4):
+        for _ in range(chance.randint(0, 60)):
+            world.step()
+        parent = chance.choice(runs)
+        at = chance.randint(next(read_run(world.log, parent)).position, world.log.head)
+        try:
+            event = fork_request(world.log, parent, at, new=f"{number + 5:032x}")
+        except ForkEnded as error:
+            event = fork_request(world.log, parent, error.before, new=f"{number + 5:032x}")
+        world._tell(partial(NewEvent, **{name: getattr(event, name) for name in event.__struct_fields__}))
+        runs.append(event.run)
+    for _ in range(chance.randint(0, 60)):
+        world.step()
+    world.settle_down()
+    for run in runs:
+        state = world.state(run)
+        assert (state.status, dict(state.out), dict(state.timers)) == ("ended", {}, {}), world.told(run)
+        assert redecide(run, read_run(world.log, run)).agrees
+    if not is_timed(plan):
+        assert len({world.end(run)[0] for run in runs}) == 1
