@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,8 +98,11 @@ class Asking(tf.BaseAgent):
     def execute_task(self, task: str, context: tf.TaskContext) -> tf.ToolResponse:
         return tf.ToolResponse(True, data=context.ask("how many?"))
 '''
-PROCFILE = "".join(f"{name.lower()}: twelvefold agent my_agents:{name}\n" for name in
-                   ("Counter", "Dying", "Reader", "Failing", "Asking"))  # fmt: skip
+GUIDE = Path(__file__).parents[2] / "docs" / "replay.md"
+BLOCKS = dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
+NAMES = ("Counter", "Dying", "Reader", "Failing", "Asking")
+LINES_OF_OURS = "".join(f"{name.lower()}: twelvefold agent my_agents:{name}\n" for name in NAMES)
+PROCFILE = f"greeter: twelvefold agent greeters:Greeter\n{LINES_OF_OURS}"
 
 
 class Project:
@@ -107,6 +114,7 @@ class Project:
         self.folder.mkdir()
         self.module = self.folder / "my_agents.py"
         self.module.write_text(AGENTS)
+        (self.folder / "greeters.py").write_text(BLOCKS["greeters.py"])
         (self.folder / "Procfile").write_text(PROCFILE)
         self.traces = self.folder / "traces"
         home.environment["TRACES"] = str(self.traces)
@@ -157,7 +165,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(shared_home: JobHome) -> Project:
+def kept(shared_home: JobHome) -> Project:
     """Runs that were done by real processes, which are gone now."""
     made = Project(shared_home)
     up = shared_home("up", "-d", "--wait", cwd=made.folder)
@@ -170,6 +178,7 @@ def project(shared_home: JobHome) -> Project:
         made.run(client, "long", {"agent": "counter", "input": "abcdef"})
         made.run(client, "both", {"pattern": "pipeline", "steps": both})
         made.run(client, "undone", {"pattern": "saga", "steps": [counted, {"agent": "failing", "input": "x"}]})
+        made.run(client, "greeter", {"agent": "greeter", "input": "Anna"})
         made.run(client, "asking", {"agent": "asking", "input": ""})
         made.run(client, "reader", {"agent": "reader", "input": {"repo": str(made.repo), "commit": commit}})
         made.dying(client)
@@ -184,18 +193,18 @@ def project(shared_home: JobHome) -> Project:
     return made
 
 
-def test_unchanged_code_would_do_the_same_everywhere(project: Project) -> None:
+def test_unchanged_code_would_do_the_same_everywhere(kept: Project) -> None:
     """All runs are the same, whatever became of them; not one byte changes, and no tool is called."""
-    before = project.state()
-    status, found = project.check("--all")
-    assert (status, found["same"], found["runs"][0]["difference"]) == (0, len(project.runs), None)
-    assert {one["run"] for one in found["runs"]} == set(project.runs.values())
+    before = kept.state()
+    status, found = kept.check("--all")
+    assert (status, found["same"], found["runs"][0]["difference"]) == (0, len(kept.runs), None)
+    assert {one["run"] for one in found["runs"]} == set(kept.runs.values())
     tasks = {task["agent"]: task for one in found["runs"] for task in one["tasks"]}
     assert all(task["status"] == "ok" for task in tasks.values())
     for task in tasks.values():
         assert task["code"]["recorded"] == task["code"]["today"]
     assert tasks["dying"]["effects"] == 2
-    assert project.state() == before
+    assert kept.state() == before
 
 
 #: A line, what becomes of it, the runs that this changes, and where that shows first.
@@ -217,11 +226,11 @@ LINES: dict[str, tuple[str, set[str], str, str]] = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_changed_line_is_found_in_exactly_the_runs_that_it_changes(project: Project, line: str) -> None:
+def test_a_changed_line_is_found_in_exactly_the_runs_that_it_changes(kept: Project, line: str) -> None:
     """Runs that go through the line and come out otherwise differ; all others, and what an effect does, don't."""
     new, expected, event, field = LINES[line]
-    with project.changed(line, new):
-        differing = project.differing()
+    with kept.changed(line, new):
+        differing = kept.differing()
     assert set(differing) == expected
     for told in differing.values():
         assert (told["event"], told["field"], told["steady"]) == (event, field, True)
@@ -230,17 +239,17 @@ def test_a_changed_line_is_found_in_exactly_the_runs_that_it_changes(project: Pr
         assert told["code"]["today"].startswith("my_agents:")
 
 
-def test_a_handler_that_acts_beside_its_effects_cannot(project: Project) -> None:
+def test_a_handler_that_acts_beside_its_effects_cannot(kept: Project) -> None:
     """What today's code would write and whom it would reach stays as it was, and the run is told to differ."""
     reached = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
-        target = project.home.folder / "written"
+        target = kept.home.folder / "written"
         write = f'open({str(target)!r}, "w"); self.current_stage = "tell"'
         connect = f'__import__("socket").create_connection({server.getsockname()!r}); self.current_stage = "tell"'
         for act in (write, connect):
-            with project.changed('self.current_stage = "tell"', act):
-                _, found = project.check(project.runs["short"])
+            with kept.changed('self.current_stage = "tell"', act):
+                _, found = kept.check(kept.runs["short"])
             told = found["difference"]
             assert (told["event"], told["field"]) == ("effect.intended", "effect")
             assert "ermi" in told["note"]
@@ -251,45 +260,70 @@ def test_a_handler_that_acts_beside_its_effects_cannot(project: Project) -> None
     assert not reached.is_set()
 
 
-def test_what_cannot_be_run_again_is_no_pass(project: Project) -> None:
+def test_what_cannot_be_run_again_is_no_pass(kept: Project) -> None:
     """Code that can't be loaded, that comes to no end or ends its process fails the check, and says which it is."""
-    with project.changed("import asyncio", "import asyncio, nowhere_to_be_found"):
-        status, found = project.check("--all")
-        assert (status, found["same"], found["unchecked"]) == (1, 0, len(project.runs))
+    with kept.changed("import asyncio", "import asyncio, nowhere_to_be_found"):
+        status, found = kept.check("--all")
+        assert (status, found["same"], found["unchecked"]) == (1, 1, len(kept.runs) - 1)
         assert "nowhere_to_be_found" in found["runs"][0]["problems"][0]
-    with project.changed('self.current_stage = "tell"', "while True: pass"):
-        status, found = project.check(project.runs["both"], "--timeout", "1")
+    with kept.changed('self.current_stage = "tell"', "while True: pass"):
+        status, found = kept.check(kept.runs["both"], "--timeout", "1")
         assert (status, found["status"]) == (1, "unchecked")
         assert [task["status"] for task in found["tasks"]] == ["stuck", "stuck"]
-    with project.changed('context.ask("how many?")', "os._exit(3)"):
-        status, found = project.check("--all")
-        assert (status, found["unchecked"], found["same"]) == (1, 1, len(project.runs) - 1)
-    elsewhere = project.home("replay", "--check", project.runs["short"], cwd=project.repo)
+    with kept.changed('context.ask("how many?")', "os._exit(3)"):
+        status, found = kept.check("--all")
+        assert (status, found["unchecked"], found["same"]) == (1, 1, len(kept.runs) - 1)
+    elsewhere = kept.home("replay", "--check", kept.runs["short"], cwd=kept.repo)
     assert elsewhere.status == 1
     assert "my_agents" in elsewhere.out
-    there = ("--folder", str(project.folder))
-    assert project.home("replay", "--check", project.runs["short"], *there, cwd=project.repo).status == 0
+    there = ("--folder", str(kept.folder))
+    assert kept.home("replay", "--check", kept.runs["short"], *there, cwd=kept.repo).status == 0
 
 
-def test_chance_is_told_from_change(project: Project) -> None:
+def test_chance_is_told_from_change(kept: Project) -> None:
     """Code that doesn't agree with itself is said to be unsteady."""
-    with project.changed('data={"n": n, "said": said}', 'data={"n": n, "said": os.urandom(8).hex()}'):
-        _, found = project.check(project.runs["short"])
+    with kept.changed('data={"n": n, "said": said}', 'data={"n": n, "said": os.urandom(8).hex()}'):
+        _, found = kept.check(kept.runs["short"])
     assert found["difference"]["steady"] is False
 
 
-def test_steps_go_forward_and_back(project: Project) -> None:
+def test_steps_go_forward_and_back(kept: Project) -> None:
     """Each event is shown with what it changed; going back shows the same, the other way round."""
-    run = project.runs["short"]
-    steps = project.home("replay", run, "--json", cwd=project.folder).json
+    run = kept.runs["short"]
+    steps = kept.home("replay", run, "--json", cwd=kept.folder).json
     assert steps["state"]["status"] == "ended"
     assert [one["number"] for one in steps["steps"]] == list(range(1, len(steps["steps"]) + 1))
     changes = {change["field"]: change for one in steps["steps"] for change in one["changes"]}
     assert (changes["tasks.0.phase"]["before"], changes["tasks.0.phase"]["after"]) == ("requested", "reported")
     middle = steps["steps"][3]["event"]["position"]
-    until = project.home("replay", run, "--to", str(middle), "--json", cwd=project.folder).json
+    until = kept.home("replay", run, "--to", str(middle), "--json", cwd=kept.folder).json
     assert until["steps"] == steps["steps"][:4]
     assert until["head"] == middle
-    typed = project.home.start("replay", run, "--step", cwd=project.folder)
+    typed = kept.home.start("replay", run, "--step", cwd=kept.folder)
     typed.communicate(timeout=60)
     assert typed.returncode == 0
+
+
+def test_the_guide_does_what_it_says(kept: Project) -> None:
+    """Its commands work as they stand, and its changes show where it says."""
+    run = kept.runs["greeter"]
+    environment = kept.home.environment | {"RUN": run, "POSITION": "1000000"}
+    for name in ("steps.sh", "check.sh"):
+        command = ["sh", "-e", "-c", BLOCKS[name]]
+        done = subprocess.run(
+            command, cwd=kept.folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    steps = [json.loads(line) for line in (kept.folder / "steps.jsonl").read_text().splitlines()]
+    assert "greeter.bowed" in {one["event"]["type"] for one in steps}
+    assert json.loads((kept.folder / "checked.json").read_text())["same"] == len(kept.runs)
+    module = kept.folder / "greeters.py"
+    for old, new, field in (
+        ('else "Hi"', 'else "Ho"', None),
+        ('f"{word} {task}"', 'f"{task} {word}"', "data.value"),
+        ('{"before": task}', '{"before": task.upper()}', "data.before"),
+    ):
+        module.write_text(BLOCKS["greeters.py"].replace(old, new))
+        _, found = kept.check(run)
+        assert (found["difference"] or {}).get("field") == field
+    module.write_text(BLOCKS["greeters.py"])
