@@ -48,7 +48,7 @@ def trace_document(run: str, spans: Sequence[Span]) -> dict[str, Any]:
         "run": run,
         "trace": root.trace_id,
         "state": "open" if any(span.end is None for span in spans) else "ended",
-        "outcome": root.attributes.get("twelvefold.outcome"),
+        "outcome": outcome_of(root, spans),
         "start": rfc3339(root.start),
         "end": rfc3339(root.end) if root.end is not None else None,
         "duration_s": round((root.end - root.start) / 1e9, 9) if root.end is not None else None,
@@ -62,6 +62,18 @@ def root_span(run: str, spans: Sequence[Span]) -> Span:
     return next((span for span in spans if span.span_id == own), spans[0])
 
 
+def outcome_of(root: Span, spans: Sequence[Span]) -> str | None:
+    """Return how a run has ended at last: what sets it going again, such as a rollback, has a span below its root."""
+    again = [
+        span
+        for span in spans
+        if span.parent_id == root.span_id and span.attributes.get("gen_ai.operation.name") == "invoke_workflow"
+    ]
+    last = max([root, *again], key=_began)
+    found = last.attributes.get("twelvefold.outcome")
+    return None if last.end is None or found is None else str(found)
+
+
 def trace_lines(run: str, spans: Sequence[Span], style: Style, *, whole: bool = False) -> Iterator[str]:
     """Yield the lines of a trace: when each span began and how long it took, in the tree that they form.
 
@@ -73,7 +85,7 @@ def trace_lines(run: str, spans: Sequence[Span], style: Style, *, whole: bool = 
 
 
 def _heading(root: Span, spans: Sequence[Span], style: Style) -> Iterator[str]:
-    outcome = str(root.attributes.get("twelvefold.outcome") or ("open" if root.end is None else "ended"))
+    outcome = outcome_of(root, spans) or "open"
     open_spans = sum(span.end is None for span in spans)
     counted = f"{len(spans)} spans" + (f", {open_spans} open" if open_spans else "")
     yield f"{style.bold(outcome)}  {root.run}  {style.dim(counted)}"
