@@ -31,7 +31,7 @@ from ..projections.store import Store
 
 PARKED, RESUMED = "projection.parked", "projection.resumed"
 #: How often the log is looked at while it grows and while it rests; a look costs some ten microseconds.
-_GROWING_S, _RESTING_S = 0.02, 0.1
+_GROWING_S, _RESTING_S = 0.05, 0.1
 #: How long it takes to rest, and how long a fault of the file or the log is left alone.
 _TIRED_S, _FAULT_S = 2.0, 1.0
 #: How long the bus may take to take an alert, and after how long it is told again.

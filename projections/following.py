@@ -54,8 +54,6 @@ class Following:
         self._decode = msgspec.json.Decoder(state_type(projection)).decode
         self._is_plain = not _is_struct(state_type(projection))
         self._fold = Fold(projection, log=log, fetch=self._fetch)
-        #: Whether payloads have been freed that the rows were folded from.
-        self._is_stale = False
         #: Of each row in memory that is stored: its hash, and the position at which it was.
         self._hashes: dict[str, int] = {}
         self._made: dict[str, int] = {}
@@ -86,9 +84,7 @@ class Following:
                 self.projection.name, version, code, live=int(live is None), began=log.head
             )
         self._begin_at(self.checkpoint)
-        if self.checkpoint.began < log.last_position(FORGOTTEN) <= self.position:
-            self._is_stale = True
-            self.start_over()
+        self.start_over(log.last_position(FORGOTTEN))
 
     def _begin_at(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint, with nothing in memory."""
@@ -101,14 +97,16 @@ class Following:
         self._has_all = checkpoint.position == 0
         self._drop_memory()
 
-    def start_over(self) -> None:
+    def start_over(self, forgotten: int) -> None:
         """Fold the rows anew, beside those that are there, if what they were folded from isn't there any more.
 
-        Payloads that were freed must be gone from here too, and what is left says how the rows are now.
+        `forgotten` is where the log tells last that payloads were freed: they must be gone from here too, and what is
+        left says how the rows are now.
         """
-        if not self._is_stale or self._replaces is not None or self.failure is not None:
+        stale = self.checkpoint.began < forgotten <= self.position
+        if not stale or self._replaces is not None or self.failure is not None:
             return
-        before, self._is_stale = self.checkpoint, False
+        before = self.checkpoint
         self._begin_at(self._store.begin(before.name, before.version, before.code, live=0, began=self._log.head))
         self._replaces = before
 
@@ -124,8 +122,6 @@ class Following:
             last = next((event for event in events if event.position == before), None)
         if last is not None:
             self._next = replace(self._next, position=last.position, log_hash=last.hash)
-        began = self.checkpoint.began
-        self._is_stale |= any(event.type == FORGOTTEN and event.position > began for event in events)
         if self.failure is not None:
             self._next = replace(self._next, parked=self.failure.position, error=self.failure.reason)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..eventstore.event import Event
+from ..eventstore.forgotten import DONE as FORGOTTEN
 from ..eventstore.reader import LogReader
 from .errors import ProjectionFailed
 from .following import Following
@@ -95,10 +96,11 @@ class Runner:
         with self._store.transaction():
             for one in moved:
                 one.commit()
+        forgotten = self._log.last_position(FORGOTTEN)
         for one in moved:
             one.committed()
             one.take_place()
-            one.start_over()
+            one.start_over(forgotten)
         for one in moved:
             if one.failure is not None:
                 self._parked(one.failure)
