@@ -7,6 +7,7 @@ only with the last run of a repository.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from .journal import AgentPlaces
 from .store import RunStore, Stores
 from .workspace import clear_folder
 
+_RUN = re.compile(r"[0-9a-f]{32}")
 #: What a run's store is called from the moment on at which it is being freed.
 _LEAVING = ".forgotten-"
 
@@ -54,9 +56,11 @@ class RunFolders:
         return Kept(len(stores), len(folders), len(patches), size)
 
     def runs(self) -> set[str]:
-        """Return the runs of which anything lies there, but patches."""
-        named = {folder.name for folder in self._places.workspaces.glob("*")}
-        return named | {folder.name.removesuffix(".git") for folder in self._places.stores.glob("*/*.git")}
+        """Return the runs of which anything lies there."""
+        named = [folder.name for folder in self._places.workspaces.glob("*")]
+        named += [folder.name.removesuffix(".git") for folder in self._places.stores.glob("*/*.git")]
+        named += [run for patch in self._places.patches.glob("*.patch") for run in _RUN.findall(patch.name)]
+        return {run for run in named if _RUN.fullmatch(run)}
 
     def free(self, run: str) -> Kept:
         """Remove all of a run, and return what that was; what cannot be removed raises OSError."""

@@ -12,7 +12,7 @@ import msgspec
 
 from .agents.forgetting import Kept, RunFolders, size_on_disk
 from .bus import run_marks
-from .eventstore.forgetting import check_forgettable, size_of
+from .eventstore.forgetting import PREFIX, check_forgettable, size_of
 from .eventstore.forgotten import RunNotForgettable, forgotten
 from .orchestration.run_index import RunSummary, list_runs, summary_of
 from .run_log import RunLog
@@ -22,8 +22,8 @@ from .run_place import imports_folder
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is to be forgotten, and what that would free.
 
-    `refused` says why it may not be forgotten, "" where it may; `already` that it was, and only leftovers are freed;
-    `imported` that it is the copy of a run of another home.
+    `refused` says why it may not be forgotten, "" where it may; `already` that it was, and only leftovers are freed,
+    those beside the log where the log is `done` with it; `imported` that it is the copy of a run of another home.
     """
 
     run: str
@@ -35,13 +35,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     blob_bytes: int = 0
     kept: Kept = Kept()
     already: bool = False
+    done: bool = False
     imported: bool = False
     refused: str = ""
 
     @property
     def is_due(self) -> bool:
         """Whether anything is to be done about it."""
-        return not self.refused and not (self.already and not self.payloads and self.kept == Kept())
+        return not self.refused and not (self.done and self.kept == Kept())
 
 
 def older_than(log: RunLog, until_ns: int) -> list[str]:
@@ -52,6 +53,13 @@ def older_than(log: RunLog, until_ns: int) -> list[str]:
 
     found = [one.run for one in list_runs(log, only=fits) if forgotten(log, one.run) is None]
     return found[::-1]
+
+
+def unfinished(home: Path, log: RunLog) -> list[str]:
+    """Return the runs that are forgotten, but not all is freed of them yet: whoever did that was killed."""
+    begun = [name.removeprefix(PREFIX) for name in log.marks(PREFIX)]
+    leftover = [run for run in sorted(RunFolders(home).runs()) if run not in begun and forgotten(log, run) is not None]
+    return begun + leftover
 
 
 def candidates(home: Path, log: RunLog, named: list[str], aged: list[str]) -> list[Candidate]:
@@ -96,7 +104,8 @@ def _candidate(
         return Candidate(**known, refused=refused)
     count, size, named = log.ask(size_of, run)
     sizes = [file.stat().st_size for blob in named if (file := home / "blobs" / blob[:2] / blob).exists()]
+    found = forgotten(log, run)
     return Candidate(
         **known, payloads=count, bytes=size, blobs=len(sizes), blob_bytes=sum(sizes), kept=folders.kept(run),
-        already=forgotten(log, run) is not None,
+        already=found is not None, done=found is not None and found.done,
     )  # fmt: skip

@@ -6,10 +6,16 @@ import os
 import pty
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from twelvefold.eventstore.event import new_event
+from twelvefold.eventstore.forgetting import Forgetting, marks_of
+from twelvefold.eventstore.forgotten import REQUESTED
+from twelvefold.eventstore.log import Append
+from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.orchestration.plan import Task
 
 from ..conftest import eventually
@@ -130,6 +136,21 @@ def test_what_a_killed_command_has_left_goes_with_the_next(twelvefold: CommandLi
     (home / "stores/abc/.forgotten-half.git").mkdir()
     assert twelvefold("forget", SECOND, "--yes").status == 0
     assert leftovers(home, FIRST) == leftovers(home, SECOND) == leftovers(home, ".forgotten") == []
+
+
+def test_what_a_killed_command_has_begun_is_brought_to_its_end(twelvefold: CommandLine, home: Path) -> None:
+    """A run counts as forgotten from the request on; whoever forgets by age next frees what is still there of it."""
+    with closing(SqliteLog(home / "log.db")) as log:
+        wish = new_event(REQUESTED, {"outcome": "failed"}, stream=f"request.{FIRST}", run=FIRST, id=bytes(16))
+        log.append(Append(events=[wish], marks=marks_of(log, [wish])))
+        append, _ = Forgetting(log, None).step()
+        log.append(Append(marks={}, frees=append.frees[:3]))
+    assert twelvefold("status", FIRST, "--json").json["forgotten"]["done"] is False
+    done = twelvefold("forget", "--older-than", "90d", "--yes", "--json")
+    assert done.status == 0, done.err
+    left = twelvefold("status", FIRST, "--json").json["forgotten"]
+    assert (left["done"], left["freed"]["payloads"]) == (True, 7)
+    assert leftovers(home, FIRST) == []
 
 
 def test_the_guide_s_commands_do_what_it_says(twelvefold: CommandLine, home: Path) -> None:

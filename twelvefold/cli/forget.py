@@ -12,7 +12,7 @@ import typer
 from ..agents.forgetting import Kept
 from ..agents.workspace import clear_folder
 from ..errors import UsageInvalid
-from ..forget_preview import Candidate, candidates, imported_copy, older_than
+from ..forget_preview import Candidate, candidates, imported_copy, older_than, unfinished
 from ..forgetting import Done, forget_runs
 from ..moments import parse_moment
 from ..orchestration.errors import RunNotFound
@@ -117,7 +117,7 @@ def _found(given: list[str], older: str | None) -> list[Candidate]:
                 continue
             if run not in named:
                 named.append(run)
-        aged = [] if older is None else older_than(log, parse_moment(older, time.time_ns()))
+        aged = [] if older is None else older_than(log, parse_moment(older, time.time_ns())) + unfinished(home, log)
         return found + candidates(home, log, named, [run for run in aged if run not in named])
 
 
@@ -153,7 +153,7 @@ def _note(one: Candidate) -> str | None:
     if one.refused:
         return f"stays: {one.refused}"
     if one.already:
-        return "forgotten already"
+        return "forgotten already" if one.done and not one.is_due else "forgotten already; the rest is freed"
     return "imported copy" if one.imported else None
 
 
