@@ -30,7 +30,7 @@ from .errors import EffectFailed, EffectInDoubt, TaskWithdrawn
 from .faults import compact
 from .fork_errors import RecordedMiss
 from .journal import Journal, TaskRequest, load, pack
-from .past import Past, layer_of
+from .past import Past, layer_of, request_of_model
 from .tool import Effect
 from .tracing import current_traceparent, of_delivery, of_effect, placed
 
@@ -194,11 +194,13 @@ class EffectLedger:
         """Return what another run's record holds for a call, noted as this run's own; None where it is to be done."""
         begun = call.key in self._intents and call.effect == "once"
         found = past.carried(call.key) if begun else None
-        layer = layer_of(call)
+        layer, asked = layer_of(call), request_of_model(call)
+        # The call of a model is counted once its place is taken, so it counts itself.
+        equal = max(0, self.asked_models.count(asked) - 1) if asked else 0
         if found is None and (layer is None or not past.is_live(call)):
-            # The call of a model is counted once its place is taken, so it counts itself.
-            equal = self.asked_models.count(request) - 1 if (request := _request(call)) else 0
-            found = past.find(call, max(0, equal))
+            found = past.find(call, equal)
+        elif found is None and asked:
+            found = past.replied(call, equal)
         if found is not None:
             return self._take_over(call, found)
         if layer is not None and not past.is_live(call):
@@ -321,12 +323,6 @@ class EffectLedger:
     def _place(self, call: Call) -> str:
         first = self._id("effect.completed" if call.effect == "read" else "effect.intended", call)
         return of_effect(self.request.run, self.request.trace, first)
-
-
-def _request(call: Call) -> str:
-    """Return the hash of what a model is asked by a call, "" for any other call."""
-    asked = call.parameters.get("request") if call.kind == "model" and isinstance(call.parameters, dict) else None
-    return asked if isinstance(asked, str) else ""
 
 
 def _rebuilt(error: dict[str, Any]) -> TwelvefoldError | None:

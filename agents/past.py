@@ -74,6 +74,21 @@ class Past:
                     return event
         return None
 
+    def replied(self, call: Call, nth: int) -> Event | None:
+        """Return what a model replied below the cut to one of the carried requests, asked the same word for word.
+
+        So a task that is asked of another model now still begins with the replies that it had.
+        """
+        asked = request_of_model(call)
+        causes, known, replies = set(self.origin.carries), dict[str, str](), list[Event]()
+        for event in self.below() if asked else ():
+            data = _data(event) if event.cause.hex() in causes else {}
+            if request := _request(data):
+                known[str(data.get("key"))] = request
+            if event.type in _RESULTS and known.get(str(data.get("key"))) == asked:
+                replies.append(event)
+        return replies[nth] if nth < len(replies) else None
+
     def find(self, call: Call, nth: int) -> Event | None:
         """Return the recorded result of a call: of the same attempt, else of a later one, else of an earlier one.
 
@@ -85,8 +100,7 @@ class Past:
         for number in order:
             if found := self._attempts[number].results.get(call.key):
                 return found
-        asked = call.parameters.get("request") if call.kind == "model" and isinstance(call.parameters, dict) else None
-        if isinstance(asked, str):
+        if asked := request_of_model(call):
             for number in order:
                 replies = self._attempts[number].replies.get(asked, [])
                 if nth < len(replies):
@@ -116,6 +130,12 @@ class Past:
                     if request := asked.get((event.cause, key), ""):
                         attempt.replies.setdefault(request, []).append(event)
         return attempts
+
+
+def request_of_model(call: Call) -> str:
+    """Return the hash of what a model is asked by a call, "" for any other call."""
+    asked = call.parameters.get("request") if call.kind == "model" and isinstance(call.parameters, dict) else None
+    return asked if isinstance(asked, str) else ""
 
 
 def _request(data: dict[str, Any]) -> str:

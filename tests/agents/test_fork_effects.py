@@ -10,6 +10,8 @@ import pytest
 
 import twelvefold as tf
 from twelvefold.agents.journal import TaskRequest, pack, request_of
+from twelvefold.agents.models.calls import ask
+from twelvefold.agents.models.model import Message, Reply, Usage
 from twelvefold.agents.trial import Trial
 from twelvefold.eventstore.event import Event, NewEvent
 
@@ -250,3 +252,35 @@ def test_settings_of_a_fork(trial: Trial) -> None:
     assert trial.deliver(agent, forked(trial, None, 0, run=SECOND, lineage=lineage)).value == ["second", 5000]
     lineage[0]["until"] = 1
     assert trial.deliver(agent, forked(trial, None, 0, run=SECOND, lineage=lineage)).value == ["first", 5000]
+
+
+class Counting:
+    """A model that counts what it is asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.asked: list[str] = []
+
+    def complete(self, messages: Any, tools: Any = (), schema: Any = None) -> Reply:
+        """Answer with the number of the question."""
+        self.asked.append(messages[-1].content)
+        return Reply(f"{self.name} {len(self.asked)}", usage=Usage(10, 5, 0.5))
+
+
+def test_models_are_answered_by_what_they_are_asked(trial: Trial) -> None:
+    """Word for word and in order, whatever the model is called now; another word is a miss; live ones are asked."""
+    old, new = Counting("old"), Counting("new")
+    today, asked = [old], ["same", "same", "other"]
+    agent = Scripted(lambda context: [ask(context, today[-1], [Message("user", text)]).text for text in asked])
+    request = trial.request(agent, run=PARENT)
+    assert trial.deliver(agent, request).value == ["old 1", "old 2", "old 3"]
+    today.append(new)
+    assert trial.deliver(agent, forked(trial, request, 1)).value == ["old 1", "old 2", "old 3"]
+    assert not [event for event in own(trial) if "usage" in event.data]
+    first = positions(trial, "effect.completed")[0]
+    live = trial.deliver(agent, forked(trial, request, first, live=("model",), run=SECOND))
+    assert live.value == ["old 1", "new 1", "new 2"], "what was replied below the cut stays"
+    assert new.asked == asked[1:]
+    asked[2] = "another"
+    missed = trial.deliver(agent, forked(trial, request, first, run="d" * 32))
+    assert (missed.reason, len(new.asked)) == ("recorded_miss", 2)
