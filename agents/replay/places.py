@@ -27,6 +27,11 @@ class PlacesThen(AgentPlaces, frozen=True):
         return self.place / "stores"
 
     @property
+    def workspaces(self) -> Path:
+        """A folder with none in it: what a rollback has laid out is nothing that a killed holder has left."""
+        return self.place / "replayed"
+
+    @property
     def blobs(self) -> Path:
         """The blobs that there are now."""
         return self.place / "blobs"
