@@ -128,8 +128,22 @@ class Checker:
             run=run, status=status, decisions=decided, tasks=tasks, difference=first, problems=problems
         )  # fmt: skip
 
-    def check_all(self, log: RunLog, until: int | None = None) -> Iterator[RunCheck]:
-        """Check every run of the home's log, in the order in which they began, and those that were imported."""
+    def check_all(self, until: int | None = None) -> Iterator[RunCheck]:
+        """Check every run of the home's log, in the order in which they began, and those that were imported.
+
+        Up to a position, only the log's own are: what was imported has positions of another one. Raises NotSealed, and
+        LogNotFound where there is neither a log nor an imported run.
+        """
+        imported = imported_runs(self._home) if until is None else []
+        if (self._home / "log.db").exists() or not imported:
+            with RunLog(self._home) as log:
+                yield from self._check_own(log, until)
+        for run in imported:
+            place = imports_folder(self._home) / run
+            with RunLog(place) as log:
+                yield self.check(log, run, place)
+
+    def _check_own(self, log: RunLog, until: int | None) -> Iterator[RunCheck]:
         after = 0
         while page := list(log.read(after=after, until=until, limit=_PAGE, type="run.*")):
             for event in page:
@@ -137,9 +151,6 @@ class Checker:
                 if event.version == 1 and family == "run":
                     yield self.check(log, run, self._home, until)
             after = page[-1].position
-        for run in imported_runs(self._home) if until is None else ():
-            with RunLog(imports_folder(self._home) / run) as imported:
-                yield self.check(imported, run, imports_folder(self._home) / run)
 
     def _task(self, record: TaskRecord, kept: KeptRun) -> tuple[TaskCheck, Difference | None]:
         found = self._agents.of(record)

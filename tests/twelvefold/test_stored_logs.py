@@ -94,8 +94,8 @@ def test_every_projection_folds_it(stored: Stored) -> None:
 
 def test_todays_code_does_the_same(stored: Stored) -> None:
     """Every decision that today's deciders made, and every handler, comes out as it was recorded."""
-    with Checker(stored.home, todays_agents(LOGS), os.environ) as checker, RunLog(stored.home) as log:
-        found = {check.run: check for check in checker.check_all(log)}
+    with Checker(stored.home, todays_agents(LOGS), os.environ) as checker:
+        found = {check.run: check for check in checker.check_all()}
     assert {one["run"] for one in stored.expected.values()} <= set(found)
     for check in found.values():
         assert (check.status, check.difference, check.problems) == ("same", None, [])

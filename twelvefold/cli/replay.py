@@ -19,7 +19,6 @@ from ..eventstore.forgotten import refuse_forgotten
 from ..eventstore.run import read_run
 from ..orchestration.errors import RunNotFound
 from ..projections.stepping import Step
-from ..run_log import RunLog
 from ..run_place import open_run
 from ..run_steps import change_document, run_stepper, state_document
 from ..settings import Settings, load_settings
@@ -138,9 +137,8 @@ def _check(
                 refuse_forgotten(log, id, "be checked")
                 tell(checker.check(log, id, place, to))
         else:
-            with RunLog(settings.home) as log:
-                for one in checker.check_all(log, to):
-                    tell(one)
+            for one in checker.check_all(to):
+                tell(one)
     if as_json:
         write_json(documents[0] if run is not None else {**summary(counts), "runs": documents})
     elif run is None and not as_jsonl:
