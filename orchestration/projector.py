@@ -8,7 +8,6 @@ Nothing waits for it: whoever asks for state folds what is missing.
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import threading
 import time
@@ -36,8 +35,6 @@ _GROWING_S, _RESTING_S = 0.05, 0.1
 _TIRED_S, _FAULT_S = 2.0, 1.0
 #: How long the bus may take to take an alert, and after how long it is told again.
 _TELL_S, _TELL_AGAIN_S = 2.0, 10.0
-#: Work goes before looking at it.
-_NICENESS = 5
 
 
 def main(
@@ -59,8 +56,6 @@ def main(
         stopped.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
     try:
         _Projector(endpoints, home, instance, say, stopped).serve(ready)
     finally:
