@@ -62,6 +62,7 @@ class Metrics(Projection[Tally]):
     name = "metrics"
     types = ("*",)
     key_names = ("kind", "name")
+    columns = ("kind", "name", "value")
 
     def keys(self, event: Event) -> Iterable[str]:
         """Return the row of the event's type, and those to which it adds something else."""

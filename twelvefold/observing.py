@@ -25,6 +25,8 @@ from .orchestration.control import ControlRequest, ProcessStatus, ask
 from .orchestration.errors import NotUp
 from .orchestration.inbox import read_inbox
 from .orchestration.process_report import memory_of_sessions
+from .projections.folding import Fold, pages
+from .projections.inbox import Inbox
 from .projections.observed import Observed, ParkedSeen, ProcessSeen, ProjectionSeen
 from .projections.projection import data_of, text
 from .projections.stored import StoredRows
@@ -36,6 +38,8 @@ WAIT_S = 2.0
 #: What was parked before that is history.
 PARKED_FOR_S = 3600.0
 _PARKED_MAX = 100
+#: How many events are folded at most beyond what is kept of a read model; to ask open runs is quicker then.
+_FOLD_MAX = 20_000
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -113,7 +117,7 @@ def _log(home: Path, now_ns: int) -> dict[str, Any]:
                 "log_bytes": _size(path),
                 "wal_bytes": _size(home / "log.db-wal"),
                 "projections": _projections(home, log, head, now_ns),
-                "waiting": dict(Counter(one.kind for one in read_inbox(log, load=log.load))),
+                "waiting": _waiting(home, log, head),
                 "parked": _parked(log, now_ns),
                 "undecided_s": _undecided_s(log, now_ns),
             }
@@ -130,6 +134,21 @@ def _projections(home: Path, log: LogReader, head: int, now_ns: int) -> tuple[Pr
         behind_s = max(0, now_ns - missing[0].time) / 1e9 if missing else 0.0
         found.append(ProjectionSeen(one.name, one.position, behind_s, one.parked, one.error))
     return tuple(found)
+
+
+def _waiting(home: Path, log: RunLog, head: int) -> dict[str, int]:
+    """Count what waits for a human in open runs, by kind: from the read model where one is kept up to date."""
+    inbox = Inbox()
+    kept = StoredRows(home).nearest(inbox, log, head)
+    if kept is None or head - kept.position > _FOLD_MAX:
+        return dict(Counter(one.kind for one in read_inbox(log, load=log.load)))
+    fold = Fold(inbox, log=log)
+    fold.states.update(kept.rows)
+    for page in pages(log, kept.position, head):
+        fold.take(page)
+    # What was parked beside runs stands under "@": it is looked at by itself.
+    rows = (state for key, state in fold.rows() if not key.startswith("@"))
+    return dict(Counter(item.kind for state in rows for item in state.items.values()))
 
 
 def _parked(log: LogReader, now_ns: int) -> tuple[ParkedSeen, ...]:

@@ -24,6 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import twelvefold as tf
 from twelvefold.eventstore.event import NewEvent
+from twelvefold.eventstore.log import Append
+from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.monitoring import Monitoring
 from twelvefold.monitoring_errors import MetricsFormatUnknown, PortUnusable
 
@@ -112,7 +114,7 @@ def test_promtool_finds_nothing_wrong(live: BusHome) -> None:
 
 
 def test_each_collection_is_of_now(live: BusHome) -> None:
-    """A collector reads what is new and says at once what has happened, and another log in its place begins anew."""
+    """A collector that is kept reads what is new, and says at once what has happened."""
     collector, client = tf.MetricsCollector(live.home), live.client()
 
     def count() -> int:
@@ -121,8 +123,42 @@ def test_each_collection_is_of_now(live: BusHome) -> None:
     before = count()
     client.emit_many([NewEvent(type="again.happened") for _ in range(3)])
     assert count() == before + 3
-    collector._last_hash = b"another log's"
-    assert count() == before + 3
+
+
+def test_another_log_in_its_place_is_read_anew(tmp_path: Path) -> None:
+    """Where a home's log was moved away or another one was put there, a collector tells of what is there now."""
+    collector = tf.MetricsCollector(tmp_path)
+
+    def by_type() -> Any:
+        return collector.collect_orchestration_metrics()["events"]["by_type"]
+
+    def write(*types: str) -> None:
+        log = SqliteLog(tmp_path / "log.db")
+        log.append(Append(events=[NewEvent(type=type, id=os.urandom(16)) for type in types]))
+        log.close()
+
+    assert by_type() == {}
+    write("one.happened", "one.happened", "two.happened")
+    assert by_type() == {"one.happened": 2, "two.happened": 1}
+    for file in tmp_path.glob("log.*"):
+        file.unlink()
+    assert by_type() == {}
+    write("other.happened", "other.happened", "other.happened", "other.happened")
+    assert by_type() == {"other.happened": 4}
+    for file in tmp_path.glob("log.*"):
+        file.unlink()
+    write("last.happened", "last.happened", "last.happened", "last.happened", "last.happened")
+    assert by_type() == {"last.happened": 5}
+
+
+def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A file that is no log makes a home unhealthy in words, and metrics an error: nothing is made up."""
+    (tmp_path / "log.db").write_text("no database at all, and long enough to have a header " * 10)
+    checks = {check.name: check for check in tf.HealthChecker(tmp_path).check_system_health().checks}
+    assert checks["log"].status == "unhealthy"
+    assert "log.db" in checks["log"].message
+    with pytest.raises(tf.TwelvefoldError):
+        tf.MetricsCollector(tmp_path).export_metrics()
 
 
 def test_metrics_as_plain_data(live: BusHome) -> None:
@@ -211,7 +247,7 @@ def test_pages_are_served_to_this_machine_only(live: BusHome) -> None:
 
 def test_health_follows_the_bus(live: BusHome) -> None:
     """With the bus gone the pages say 503 and why, and what the log tells is still told; with it back all is well."""
-    checker = tf.HealthChecker(live.home, limits=tf.HealthLimits(stuck_after_s=1e6, free_bytes=0))
+    checker = tf.HealthChecker(live.home, limits=tf.HealthLimits(stuck_after_s=1e6, free_bytes=0, round_trip_s=60))
     assert checker.check_system_health().healthy
     assert checker.check_agent_health("work").healthy
     assert checker.check_agent_health("worker-1").instance == "worker-1"
