@@ -87,7 +87,10 @@ def test_a_branch_that_was_worked_on_stays_and_the_inbox_says_so(shared_home: Jo
     git(repo, "commit", "--quiet", "-m", "Mine")
     git(repo, "checkout", "--quiet", "main")
     mine = git(repo, "rev-parse", job["branch"]).strip()
-    ended = shared_home("rollback", job["run"], "--reason", "wrong", "--yes", "--json", cwd=repo)
+    with shared_home.client() as client:
+        fixed = next(event for event in client.read(run=job["run"], type="task.succeeded"))
+    to = ("--to", str(fixed.position))
+    ended = shared_home("rollback", job["run"], *to, "--reason", "wrong", "--yes", "--json", cwd=repo)
     assert (ended.status, ended.json["outcome"]) == (7, "needs_human")
     (waiting,) = shared_home("inbox", "--json", cwd=repo).json
     assert (waiting["run"], waiting["kind"]) == (job["run"], "compensation")
@@ -97,7 +100,11 @@ def test_a_branch_that_was_worked_on_stays_and_the_inbox_says_so(shared_home: Jo
         watch = client.watch("run.rolled_back", after=0)
         found = next(event for event in watch if event.run == job["run"])
     assert found.data["branches"][0]["state"] == "moved"
+    again = shared_home("replay", job["run"], "--check", cwd=repo)
+    assert again.status == 0, again.out  # whatever the rollback has laid out
     assert "0.3" in found.data["not_undone"]
+    (files,) = found.data["workspaces"]
+    assert "n * 2" in Path(files["folder"], "calc.py").read_text()
     assert git(repo, "rev-parse", job["branch"]).strip() == mine
     refused = shared_home("rollback", job["run"], "--to", str(10**9), "--reason", "x", "--yes", cwd=repo)
     assert (refused.status, "E530" in refused.err) == (2, True)
