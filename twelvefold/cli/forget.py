@@ -146,7 +146,9 @@ def _preview(found: list[Candidate]) -> None:
     if len(due) > 1:
         beside = sum(one.blob_bytes + one.kept.bytes for one in due)
         payloads, size = sum(one.payloads for one in due), sum(one.bytes for one in due)
-        note(f"{_count(len(due), 'run')}: {payloads} payloads ({in_units(size)}), {in_units(beside)} beside the log")
+        note(
+            f"{_count(len(due), 'run')}: {payloads} payloads ({in_units(size)}), up to {in_units(beside)} beside the log"
+        )
 
 
 def _note(one: Candidate) -> str | None:
