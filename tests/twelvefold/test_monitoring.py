@@ -278,6 +278,29 @@ def test_a_hung_bus_is_told_soon(live: BusHome) -> None:
     assert "answer" in status.checks[0].message
 
 
+def test_parked_and_stuck_work_is_found(bus_home: BusHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delivery that was given up, and a queue that nobody serves, are told with where and why."""
+    monkeypatch.setenv("TWELVEFOLD_RUNTIME_DIR", str(bus_home.runtime))
+    bus_home.kill()
+    bus_home.options = {"attempts_max": 1}
+    bus_home.start()
+    client, worker = bus_home.client(), bus_home.client(instance="worker-1")
+    limits = tf.HealthLimits(stuck_after_s=0.0, free_bytes=0, round_trip_s=60)
+    checker = tf.HealthChecker(bus_home.home, limits=limits)
+    assert checker.check_system_health().healthy
+    client.emit("demo.happened", to="work")
+    deliveries = worker.consume("work")
+    worker.fail(next(deliveries), "it has no head\nand no tail")
+    found = {check.name: check for check in checker.check_system_health().problems}
+    assert found.keys() == {"parked"}
+    assert (found["parked"].status, "it has no head" in found["parked"].message) == ("degraded", True)
+    client.emit("demo.happened", to="nobody")
+    found = {check.name: check for check in checker.check_system_health().problems}
+    assert (found["work"].status, "queue nobody: 1 waiting" in found["work"].message) == ("unhealthy", True)
+    metrics = tf.MetricsCollector(bus_home.home).collect_orchestration_metrics()
+    assert metrics["parked"] == {"delivery/work": {"count": 1, "position": 2}}
+
+
 @pytest.mark.skipif(PROMETHEUS is None, reason="Prometheus is not installed")
 def test_prometheus_scrapes_it(live: BusHome, tmp_path: Path) -> None:
     """Debian's Prometheus takes the page as a target that is up, and answers questions about our metrics."""
