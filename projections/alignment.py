@@ -23,6 +23,7 @@ _CARRYING = frozenset({"task.progressed", "run.started", "run.forked", "timer.se
 _CLOCKS = frozenset({"time_s", "time", "now", "time_ns", "time_ms", "timestamp"})
 
 
+_EFFECTS = frozenset({"effect.intended", "effect.completed", "effect.failed"})
 #: Kinds of events of which a task, or a run, has one of several: which one it has is a difference, not a place.
 ANSWERS = frozenset({"task.succeeded", "task.nothing_to_do", "task.failed", "task.needs_human", "task.planned"})
 _ENDS = frozenset({"run.succeeded", "run.nothing_to_do", "run.failed", "run.cancelled", "run.rolled_back"})
@@ -38,7 +39,8 @@ class Place(msgspec.Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         number = f" ({self.n + 1})" if self.n else ""
-        return f"{self.path} {self.what}{number}".strip()
+        attempt = f" of attempt {self.request + 1}" if self.request else ""
+        return f"{self.path} {self.what}{number}{attempt}".strip()
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -100,7 +102,7 @@ class _Placing:
         data: Any = event.data if event.payload is not None else None
         facts: dict[str, Any] = data if isinstance(data, dict) else {}
         family = event.stream.partition(".")[0]
-        if event.type.startswith("effect.") and family == "task":
+        if event.type in _EFFECTS and family == "task":
             self._take_effect(event, facts)
             return
         path, request, what = "", 0, event.type

@@ -195,6 +195,60 @@ def test_interleaving_is_no_difference(order: list[str]) -> None:
     assert found.same == 20
 
 
+def test_a_task_that_was_delivered_again_did_the_same() -> None:
+    """What a killed agent had begun is begun anew, and served where it was done: that is no other work."""
+
+    def killed(made: MadeRun) -> None:
+        made.begin()
+        made.request("0.0")
+        made.effect("0.0", "tool", "first", {}, 1)
+        facts = {"kind": "tool", "name": "second", "effect": "idempotent", "key": "k", "parameters": {}}
+        made.say("effect.intended", "0.0", **facts)
+        made.say("task.started", "0.0", instance="worker.2", attempt=1, delivery=2)
+        made.say("effect.intended", "0.0", **facts)
+        made.say("effect.completed", "0.0", **facts, result=2)
+        made.answer("0.0", value=2)
+        made.end()
+
+    def whole(made: MadeRun) -> None:
+        made.begin()
+        made.request("0.0")
+        made.effect("0.0", "tool", "first", {}, 1)
+        made.effect("0.0", "tool", "second", {}, 2)
+        made.answer("0.0", value=2)
+        made.end()
+
+    assert compared(killed, whole).first is None
+    assert compared(whole, killed).first is None
+
+
+def test_a_further_attempt_stands_beside_the_first() -> None:
+    """A retry is another request of the same task, so that its effects aren't taken for the first one's."""
+
+    def retried(made: MadeRun) -> None:
+        made.begin()
+        for outcome in ("failed", "succeeded"):
+            made.request("0.0")
+            made.effect("0.0", "tool", "work", {}, outcome)
+            made.answer("0.0", outcome)
+        made.end()
+
+    def once(made: MadeRun) -> None:
+        made.begin()
+        made.request("0.0")
+        made.effect("0.0", "tool", "work", {}, "failed")
+        made.answer("0.0", "failed")
+        made.end()
+
+    found = compared(once, retried)
+    assert [(one.kind, one.place) for one in found.events] == [
+        ("only_b", "0.0 task.requested of attempt 2"),
+        ("only_b", "0.0 task.started of attempt 2"),
+        ("only_b", "0.0 effect tool work of attempt 2"),
+        ("only_b", "0.0 task answered of attempt 2"),
+    ]
+
+
 def test_differences_name_each_field() -> None:
     """Fields are named as they are reached, and what is there once only has a counterpart that says so."""
     a = {"same": 1, "list": [1, {"x": 2}], "gone": None}
