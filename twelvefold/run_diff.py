@@ -31,7 +31,10 @@ STATES_MAX = 50
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One run: its id, where it is kept, its events with values loaded, its state and its files."""
+    """One run: its id, where it is kept, its events with values loaded, its state and its files.
+
+    `versions` are those of what ran last: of the program, of each pattern's decider, of each agent's code.
+    """
 
     run: str
     place: Path
@@ -40,6 +43,7 @@ class Side(msgspec.Struct, frozen=True):
     state: dict[str, Any]
     files: RunFiles
     forgotten: int
+    versions: dict[str, Any]
 
 
 class WorkspaceDifference(msgspec.Struct, frozen=True):
@@ -84,7 +88,8 @@ def side_of(log: RunLog, run: str, place: Path) -> Side:
         raise RunNotFound(run)
     lineage = tuple(part.run for part in parts_of(log, run, log.head))
     forgotten = sum(event.payload is None for event in events)
-    return Side(run, place, lineage, events, _state(run, view, events), files_of(events), forgotten)
+    state = _state(run, view, events)
+    return Side(run, place, lineage, events, state, files_of(events), forgotten, _versions(events))
 
 
 def compare(a: Side, b: Side, *, patches: bool = False) -> Comparison:
@@ -124,6 +129,21 @@ def _state(run: str, view: RunView, events: Sequence[Event]) -> dict[str, Any]:
     }
     ends = {"value": result.value, "undone": list(result.undone), "not_undone": list(result.not_undone)}
     return {**report, **ends, "tasks": tasks}
+
+
+def _versions(events: Sequence[Event]) -> dict[str, Any]:
+    """Return the versions that a run's events tell, the latest of each."""
+    found: dict[str, Any] = {}
+    for event in events:
+        data = event.data if event.type in ("run.started", "task.started") and event.payload is not None else None
+        if not isinstance(data, dict):
+            continue
+        told, code = data.get("versions"), data.get("code")
+        found |= told if isinstance(told, dict) else {}
+        if isinstance(code, str):
+            name, _, version = code.partition("@")
+            found.setdefault("agents", {})[name] = version
+    return found
 
 
 def _trees(git: Git, side: Side) -> dict[str, str]:

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from ..projections.diff import EventDifference, FieldDifference, RunDiff, TaskSide, Usage
+from ..projections.likeness import differences
 from ..run_diff import Comparison, Side, WorkspaceDifference, compare, side_of
 from ..run_place import open_run
 from ..settings import load_settings
@@ -31,11 +32,11 @@ def diff(
 
     Events are aligned by what caused them, so that it doesn't matter how tasks were interleaved; a fork and its parent
     share what lies before the cut. Ids, commits of equal files, clocks and folders of the runs' own don't count as
-    differences. Works on imported runs, too. Exit status 0 where nothing differs but cost and time, else 1. With --json
-    the keys are a, b (run, outcome, events, forgotten), differs, shared (events, until), events (same, differs, only_a,
-    only_b: counts; first, list: kind, path, type, place, position_a, position_b, fields: field, a, b), state (field, a,
-    b), files (workspace, commit_a, commit_b, files: path, kind; missing, patch), prompts (path, number, position_a,
-    position_b, lines), cost and time (a, b, tasks).
+    differences. Works on imported runs, too. Exit status 0 where nothing differs but code, cost and time, else 1. With
+    --json the keys are a, b (run, outcome, events, forgotten, versions), differs, shared (events, until), events (same,
+    differs, only_a, only_b: counts; first, list: kind, path, type, place, position_a, position_b, fields: field, a, b),
+    state (field, a, b), files (workspace, commit_a, commit_b, files: path, kind; missing, patch), prompts (path,
+    number, position_a, position_b, lines), cost and time (a, b, tasks).
     """
     home = load_settings().home
     sides = []
@@ -87,7 +88,13 @@ def document_of(found: Comparison) -> dict[str, Any]:
 
 def _side(side: Side) -> dict[str, Any]:
     outcome = side.state["outcome"]
-    return {"run": side.run, "outcome": outcome, "events": len(side.events), "forgotten": side.forgotten}
+    return {
+        "run": side.run,
+        "outcome": outcome,
+        "events": len(side.events),
+        "forgotten": side.forgotten,
+        "versions": side.versions,
+    }
 
 
 def _usage_of(side: TaskSide | None) -> Any:
@@ -127,7 +134,14 @@ def _show(found: Comparison, *, every: bool) -> None:
             for line in prompt.lines:
                 write("    " + _painted(line, style))
         _more(len(events.prompts), 1, every, style)
+    _show_versions(found, style)
     _show_sums(events, style)
+
+
+def _show_versions(found: Comparison, style: Style) -> None:
+    """Write which code was another one: no difference of what was done, but often why there is one."""
+    for name, a, b in differences(found.a.versions, found.b.versions):
+        write(f"{style.bold('code')}   {name}  {style.dim(f'a {a}; b {b}')}")
 
 
 def _show_events(events: RunDiff, style: Style, every: bool) -> None:
