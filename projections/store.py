@@ -20,12 +20,13 @@ from typing import Any, Self
 import msgspec
 
 from ..eventstore import sqlite
+from ..eventstore.witness import boot_id
 from .errors import StoreBusy, StoreFailed
 
 FILE = "projections.db"
 _LOCK = "projections.lock"
 #: Says whose file it is, and of which shape.
-_APPLICATION_ID, _SHAPE = 0x5457_5052, 1
+_APPLICATION_ID, _SHAPE = 0x5457_5052, 2
 _MODULUS = 1 << 256
 _BUSY_TIMEOUT_MS = 5_000
 
@@ -39,6 +40,8 @@ CREATE TABLE history (projection INTEGER, key TEXT, changed INTEGER, until INTEG
     PRIMARY KEY (projection, key, changed)) STRICT, WITHOUT ROWID;
 CREATE TABLE snapshots (projection INTEGER, position INTEGER, log_hash BLOB NOT NULL, rows INTEGER NOT NULL,
     hash BLOB NOT NULL, PRIMARY KEY (projection, position)) STRICT, WITHOUT ROWID;
+CREATE TABLE written (boot TEXT NOT NULL) STRICT;
+INSERT INTO written VALUES ('');
 CREATE VIEW live_rows AS SELECT projections.name AS projection, rows.key, rows.state, rows.changed
     FROM rows JOIN projections ON projections.id = rows.projection WHERE live = 1
 """
@@ -135,13 +138,13 @@ class Store:
                 self.connection = sqlite.connect(self.path, busy_timeout_ms=_BUSY_TIMEOUT_MS)
                 try:
                     self.connection.execute("PRAGMA journal_mode = WAL")
-                    # A power cut may cost the last commits, whole ones: the events are there, and are folded again.
-                    self.connection.execute("PRAGMA synchronous = NORMAL")
+                    # Nothing is synced, as everything can be folded again: what a power cut left is not used.
+                    self.connection.execute("PRAGMA synchronous = OFF")
                     self._identity = _identity(self.path)
-                    if self._is_ours():
-                        return
                     if self.connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0:
                         self._make()
+                    if self._is_ours() and self._was_kept_whole():
+                        self._note_boot(boot_id())
                         return
                 except BaseException:
                     self.connection.close()
@@ -157,6 +160,15 @@ class Store:
         (application,) = self.connection.execute("PRAGMA application_id").fetchone()
         (shape,) = self.connection.execute("PRAGMA user_version").fetchone()
         return bool(application == _APPLICATION_ID and shape == _SHAPE)
+
+    def _was_kept_whole(self) -> bool:
+        """Tell whether the machine has not gone down while the file was being written."""
+        (boot,) = self.connection.execute("SELECT boot FROM written").fetchone()
+        return boot in ("", boot_id())
+
+    def _note_boot(self, boot: str) -> None:
+        """Note under which start of the machine the file is written, "" where it isn't any more."""
+        self.connection.execute("UPDATE written SET boot = ?", (boot,))
 
     def _make(self) -> None:
         self.path.chmod(0o600)
@@ -221,6 +233,8 @@ class Store:
 
     def close(self) -> None:
         """Release the file and its lock."""
+        with contextlib.suppress(sqlite.Error):
+            self._note_boot("")  # else it is made anew after the next start of the machine
         self.connection.close()
         os.close(self._lock)
 

@@ -189,6 +189,23 @@ def test_a_file_that_is_none_of_ours_is_thrown_away(home: Home, content: bytes) 
     assert kept.position == 30
 
 
+def test_what_a_power_cut_left_is_not_used(home: Home) -> None:
+    """Nothing of the file is synced; so one that was being written when the machine went down is made anew."""
+    head = home.happen(30)
+    follow(home)
+    database = sqlite3.connect(home.path / FILE)
+    assert database.execute("SELECT boot FROM written").fetchone() == ("",)
+    database.execute("UPDATE written SET boot = 'of another start'")
+    database.execute("UPDATE rows SET state = '{\"count\":1000}'")
+    database.commit()
+    database.close()
+    with home.reader() as log, Store(home.path) as store:
+        runner = Runner(store, log, [Counts()])
+        assert runner.position == 0
+        runner.catch_up(head)
+    assert rows(home) == folded(home)
+
+
 def test_rows_of_another_log_are_never_used(home: Home, tmp_path: Path) -> None:
     """Rows that were folded from a log which isn't this one any more count as not there."""
     home.happen(30)
