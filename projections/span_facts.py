@@ -107,7 +107,7 @@ class _Reply(msgspec.Struct):
 
 class _Asked(msgspec.Struct):
     model: str = ""
-    messages: Any = None
+    messages: msgspec.Raw = msgspec.Raw(b"")
     prompts: list[Any] = []
 
 
@@ -217,7 +217,7 @@ def effect_attributes(effect: Effect, *, content: bool) -> Attributes:
         names = [short(one.get("name")) for one in asked.prompts if isinstance(one, dict)]
         if any(names):
             found["gen_ai.prompt.name"] = names[0]
-        if content and asked.messages is not None:
+        if content and bytes(asked.messages):
             found["gen_ai.input.messages"] = _content(asked.messages)
     return found
 
