@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from ..eventstore.large_values import is_reference
 from .run_state import (
     ENDS,
-    ROOT_UNDO,
     RUN_TIMERS,
     TASK_TIMERS,
     Asking,
@@ -174,10 +173,7 @@ def _rolling_back(run: Run, fact: Fact) -> Run:
 def _restoring(run: Run, fact: Fact) -> Run:
     if run.rollback is None:
         return run
-    # What was asked about an earlier try isn't asked any more.
-    tasks, open = (known.delete(ROOT_UNDO) if ROOT_UNDO in known else known for known in (run.tasks, run.open))
-    rollback = replace(run.rollback, restoring=fact.position, files=None)
-    return replace(run, rollback=rollback, tasks=tasks, open=open)
+    return replace(run, rollback=replace(run.rollback, restoring=fact.position, files=None))
 
 
 def _ended(run: Run, fact: Fact) -> Run:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .place import At
 from .plan import PatternFields
-from .run_state import ROOT_UNDO, Rollback
+from .run_state import ROOT_UNDO, Rollback, TaskState
 from .turn import Turn
 from .undoing import accounts
 from .winding_up import is_letting_go, rest_if_idle, sweep
@@ -28,6 +28,7 @@ def roll_back(turn: Turn, plan: PatternFields, rollback: Rollback) -> None:
     memo.questions.pop(("", 0), None)
     if not rollback.begun:
         turn.decide("run.rolling_back", to=rollback.to, reason=rollback.reason)
+        _forget_question(turn)
     turn.advance(plan, ROOT)
     if not memo.swept:
         memo.swept = True
@@ -39,6 +40,7 @@ def roll_back(turn: Turn, plan: PatternFields, rollback: Rollback) -> None:
         return
     asked = turn.run.tasks.get(ROOT_UNDO)
     if not rollback.restoring or (asked is not None and asked.phase == "ready"):
+        _forget_question(turn)
         turn.decide("run.restoring", to=rollback.to, order=turn.fact.position)
     elif rollback.files is not None:
         _end(turn, rollback, rollback.files)
@@ -48,9 +50,9 @@ def _end(turn: Turn, rollback: Rollback, files: Mapping[str, Any]) -> None:
     """End the run, once a human knows of all that stays as it is."""
     asked = turn.run.tasks.get(ROOT_UNDO)
     lacking = _lacking(turn, files)
-    if lacking and (asked is None or asked.phase == "parked"):
+    if lacking and (_is_unasked(asked) or (asked is not None and asked.phase == "parked")):
         reason = str(lacking[0]["state"])
-        if asked is None:
+        if _is_unasked(asked):
             turn.decide("task.parked", ROOT_UNDO, what=f"parked/{rollback.restoring}", reason=reason)
         turn.ask(ROOT_UNDO, reason, "; ".join(str(one["problem"]) for one in lacking))
         rest_if_idle(turn)
@@ -58,6 +60,18 @@ def _end(turn: Turn, rollback: Rollback, files: Mapping[str, Any]) -> None:
     turn.cancel_all_timers()
     told: dict[str, Any] = {name: files.get(name) or [] for name in ("workspaces", "branches")}
     turn.decide("run.rolled_back", to=rollback.to, reason=rollback.reason, **accounts(turn.run), **told)
+
+
+def _is_unasked(asked: TaskState | None) -> bool:
+    """Tell whether nobody was asked about what could not be restored, or only about an earlier try."""
+    return asked is None or (asked.report is not None and asked.report.outcome == "nothing_to_do")
+
+
+def _forget_question(turn: Turn) -> None:
+    """End what a human was asked about an earlier try."""
+    asked = turn.run.tasks.get(ROOT_UNDO)
+    if not _is_unasked(asked):
+        turn.decide("task.nothing_to_do", ROOT_UNDO, what=f"asked/{turn.fact.position}", reason="tried again")
 
 
 def _lacking(turn: Turn, files: Mapping[str, Any]) -> list[dict[str, Any]]:

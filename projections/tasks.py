@@ -144,7 +144,8 @@ def _judged(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
 
 def _parked(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:
     agent, reason = row.agent or text(data.get("agent")), text(data.get("reason")) or None
-    return replace(row, state="needs_human", agent=agent, reason=reason, parked=True)
+    undo = row.undo or text(data.get("path")).endswith(".undo")
+    return replace(row, state="needs_human", agent=agent, reason=reason, parked=True, undo=undo)
 
 
 def _asked(row: TaskRow, event: Event, data: dict[str, Any]) -> TaskRow:

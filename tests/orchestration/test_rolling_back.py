@@ -156,6 +156,14 @@ def test_a_branch_that_was_moved_is_left_to_a_human() -> None:
     world.request("human.answered", {"path": "0.undo", "answer": "give_up"})
     world.settle_down()
     assert end(world)["branches"] == [MOVED]
+    world.request("run.rollback_requested", {"to": 1, "reason": "wrong", "again": True})
+    world.settle_down()
+    assert world.state().status == "resting"  # what was said of the first time is not said of this one
+    world.branches = []
+    world.request("human.answered", {"path": "0.undo", "answer": "retry"})
+    world.settle_down()
+    assert end(world)["branches"] == []
+    assert world.state().tasks["0.undo"].phase == "reported"
     check_decisions(RUN, [*read_run(world.log, RUN)])
 
 
