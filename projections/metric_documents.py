@@ -110,7 +110,6 @@ def _sums(one: AgentSum) -> dict[str, Any]:
         "retries": one.retried,
         "redeliveries": one.redelivered,
         "outcomes": dict(sorted(one.outcomes.items())),
-        "effects": dict(sorted(one.effects.items())),
         "wait_s": _spread(one.waits),
         "task_s": _spread(one.seconds),
         "model_calls": one.model_calls,

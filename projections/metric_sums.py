@@ -55,7 +55,6 @@ class AgentSum(msgspec.Struct, frozen=True):
     retried: int = 0
     redelivered: int = 0
     outcomes: dict[str, int] = {}
-    effects: dict[str, int] = {}
     waits: Spread = Spread()
     seconds: Spread = Spread()
     model_calls: int = 0
@@ -70,7 +69,6 @@ class AgentSum(msgspec.Struct, frozen=True):
             self.retried + other.retried,
             self.redelivered + other.redelivered,
             summed((self.outcomes, other.outcomes)),
-            summed((self.effects, other.effects)),
             self.waits.plus(other.waits),
             self.seconds.plus(other.seconds),
             self.model_calls + other.model_calls,

@@ -13,7 +13,7 @@ their keys:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import msgspec
@@ -67,32 +67,12 @@ class Metrics(Projection[Tally]):
     def keys(self, event: Event) -> Iterable[str]:
         """Return the row of the event's type, and those to which it adds something else."""
         kind = event.type
-        counted = f"type/{kind}"
-        family, _, what = kind.partition(".")
-        if family == "task":
-            return _task_keys(counted, event, what)
-        if family == "effect":
-            if what not in _EFFECTS:
-                return (counted,)
-            said = effect_facts(event.payload)
-            row = f"effect/{said.kind}/{said.name}"
-            return (counted, _tasks_row(event.cause), row)
-        if family == "run":
-            if kind == FORGET_REQUESTED:
-                return (counted, "forgotten/")
-            if kind in ENDS or kind in _BEGINNINGS:
-                return (counted, f"runs/{_shard(event.stream)}") if event.stream.startswith("run.") else (counted,)
-        elif family == "process":
-            return (counted, f"process/{event.stream.removeprefix('process.')}")
-        elif kind in _PARKED:
-            owner = event.stream.partition(".")[2]
-            parked = f"parked/{family}/{owner}"
-            return (counted, _tasks_row(event.cause), parked) if family == "delivery" else (counted, parked)
-        elif kind == "delivery.withdrawn":
-            return (counted, _tasks_row(event.cause))
-        elif kind == "telemetry.sampled":
-            return (counted, f"telemetry/{event.stream.partition('.')[2]}/{event.source}")
-        return (counted,)
+        more = _ROWS.get(kind)
+        if more is not None:
+            return (f"type/{kind}", *more(event))
+        if kind.startswith("process."):
+            return (f"type/{kind}", f"process/{event.stream.removeprefix('process.')}")
+        return (f"type/{kind}",)
 
     def initial(self, key: str) -> Tally:
         """Return nothing counted."""
@@ -129,21 +109,10 @@ _INITIAL: dict[str, Any] = {
     "forgotten": ForgottenSum(),
 }
 _BEGINNINGS = frozenset({"run.requested", "run.forked"})
-_EFFECTS = frozenset({"completed", "failed", "in_doubt"})
-_PARKED = frozenset({"delivery.parked", "watch.parked", "projection.parked"})
-_OUTCOMES = frozenset({"succeeded", "nothing_to_do", "failed", "needs_human", "planned"})
+_OUTCOMES = ("succeeded", "nothing_to_do", "failed", "needs_human", "planned")
 
 
-# --- which row ------------------------------------------------------------------------------------------------------
-
-
-def _task_keys(counted: str, event: Event, what: str) -> tuple[str, ...]:
-    if what == "requested":
-        return (counted, _tasks_row(event.id)) if event.to else (counted,)
-    # What the orchestrator decides about a task isn't caused by its request.
-    if event.stream.startswith("task.") and (what == "started" or what in _OUTCOMES):
-        return (counted, _tasks_row(event.cause))
-    return (counted,)
+# --- which rows -----------------------------------------------------------------------------------------------------
 
 
 def _tasks_row(request: bytes) -> str:
@@ -151,12 +120,53 @@ def _tasks_row(request: bytes) -> str:
     return f"tasks/{request[-1] % SHARDS:02}" if request else "tasks/00"
 
 
-def _shard(stream: str) -> str:
-    digits = stream[-2:]
+def _request_rows(event: Event) -> tuple[str, ...]:
+    return (_tasks_row(event.id),) if event.to else ()
+
+
+def _report_rows(event: Event) -> tuple[str, ...]:
+    # What the orchestrator decides about a task isn't caused by its request.
+    return (_tasks_row(event.cause),) if event.stream.startswith("task.") else ()
+
+
+def _effect_rows(event: Event) -> tuple[str, ...]:
+    said = effect_facts(event.payload)
+    row = f"effect/{said.kind}/{said.name}"
+    if said.kind == "model" and event.type == "effect.completed":
+        return (row, _tasks_row(event.cause))
+    return (row,)
+
+
+def _run_rows(event: Event) -> tuple[str, ...]:
+    if not event.stream.startswith("run."):
+        return ()
     try:
-        return f"{int(digits, 16) % SHARDS:02}"
+        shard = int(event.stream[-2:], 16) % SHARDS
     except ValueError:
-        return "00"
+        shard = 0
+    return (f"runs/{shard:02}",)
+
+
+def _parked_rows(event: Event) -> tuple[str, ...]:
+    row = f"parked/{event.type.partition('.')[0]}/{event.stream.partition('.')[2]}"
+    return (_tasks_row(event.cause), row) if event.type == "delivery.parked" else (row,)
+
+
+def _telemetry_rows(event: Event) -> tuple[str, ...]:
+    return (f"telemetry/{event.stream.partition('.')[2]}/{event.source}",)
+
+
+_ROWS: dict[str, Callable[[Event], tuple[str, ...]]] = {
+    "task.requested": _request_rows,
+    "task.started": _report_rows,
+    **dict.fromkeys((f"task.{outcome}" for outcome in _OUTCOMES), _report_rows),
+    **dict.fromkeys(("effect.completed", "effect.failed", "effect.in_doubt"), _effect_rows),
+    **dict.fromkeys((*_BEGINNINGS, *ENDS), _run_rows),
+    **dict.fromkeys(("delivery.parked", "watch.parked", "projection.parked"), _parked_rows),
+    "delivery.withdrawn": lambda event: (_tasks_row(event.cause),),
+    "telemetry.sampled": _telemetry_rows,
+    FORGET_REQUESTED: lambda event: ("forgotten/",),
+}
 
 
 # --- what it adds ---------------------------------------------------------------------------------------------------
@@ -172,8 +182,7 @@ def _task_counted(shard: TasksShard, event: Event) -> TasksShard:
     before = shard.agents.get(task.agent) or AgentSum()
     family, _, what = event.type.partition(".")
     if family == "effect":
-        after = _agent_effect(before, event, what)
-        return TasksShard(shard.open, {**shard.agents, task.agent: after})
+        return TasksShard(shard.open, {**shard.agents, task.agent: _model_called(before, event)})
     if what == "started":
         if task.started:
             after = replace(before, redelivered=before.redelivered + 1)
@@ -204,17 +213,14 @@ def _task_requested(shard: TasksShard, event: Event) -> TasksShard:
     return TasksShard(opened, {**shard.agents, agent: after})
 
 
-def _agent_effect(before: AgentSum, event: Event, what: str) -> AgentSum:
+def _model_called(before: AgentSum, event: Event) -> AgentSum:
     said = effect_facts(event.payload)
-    after = replace(before, effects=added(before.effects, what))
-    if said.kind != "model" or what != "completed":
-        return after
     return replace(
-        after,
-        model_calls=after.model_calls + 1,
-        tokens_in=after.tokens_in + said.tokens_in,
-        tokens_out=after.tokens_out + said.tokens_out,
-        usd=after.usd + said.usd,
+        before,
+        model_calls=before.model_calls + 1,
+        tokens_in=before.tokens_in + said.tokens_in,
+        tokens_out=before.tokens_out + said.tokens_out,
+        usd=before.usd + said.usd,
     )
 
 
