@@ -41,15 +41,16 @@ class Forgets:
         #: Whether the file is to be written anew, None where that depends on its size; and why it could not be.
         self._compact: bool | None = None
         self._problem = ""
-        self._steps = 0
+        self._steps = self._compacted = 0
 
     @property
     def stats(self) -> dict[str, bool | int | str]:
-        """Whether something is still to be freed or given back to the disk, runs left, steps made, and `problem`: why
-        the file could not be written anew."""
+        """Whether something is still to be freed or given back to the disk, runs left, and steps made; how often the
+        file was `compacted`, and `problem`: why it could not be."""
         pending = self._forgetting.pending
         return {
             "busy": pending or self._wipe_due, "runs": self._forgetting.left, "steps": self._steps,
+            "compacted": self._compacted,
             "problem": self._problem,
         }  # fmt: skip
 
@@ -133,6 +134,7 @@ class Forgets:
         if wanted:
             try:
                 log.compact()
+                self._compacted += 1
             except TwelvefoldError as error:
                 # Nothing is lost but space, and whoever asked can read why.
                 self._problem = error.message()

@@ -19,7 +19,7 @@ import msgspec
 
 from .agents.forgetting import Kept, RunFolders, free_leftovers
 from .bus import run_marks
-from .bus.errors import BusNotRunning
+from .bus.errors import BusNotRunning, BusTimeout
 from .connection import SyncConnection, connect_sync
 from .eventstore.blobs import BlobStore
 from .eventstore.errors import TwelvefoldError
@@ -38,6 +38,8 @@ from .settings import Settings
 
 #: How often the bus is asked how far it is, and how long nothing may move meanwhile.
 POLL_S, STILL_S = 0.05, 60.0
+#: How long a reader of the log is waited for that keeps the write-ahead file from being emptied.
+WIPE_S = 10.0
 _PAGE = 1000
 
 #: Hears of how many runs are forgotten, of how many.
@@ -101,15 +103,17 @@ def forget_runs(
         lots = [[_request(log, run, reason, compact) for run in lot] for lot in _lots(log, wanted)]
     by = "bus"
     try:
-        problem = _by_bus(home, lots, runs, progress)
-        if compact and not lots and not problem:
-            problem = "a bus runs, which does that after it has freed something; stop it first with `twelvefold down`"
+        told = _by_bus(home, lots, runs, progress)
+        if compact and not lots and not told.problem:
+            told.problem = (
+                "a bus runs, which does that after it has freed something; stop it first with `twelvefold down`"
+            )
     except BusNotRunning:
         try:
-            problem, by = _by_command(settings, lots, compact, progress), "command"
+            told, by = _by_command(settings, lots, compact, progress), "command"
         except LogLocked:
             # A bus has just been started.
-            problem = _by_bus(home, lots, runs, progress)
+            told = _by_bus(home, lots, runs, progress)
     folders = RunFolders(home)
     kept = Kept()
     with RunLog(home) as log:
@@ -124,8 +128,8 @@ def forget_runs(
     }
     after = _size_of(home)
     return Done(
-        runs=len(wanted), kept=kept, by=by, compacted=after < before, log_bytes_before=before, log_bytes_after=after,
-        problem=problem, **freed,
+        runs=len(wanted), kept=kept, by=by, compacted=told.compacted, log_bytes_before=before, log_bytes_after=after,
+        problem=told.problem, **freed,
     )  # fmt: skip
 
 
@@ -166,23 +170,33 @@ def _cost(log: RunLog, run: str) -> Cost:
     return cost
 
 
-def _by_bus(home: Path, lots: list[list[NewEvent]], runs: Sequence[str], progress: Progress) -> str:
-    """Have the bus forget; return why it could not write its file anew, "" where it could or need not."""
+class _Told(msgspec.Struct):
+    """Whether the log's file was written anew, and why it could not be, where that was wanted."""
+
+    compacted: bool = False
+    problem: str = ""
+
+
+def _by_bus(home: Path, lots: list[list[NewEvent]], runs: Sequence[str], progress: Progress) -> _Told:
+    """Have the bus forget, and wait until all is freed."""
     with connect_sync(home) as bus:
         asked = [event.run for lot in lots for event in lot]
+        before = bus.stats()["forgetting"]["compacted"]
         for ticket in [bus.begin(lot) for lot in lots if forgotten(bus, lot[0].run) is None]:
             bus.finish(ticket)
-        return _followed(bus, [run for run in runs if run not in asked] + asked, progress)
+        _follow(bus, [run for run in runs if run not in asked] + asked, progress)
+        after = _rested(bus)
+        return _Told(after["compacted"] > before, after["problem"])
 
 
-def _followed(bus: SyncConnection, runs: list[str], progress: Progress) -> str:
-    """Wait until the bus has freed all of these runs; return why it could not write its file anew."""
+def _follow(bus: SyncConnection, runs: list[str], progress: Progress) -> None:
+    """Wait until the bus has freed all of these runs; raises ForgettingStopped."""
     left = [run for run in runs if (found := forgotten(bus, run)) is not None and not found.done]
     moved, deadline = -1, time.monotonic() + STILL_S
     while left:
-        told = bus.stats()["forgetting"]
-        if told["steps"] != moved:
-            moved, deadline = told["steps"], time.monotonic() + STILL_S
+        steps = bus.stats()["forgetting"]["steps"]
+        if steps != moved:
+            moved, deadline = steps, time.monotonic() + STILL_S
         elif time.monotonic() > deadline:
             raise ForgettingStopped(len(left), STILL_S)
         time.sleep(POLL_S)
@@ -190,14 +204,25 @@ def _followed(bus: SyncConnection, runs: list[str], progress: Progress) -> str:
         while left and (found := forgotten(bus, left[0])) is not None and found.done:
             left.pop(0)
         progress(len(runs) - len(left), len(runs))
-    while bus.stats()["forgetting"]["busy"] and time.monotonic() < deadline:
-        # A reader of the log may hold the write-ahead file for as long as it likes.
+
+
+def _rested(bus: SyncConnection) -> dict[str, Any]:
+    """Return what the bus tells of forgetting once it has nothing left to do, or can't because of a reader."""
+    deadline = time.monotonic() + WIPE_S
+    while True:
+        try:
+            told: dict[str, Any] = bus.stats()["forgetting"]
+        except BusTimeout:
+            # It writes its file anew, and answers nobody meanwhile.
+            deadline = time.monotonic() + WIPE_S
+            continue
+        if not told["busy"] or time.monotonic() > deadline:
+            return told
         time.sleep(POLL_S)
-    return str(bus.stats()["forgetting"]["problem"])
 
 
-def _by_command(settings: Settings, lots: list[list[NewEvent]], compact: bool | None, progress: Progress) -> str:
-    """Forget as the log's owner; return why the file could not be written anew, "" where it could or should not."""
+def _by_command(settings: Settings, lots: list[list[NewEvent]], compact: bool | None, progress: Progress) -> _Told:
+    """Forget as the log's owner."""
     with closing(SqliteLog(settings.home / "log.db", durability=settings.durability)) as log:
         due = [lot for lot in lots if forgotten(log, lot[0].run) is None]
         source = f"forget-{os.getpid()}"
@@ -213,12 +238,12 @@ def _by_command(settings: Settings, lots: list[list[NewEvent]], compact: bool | 
             progress(many - forgetting.left, many)
         log.wipe()
         if compact is False or (compact is None and not many):
-            return ""
+            return _Told()
         try:
             log.compact()
         except TwelvefoldError as error:
-            return error.message()
-    return ""
+            return _Told(problem=error.message())
+    return _Told(compacted=True)
 
 
 def _size_of(home: Path) -> int:

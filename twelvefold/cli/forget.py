@@ -61,7 +61,7 @@ def forget(
         raise UsageInvalid("name runs, or say --older-than", _COMMAND)
     found = _found(list(runs or ()), older)
     due = [one for one in found if one.is_due]
-    if not as_json:
+    if not as_json and (runs or older):
         _preview(found)
     elif not yes and not dry_run:
         note(f"{len(due)} runs would be forgotten")
@@ -82,6 +82,8 @@ def forget(
 def _go_on(due: list[Candidate], found: list[Candidate], command: str, *, yes: bool, as_json: bool) -> bool:
     """Ask, unless that was answered; raises NotConfirmed, after the document of what would be freed."""
     what = _count(len(due), "run")
+    if not due:
+        return True  # nothing is lost by writing the log's file anew
     try:
         return confirmed(f"Forget {what}, for good?", f"forgetting {what}", command, yes=yes)
     except NotConfirmed:
@@ -146,9 +148,8 @@ def _preview(found: list[Candidate]) -> None:
     if len(due) > 1:
         beside = sum(one.blob_bytes + one.kept.bytes for one in due)
         payloads, size = sum(one.payloads for one in due), sum(one.bytes for one in due)
-        note(
-            f"{_count(len(due), 'run')}: {payloads} payloads ({in_units(size)}), up to {in_units(beside)} beside the log"
-        )
+        together = f"{payloads} payloads ({in_units(size)}), up to {in_units(beside)} beside the log"
+        note(f"{_count(len(due), 'run')}: {together}")
 
 
 def _note(one: Candidate) -> str | None:
@@ -202,10 +203,11 @@ def _told(done: Done) -> None:
     style = Style(sys.stdout)
     beside = done.blob_bytes + done.kept.bytes
     freed = f"{_count(done.payloads, 'payload')} ({in_units(done.bytes)}), {_count(done.blobs, 'blob')}"
-    write(
-        f"{style.green('forgotten')}: {_count(done.runs, 'run')}; freed {freed} and "
-        f"{_count(done.kept.stores, 'store')} ({in_units(beside)})"
-    )
+    if done.runs or done.payloads or beside:
+        write(
+            f"{style.green('forgotten')}: {_count(done.runs, 'run')}; freed {freed} and "
+            f"{_count(done.kept.stores, 'store')} ({in_units(beside)})"
+        )
     before, after = in_units(done.log_bytes_before), in_units(done.log_bytes_after)
     if done.problem:
         note(f"the log's file keeps its size of {after}, as it could not be written anew: {done.problem}")
