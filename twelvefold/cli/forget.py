@@ -61,10 +61,11 @@ def forget(
         raise UsageInvalid("name runs, or say --older-than", _COMMAND)
     found = _found(list(runs or ()), older)
     due = [one for one in found if one.is_due]
-    if not as_json and (runs or older):
-        _preview(found)
+    if not as_json:
+        if runs or older:
+            _preview(found)
     elif not yes and not dry_run:
-        note(f"{len(due)} runs would be forgotten")
+        note(f"{_count(len(due), 'run')} would be forgotten")
     if dry_run or (not due and compact is not True):
         done = None
     elif not _go_on(due, found, _command_line(runs, older), yes=yes, as_json=as_json):
