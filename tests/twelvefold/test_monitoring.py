@@ -151,6 +151,36 @@ def test_another_log_in_its_place_is_read_anew(tmp_path: Path) -> None:
     assert by_type() == {"last.happened": 5}
 
 
+def test_names_of_any_letters_are_exported(tmp_path: Path) -> None:
+    """Quotes, line ends and letters of any script in names of tools and models come out as they went in."""
+    names = [
+        'a "quoted" name',
+        "two\nlines",
+        "back\\slash",
+        "Ünïcödé 模型",
+        "",
+        "{}=,",
+    ]
+    log = SqliteLog(tmp_path / "log.db")
+    effects = [
+        NewEvent(
+            type="effect.completed",
+            id=os.urandom(16),
+            payload=json.dumps({"kind": "model", "name": name}),
+            run="f" * 32,
+        )
+        for name in names
+    ]
+    log.append(Append(events=effects))
+    log.close()
+    text = tf.MetricsCollector(tmp_path).export_metrics()
+    found = {key[2] for key in values_of(text) if key[0] == "effects_total"}
+    assert found == set(names)
+    if PROMTOOL is not None:
+        done = subprocess.run([PROMTOOL, "check", "metrics"], input=text.encode(), capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_log_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """A file that is no log makes a home unhealthy in words, and metrics an error: nothing is made up."""
     (tmp_path / "log.db").write_text("no database at all, and long enough to have a header " * 10)
