@@ -64,7 +64,9 @@ def _end(turn: Turn, rollback: Rollback, files: Mapping[str, Any]) -> None:
 
 def _is_unasked(asked: TaskState | None) -> bool:
     """Tell whether nobody was asked about what could not be restored, or only about an earlier try."""
-    return asked is None or (asked.report is not None and asked.report.outcome == "nothing_to_do")
+    if asked is None:
+        return True
+    return asked.phase == "reported" and asked.report is not None and asked.report.outcome == "nothing_to_do"
 
 
 def _forget_question(turn: Turn) -> None:
