@@ -7,6 +7,7 @@ chain. Reads the home and changes nothing in it, whether a bus runs or not. A fi
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 import platform
@@ -74,9 +75,7 @@ def export_run(
     try:
         with tempfile.TemporaryDirectory(prefix="twelvefold-export-") as scratch:
             manifest = _write(log, run, found, place, draft, Path(scratch), version, prompts, proof, outcome)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.link(draft, target)
+        _name(draft, target)
         storage.sync_folder(target.parent)
     except FileExistsError as error:
         raise RunFileExists(str(target)) from error
@@ -138,6 +137,17 @@ def _write(
         )
         file.finish(manifest)
     return manifest
+
+
+def _name(draft: Path, target: Path) -> None:
+    """Give a finished file its name, replacing nothing; raises OSError."""
+    try:
+        os.link(draft, target)
+    except OSError as error:
+        # Not every file system has hard links.
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK) or os.path.lexists(target):
+            raise
+        draft.rename(target)
 
 
 def _stretches(

@@ -9,6 +9,7 @@ that prove it. The same run gives the same bytes. Leaves gathering to `run_expor
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -138,17 +139,24 @@ def event_of(line: bytes) -> Event:
 
 
 class RunFileWriter:
-    """Writes parts one after the other, then the manifest; raises OSError. Use in a `with` block."""
+    """Writes parts one after the other, then the manifest, synced at the end; raises OSError. Use in a `with` block."""
 
     def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=6)
+        # A run holds what its owner's issues, files and models say.
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb")
+        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
         self.members: dict[str, Member] = {}
 
     def __enter__(self) -> RunFileWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._zip.close()
+        try:
+            self._zip.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
 
     def add_file(self, name: str, source: Path) -> None:
         """Add a file's bytes."""

@@ -86,7 +86,7 @@ class RunFileExists(TwelvefoldError):
 
     def help(self) -> str:
         """Choose another name."""
-        return f"rm {quote(self.path)}    # or choose another name"
+        return f"choose another name, such as `twelvefold export RUN {quote(self.path + '.2')}`"
 
 
 @dataclass(eq=False)

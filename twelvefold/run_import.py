@@ -7,6 +7,7 @@ so that its chain stays what it is, and the imported one stays what it was where
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -24,6 +25,7 @@ from .eventstore import storage
 from .eventstore.kept_run import write_kept_log
 from .eventstore.reader import LogReader
 from .eventstore.run import read_run
+from .eventstore.storage_errors import StorageFull
 from .imported_run import check_contents, check_events, kept_run
 from .run_file import EVENTS, LINKS, MANIFEST, Manifest, RunFileReader
 from .run_file_errors import RunFileUnwritable, RunKnown
@@ -70,6 +72,8 @@ def import_run(home: Path, file: Path) -> Imported:
                 check_contents(manifest, contents, log, reader.damaged)
             reader.check_manifest()
             _give_name(making, place)
+        except StorageFull as error:
+            raise RunFileUnwritable(str(making), os.strerror(errno.ENOSPC)) from error
         except OSError as error:
             raise RunFileUnwritable(str(making), error.strerror or str(error)) from error
         finally:
@@ -141,7 +145,11 @@ def _unpack(reader: RunFileReader, making: Path) -> None:
             bundled = Bundled(store.refs, store.shallow, store.object_format)
             try:
                 read_bundle(Git(), bundle, bundled, making / "stores" / store.store)
-            except (GitFailed, ValueError) as error:
+            except GitFailed as error:
+                if os.strerror(errno.ENOSPC) in error.stderr:
+                    raise RunFileUnwritable(str(making), os.strerror(errno.ENOSPC)) from error
+                raise reader.damaged(store.member, error.message()) from error
+            except ValueError as error:
                 raise reader.damaged(store.member, str(error)) from error
             bundle.unlink()
     _write(making / LINKS, reader.pieces(LINKS))

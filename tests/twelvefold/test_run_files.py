@@ -39,6 +39,7 @@ from twelvefold.run_place import imported_runs, open_run
 
 A, B, C, D = "a" * 32, "b" * 32, "c" * 32, "d" * 32
 LARGE = b'"' + b"large " * 1000 + b'"'
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "exported"
 PROMPT = PACKAGED / "fixer.md"
 
 
@@ -141,6 +142,7 @@ def test_a_run_comes_out_as_it_went_in(made: Home, other: Path, tmp_path: Path) 
     """Events, positions, hashes, blobs, commits and prompts are the same in the other home, where it verifies."""
     exported = made.export(A, tmp_path / "a.run")
     assert exported.manifest.complete
+    assert exported.file.stat().st_mode & 0o777 == 0o600
     assert exported.unknown_prompts == ("gone",)
     assert exported.manifest.versions["runs"] == {A: {"twelvefold": "aaa"}}
     done = import_run(other, exported.file)
@@ -195,6 +197,16 @@ def test_only_headers_of_others_go_with_a_run(made: Home, tmp_path: Path) -> Non
         manifest = msgspec.json.decode(file.read("manifest.json"))
     assert not manifest["complete"]
     assert len(manifest["chain"]) > 1
+
+
+def test_a_file_of_an_earlier_version_still_imports(other: Path) -> None:
+    """What was exported once can be looked at for ever: a fork with its parent's past, a blob, a prompt and a store."""
+    done = import_run(other, FIXTURES / "format-1.run")
+    assert (done.run, done.manifest.outcome, len(done.manifest.blobs)) == (B, "succeeded", 1)
+    events = Home(other, ("", "")).events(B)
+    assert [event.type for event in events][-3:] == ["task.started", "task.succeeded", "run.succeeded"]
+    assert events[-1].hash.hex() == done.manifest.chain[-1].hash
+    assert [manifest.run for manifest in verify_imports(other)] == [B]
 
 
 Parts = dict[str, bytes]
