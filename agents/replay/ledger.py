@@ -23,6 +23,8 @@ from .places import Places
 from .record import TaskRecord, data_of, loaded
 
 _RESULTS = ("effect.completed", "effect.failed")
+#: Why a task of a fork ended that asked a recorded layer for what isn't there; the second of a compensation.
+MISSED = ("recorded_miss", "not_live")
 
 
 class _Effect(msgspec.Struct):
@@ -77,7 +79,7 @@ class ReplayLedger(EffectLedger):
         try:
             recorded = super().served(call)
         except RecordedMiss:
-            if self.record.outcome is not None and data_of(self.record.outcome).get("reason") == "recorded_miss":
+            if self.record.outcome is not None and data_of(self.record.outcome).get("reason") in MISSED:
                 raise
             raise self._unrecorded(call) from None
         if recorded is None:
