@@ -209,7 +209,12 @@ def settings_of_run(
         first = journal.first(f"run.{one}")
         if first is None or (until is not None and first.position > until):
             continue
-        data = first.data if isinstance(first.data, dict) else {}
+        data = first.data
+        if ancestors:  # a fork's changes may be larger than an event
+            from .journal import load
+
+            data = load(data, journal)
+        data = data if isinstance(data, dict) else {}
         if first.type == "run.requested":
             caller = data.get("caller")
             given = caller.get("settings") if isinstance(caller, dict) else None
