@@ -24,16 +24,17 @@ class MadeRun:
     _count: int = 0
     _cause: bytes = b""
 
-    def write(self, type: str, stream: str, data: Any, cause: bytes = b"") -> Event:
+    def write(self, type: str, stream: str, data: Any, cause: bytes = b"", seen: int = 0) -> Event:
         """Append one event."""
         self._count += 1
         id = hashlib.sha256(f"{self.run} {self._count}".encode()).digest()[:16]
-        event = new_event(type, data, stream=stream, id=id, run=self.run, cause=cause)
+        event = new_event(type, data, stream=stream, id=id, run=self.run, cause=cause, seen=seen)
         return self.log.append(Append(events=[event])).events[0]
 
     def own(self, type: str, **data: Any) -> Event:
         """A decision, or the request that all begins with."""
-        event = self.write(type, f"run.{self.run}", data, self._cause)
+        seen = self.log.head if self._cause else 0
+        event = self.write(type, f"run.{self.run}", data, self._cause, seen)
         self._cause = self._cause or event.id
         return event
 

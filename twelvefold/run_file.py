@@ -9,8 +9,11 @@ that prove it. The same run gives the same bytes. Leaves gathering to `run_expor
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +108,10 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     hash: str
 
 
+#: What the standard library raises for archives that aren't whole, or that want what it can't do.
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, OverflowError, RuntimeError,
+)  # fmt: skip
 #: The fields of an event that are bytes.
 _BYTES = ("id", "cause", "data_hash", "hash")
 _encode = msgspec.json.Encoder().encode
@@ -196,9 +203,11 @@ class RunFileReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = path.open("rb")
         try:
-            self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+            self._zip = zipfile.ZipFile(self._file)
+        except (*_UNREADABLE, ValueError) as error:
+            self._file.close()
             raise NoRunFile(str(path), f"it can't be opened ({error})") from error
         self._opened: list[IO[bytes]] = []
         try:
@@ -216,6 +225,7 @@ class RunFileReader:
         for member in self._opened:
             member.close()
         self._zip.close()
+        self._file.close()
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """Yield a part piece by piece."""
@@ -238,7 +248,7 @@ class RunFileReader:
                 while line := member.readline(_LINE_MAX):
                     number += 1
                     yield event_of(line)
-        except (zipfile.BadZipFile, EOFError, OSError, _zlib_error()) as error:
+        except _UNREADABLE as error:
             raise self.damaged(name, f"it can't be unpacked beyond line {number} ({error})") from error
         except ValueError as error:
             raise self.damaged(name, f"line {number} is no event ({error})") from error
@@ -262,7 +272,7 @@ class RunFileReader:
         try:
             with self._member(name) as member:
                 yield from _pieces_of(member)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, _zlib_error()) as error:
+        except _UNREADABLE as error:
             raise self.damaged(name, f"it can't be unpacked ({error})") from error
 
     def _read_manifest(self) -> Manifest:
@@ -294,9 +304,3 @@ class RunFileReader:
 def _pieces_of(member: IO[bytes]) -> Iterator[bytes]:
     while piece := member.read(_PIECE):
         yield piece
-
-
-def _zlib_error() -> type[Exception]:
-    import zlib
-
-    return zlib.error
