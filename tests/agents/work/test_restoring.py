@@ -123,17 +123,28 @@ def recorded(user: UserRepo, tmp_path: Path) -> Iterator[Recorded]:
     made.log.close()
 
 
-@pytest.fixture
-def ten_steps(recorded: Recorded) -> Recorded:
-    """Ten tasks, each in a workspace of its own, from the commit that the one before has left."""
-    commit = recorded.user.git("rev-parse", "HEAD")
-    for n in range(1, STEPS + 1):
+def work(recorded: Recorded, steps: int) -> Recorded:
+    """Do tasks, each in a workspace of its own, from the commit that the one before has left."""
+    commit = recorded.base
+    for n in range(1, steps + 1):
         workspace = recorded.begin(commit, f"0.{n}")
         change(workspace.folder, n)
         recorded.record(workspace)
         commit = workspace.commit
         workspace.remove()
     return recorded
+
+
+@pytest.fixture
+def ten_steps(recorded: Recorded) -> Recorded:
+    """A run of ten tasks."""
+    return work(recorded, STEPS)
+
+
+@pytest.fixture
+def two_steps(recorded: Recorded) -> Recorded:
+    """A run of two tasks."""
+    return work(recorded, 2)
 
 
 def test_each_position_of_ten_steps_gives_the_exact_tree(ten_steps: Recorded) -> None:
@@ -160,12 +171,12 @@ def test_each_position_of_ten_steps_gives_the_exact_tree(ten_steps: Recorded) ->
         assert [one.name for one in folder.parent.iterdir()] == [path]
 
 
-def test_the_folded_files_are_those_restored(ten_steps: Recorded) -> None:
+def test_the_folded_files_are_those_restored(two_steps: Recorded) -> None:
     """After a rollback the log says that what it laid out is there, and nothing else."""
-    to = sorted(ten_steps.pictures)[5]
-    ten_steps.restore(to)
-    files = files_of(read_run(ten_steps.log, ten_steps.run))
-    assert [one.key for one in files.workspaces.values() if one.is_open] == [ten_steps.pictures[to][0]]
+    to = sorted(two_steps.pictures)[1]
+    two_steps.restore(to)
+    files = files_of(read_run(two_steps.log, two_steps.run))
+    assert [one.key for one in files.workspaces.values() if one.is_open] == [two_steps.pictures[to][0]]
 
 
 def test_what_a_killed_task_left_is_overwritten(recorded: Recorded) -> None:
@@ -195,63 +206,63 @@ def test_what_a_killed_task_left_is_overwritten(recorded: Recorded) -> None:
     assert (outside / "kept.txt").read_text() == "kept"
 
 
-def test_a_branch_goes_back_to_where_it_was(ten_steps: Recorded) -> None:
+def test_a_branch_goes_back_to_where_it_was(two_steps: Recorded) -> None:
     """It is deleted where there was none, and made again where the run itself had taken it back."""
-    user = ten_steps.user
-    before = ten_steps.log.head
-    commit = files_of(read_run(ten_steps.log, ten_steps.run)).workspaces[f"0.{STEPS}"].commit
-    ref = ten_steps.branch(commit)
-    published = ten_steps.log.head
+    user = two_steps.user
+    before = two_steps.log.head
+    commit = files_of(read_run(two_steps.log, two_steps.run)).workspaces["0.2"].commit
+    ref = two_steps.branch(commit)
+    published = two_steps.log.head
     refs = user.refs()
-    (told,) = ten_steps.restore(before)["branches"]
+    (told,) = two_steps.restore(before)["branches"]
     assert (told["state"], told["was"], told["commit"]) == ("restored", commit, None)
     assert user.refs() == {name: value for name, value in refs.items() if name != ref}
-    (told,) = ten_steps.restore(published)["branches"]
+    (told,) = two_steps.restore(published)["branches"]
     assert (told["state"], told["commit"]) == ("restored", commit)
     assert user.refs() == refs
-    delete_ref(ten_steps.stores.git, find_repository(ten_steps.stores.git, user.folder), ref, commit)
+    delete_ref(two_steps.stores.git, find_repository(two_steps.stores.git, user.folder), ref, commit)
     facts = {"repo": str(user.folder), "commit": commit, "ref": ref}
-    ten_steps.emit("workspace.unpublished", facts)
-    ten_steps.restore(published)
+    two_steps.emit("workspace.unpublished", facts)
+    two_steps.restore(published)
     assert user.refs() == refs
 
 
-def test_a_branch_that_somebody_moved_deleted_or_has_checked_out_stays(ten_steps: Recorded) -> None:
+def test_a_branch_that_somebody_moved_deleted_or_has_checked_out_stays(two_steps: Recorded) -> None:
     """Only where the run has put it is it the run's to move; what stays is told with where it is."""
-    user, before = ten_steps.user, ten_steps.log.head
-    commit = files_of(read_run(ten_steps.log, ten_steps.run)).workspaces[f"0.{STEPS}"].commit
-    ref = ten_steps.branch(commit)
-    published = ten_steps.log.head
+    user, before = two_steps.user, two_steps.log.head
+    commit = files_of(read_run(two_steps.log, two_steps.run)).workspaces["0.2"].commit
+    ref = two_steps.branch(commit)
+    published = two_steps.log.head
     user.git("checkout", "-q", "twelvefold/x")
-    (told,) = ten_steps.restore(before)["branches"]
+    (told,) = two_steps.restore(before)["branches"]
     assert (told["state"], told["at"]) == ("moved", commit)
     newer = user.commit({"mine.txt": "mine\n"})
     user.git("checkout", "-q", "main")
-    (told,) = restore_run(ten_steps.home, ten_steps.run, before)["branches"]
+    (told,) = restore_run(two_steps.home, two_steps.run, before)["branches"]
     assert (told["state"], told["at"]) == ("moved", newer)
     assert newer[:12] in told["problem"]
     assert user.refs()[ref] == newer
     user.git("update-ref", "-d", ref)
-    (told,) = ten_steps.restore(before)["branches"]
+    (told,) = two_steps.restore(before)["branches"]
     assert told["state"] == "restored"
-    (told,) = ten_steps.restore(published)["branches"]
+    (told,) = two_steps.restore(published)["branches"]
     assert ref in user.refs()  # the rollback before had it gone, so it is the run's to make again
     user.git("update-ref", "-d", ref)
-    (told,) = ten_steps.restore(published)["branches"]
+    (told,) = two_steps.restore(published)["branches"]
     assert (told["state"], told["at"]) == ("moved", None)
     assert ref not in user.refs()
 
 
-def test_no_program_of_the_repository_runs(ten_steps: Recorded) -> None:
+def test_no_program_of_the_repository_runs(two_steps: Recorded) -> None:
     """Neither hooks nor filters nor monitors have a say, and nothing of the user's but the one ref is written."""
-    user, before = ten_steps.user, ten_steps.log.head
-    commit = files_of(read_run(ten_steps.log, ten_steps.run)).workspaces[f"0.{STEPS}"].commit
-    ten_steps.branch(commit)
-    published = ten_steps.log.head
+    user, before = two_steps.user, two_steps.log.head
+    commit = files_of(read_run(two_steps.log, two_steps.run)).workspaces["0.2"].commit
+    two_steps.branch(commit)
+    published = two_steps.log.head
     user.plant()
     refs = user.refs()
-    ten_steps.restore(before)
-    ten_steps.restore(published)
+    two_steps.restore(before)
+    two_steps.restore(published)
     assert user.alarmed() == []
     assert user.refs() == refs
 
@@ -277,31 +288,31 @@ def test_refs_and_stores_that_an_agent_made_up_are_left_alone(recorded: Recorded
     assert not list((recorded.home / "workspaces").glob("*/*"))
 
 
-def test_what_lacks_is_told_and_the_rest_is_restored(ten_steps: Recorded) -> None:
+def test_what_lacks_is_told_and_the_rest_is_restored(two_steps: Recorded) -> None:
     """A repository that is gone, and a commit that no store has, are told in words."""
-    user = ten_steps.user
-    commit = files_of(read_run(ten_steps.log, ten_steps.run)).workspaces[f"0.{STEPS}"].commit
-    before = ten_steps.log.head
-    ten_steps.branch(commit)
+    user = two_steps.user
+    commit = files_of(read_run(two_steps.log, two_steps.run)).workspaces["0.2"].commit
+    before = two_steps.log.head
+    two_steps.branch(commit)
     user.folder.rename(user.folder.with_name("elsewhere"))
-    found = ten_steps.restore(before)
+    found = two_steps.restore(before)
     assert [one["state"] for one in found["workspaces"]] == ["restored"]
     (told,) = found["branches"]
     assert told["state"] == "failed"
     assert str(user.folder) in told["problem"]
-    for store in (ten_steps.home / "stores").glob(f"*/{ten_steps.run}.git"):
+    for store in (two_steps.home / "stores").glob(f"*/{two_steps.run}.git"):
         store.rename(store.with_suffix(".lost"))
-    (found,) = ten_steps.restore(before)["workspaces"]
+    (found,) = two_steps.restore(before)["workspaces"]
     assert found["state"] == "failed"
     assert commit[:12] in found["problem"]
 
 
-def test_before_anything_is_done_a_branch_is_judged_alike(ten_steps: Recorded) -> None:
+def test_before_anything_is_done_a_branch_is_judged_alike(two_steps: Recorded) -> None:
     """What a preview says of a branch is what becomes of it."""
-    user = ten_steps.user
-    commit = files_of(read_run(ten_steps.log, ten_steps.run)).workspaces[f"0.{STEPS}"].commit
-    ref = ten_steps.branch(commit)
-    one = files_of(read_run(ten_steps.log, ten_steps.run)).published[str(user.folder), ref]
+    user = two_steps.user
+    commit = files_of(read_run(two_steps.log, two_steps.run)).workspaces["0.2"].commit
+    ref = two_steps.branch(commit)
+    one = files_of(read_run(two_steps.log, two_steps.run)).published[str(user.folder), ref]
     git = Git()
     assert branch_now(git, one, "")["state"] == "ready"
     assert branch_now(git, one, commit)["state"] == "restored"
