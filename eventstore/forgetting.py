@@ -34,6 +34,8 @@ _BLOBS = """SELECT DISTINCT blob FROM events INDEXED BY events_run JOIN blob_nam
     WHERE run = ? AND run <> ''"""
 #: Events that are looked at for one step: a moment of the owner's time.
 STEP_EVENTS = 500
+#: Of events in a run's streams that don't name the run, so many are looked at.
+STRAYS_MAX = 10_000
 #: Families whose events tell of a run from outside of its streams.
 _ABOUT = ("delivery.", "watch.", "projection.")
 _KEPT = (REQUESTED, DONE)
@@ -152,29 +154,32 @@ class Forgetting:
         Everything proposed before must be committed: what remains of a blob's names is looked up now.
         """
         run, done = next(iter(self._pending.items()))
-        page = self._page(run, done.after)
-        if not page:
-            return self._end(run, done)
+        page, is_last = self._page(run, done.after)
         freed = [event for event in page if event.payload is not None and _is_freed(event, run)]
         named = {blob for event in freed for blob in blobs_named(event.payload or "")}
-        if len(page) < STEP_EVENTS and not named and not done.blobs:
-            last = _Progress(0, done.payloads + len(freed), done.bytes + _size(freed))
-            return self._end(run, last, [event.position for event in freed])
         further = _Progress(
-            page[-1].position,
+            max([done.after, *(event.position for event in page if event.run == run)]),
             done.payloads + len(freed),
-            done.bytes + _size(freed),
+            done.bytes + sum(len((event.payload or "").encode()) for event in freed),
             sorted({*done.blobs, *named}),
         )
-        append = Append(marks={PREFIX + run: _encode(further)}, frees=[event.position for event in freed])
+        positions = [event.position for event in freed]
+        if is_last and not named:
+            # Blobs are looked for once nothing names them any more.
+            return self._end(run, further, positions)
+        append = Append(marks={PREFIX + run: _encode(further)}, frees=positions)
         return append, lambda: self._pending.update({run: further})
 
-    def _page(self, run: str, after: int) -> list[Event]:
-        """Return the run's next own events, in the order of positions."""
-        sources = ({"stream": f"run.{run}"}, {"stream": f"task.{run}.*"}, {"stream": f"request.{run}"}, {"run": run})
-        pages = [self._log.read(after=after, limit=STEP_EVENTS, **source) for source in sources]  # type: ignore[arg-type]
-        found = {event.position: event for page in pages for event in page}
-        return [found[position] for position in sorted(found)[:STEP_EVENTS]]
+    def _page(self, run: str, after: int) -> tuple[list[Event], bool]:
+        """Return the run's next events, and whether they are the last ones."""
+        found = list(self._log.read(run=run, after=after, limit=STEP_EVENTS))
+        if len(found) == STEP_EVENTS:
+            return found, False
+        # Whoever writes into a run's streams names the run, but nobody has to.
+        streams = (f"run.{run}", f"task.{run}.*", f"request.{run}")
+        strays = [event for stream in streams for event in self._log.read(stream=stream, run="", limit=STRAYS_MAX)]
+        left = [event for event in strays if event.payload is not None]
+        return found + left[:STEP_EVENTS], len(left) <= STEP_EVENTS
 
     def _end(self, run: str, done: _Progress, frees: Sequence[int] = ()) -> tuple[Append, Callable[[], None]]:
         """Free the blobs that no remaining event names; return the append that says that all is done.
@@ -200,10 +205,6 @@ class Forgetting:
             del self._pending[run]
 
         return Append(events=[told], marks={PREFIX + run: None}, source="bus", frees=frees), committed
-
-
-def _size(events: Sequence[Event]) -> int:
-    return sum(len((event.payload or "").encode()) for event in events)
 
 
 def _is_freed(event: Event, run: str) -> bool:

@@ -54,6 +54,7 @@ def add_run(log: EventLog, run: str = RUN, *, facts: int = 3, blob: str = "", en
         ids.event("task.succeeded", {"secret": "hush", **held}, stream=task, run=run),
         ids.event("delivery.parked", {"error": "hush"}, stream="group.q", run=run),
         ids.event("cite.found", {"kept": "by its own stream"}, stream="cite.1", run=run),
+        ids.event("task.noted", {"secret": "hush"}, stream=task),
         ids.event("human.answered", {"answer": "hush"}, stream=f"request.{run}", run=run),
     ]
     if end:
@@ -122,7 +123,7 @@ def test_forgetting_frees_a_runs_own_payloads(log: EventLog) -> None:
     found = forgotten(log, RUN)
     assert found is not None
     assert (found.done, found.facts) == (True, {"outcome": "succeeded"})
-    assert found.freed["payloads"] == 3 * STEP_EVENTS + 5
+    assert found.freed["payloads"] == 3 * STEP_EVENTS + 6
     assert log.marks("forget/") == {}
 
 
@@ -209,5 +210,5 @@ def test_what_is_forgotten_stands_nowhere_on_the_disk(tmp_path: Path) -> None:
     assert (tmp_path / "log.db").stat().st_size < size
     log.append(Append(events=[ids.event("demo.happened", 1)]))
     with LogReader(tmp_path / "log.db") as reader:
-        assert verify(reader).forgotten == 3005
+        assert verify(reader).forgotten == 3006
     log.close()
