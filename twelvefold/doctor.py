@@ -54,7 +54,8 @@ _ANOTHER_HOME = "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
 #: What a home holds; a folder with anything else in it was somebody's before it became one.
 _HOME_CONTENT = {
     *("log.db", "log.db-wal", "log.db-shm", "log.head", "log.lock", "up.lock", ".gitignore"),
-    *("blobs", "cache", "keys", "logs", "patches", "private", "stores", "workspaces"),
+    *("projections.db", "projections.db-wal", "projections.db-shm", "projections.lock", "imports", "imports.guard"),
+    *("background", "blobs", "cache", "exports", "keys", "logs", "patches", "paused", "private", "stores", "workspaces"),
 }
 
 
