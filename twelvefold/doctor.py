@@ -55,7 +55,8 @@ _ANOTHER_HOME = "export TWELVEFOLD_HOME=$HOME/.local/state/twelvefold/mine"
 _HOME_CONTENT = {
     *("log.db", "log.db-wal", "log.db-shm", "log.head", "log.lock", "up.lock", ".gitignore"),
     *("projections.db", "projections.db-wal", "projections.db-shm", "projections.lock", "imports", "imports.guard"),
-    *("background", "blobs", "cache", "exports", "keys", "logs", "patches", "paused", "private", "stores", "workspaces"),
+    *("background", "blobs", "cache", "exports", "keys", "logs", "patches", "paused", "private", "stores"),
+    "workspaces",
 }
 
 
