@@ -1,0 +1,138 @@
+"""`twelvefold state` over a log at rest: forms, positions and moments, one run, differences, and what isn't there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twelvefold.eventstore.event import new_event
+from twelvefold.eventstore.log import Append
+from twelvefold.eventstore.sqlite_log import SqliteLog
+
+from .conftest import CommandLine
+
+RUN_A, RUN_B = "0190" + "a" * 28, "0191" + "b" * 28
+BEGIN_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+MINUTE_NS = 60_000_000_000
+
+
+@pytest.fixture
+def home(twelvefold: CommandLine) -> Path:
+    """A home with two runs, an event a minute from 2026 on."""
+    home = twelvefold.cwd / ".twelvefold"
+    home.mkdir(mode=0o700)
+    times = iter(range(BEGIN_NS, BEGIN_NS + 20 * MINUTE_NS, MINUTE_NS))
+    log = SqliteLog(home / "log.db", clock=lambda: next(times))
+
+    def append(type: str, data: Any, stream: str, run: str, **fields: Any) -> None:
+        id = os.urandom(16)
+        log.append(Append(events=[new_event(type, data, stream=stream, run=run, id=id, **fields)], source="fixer.1"))
+
+    for run in (RUN_A, RUN_B):
+        append("run.requested", {"plan": {"agent": "fixer"}, "labels": {"issue": "12"}}, f"run.{run}", run)
+        append("run.started", {}, f"run.{run}", run, seen=1)
+        append("task.requested", {"path": "0", "agent": "fixer", "attempt": 1}, f"run.{run}", run, seen=1, to="fixer")
+    append("task.failed", {"reason": "bad"}, f"task.{RUN_A}.0", RUN_A)
+    append("run.failed", {"reason": "bad"}, f"run.{RUN_A}", RUN_A, seen=7)
+    log.close()
+    return home
+
+
+def test_rows_as_of_the_end(twelvefold: CommandLine, home: Path) -> None:
+    """Each row has the parts of its key and its fields; times are RFC 3339; position and time say as of when."""
+    shown = twelvefold("state", "runs", "--json")
+    assert (shown.status, shown.err) == (0, "")
+    assert {name: shown.json[name] for name in ("projection", "run", "position", "time")} == {
+        "projection": "runs", "run": None, "position": 8, "time": "2026-01-01T00:07:00.000000Z"
+    }  # fmt: skip
+    first, second = shown.json["rows"]
+    assert (first["run"], first["state"], first["outcome"], first["reason"]) == (RUN_A, "ended", "failed", "bad")
+    assert (first["requested"], first["ended"]) == ("2026-01-01T00:00:00.000000Z", "2026-01-01T00:07:00.000000Z")
+    assert (second["state"], second["outcome"], second["labels"]) == ("open", None, {"issue": "12"})
+    assert [row["run"] for row in twelvefold("state", "runs", "--jsonl").jsonl] == [RUN_A, RUN_B]
+    table = twelvefold("state", "runs")
+    assert table.out.splitlines()[0].split() == ["RUN", "STATE", "OUTCOME", "REQUESTED", "TASKS", "REASON"]
+    assert "as of position 8" in table.err
+
+
+@pytest.mark.parametrize(
+    ("at", "position"),
+    [
+        ("0", 0),
+        ("1", 1),
+        ("7", 7),
+        ("end", 8),
+        ("2026-01-01T00:02:30Z", 3),
+        ("2026-01-01T00:02Z", 3),
+        ("2025-01-01", 0),
+    ],
+)
+def test_positions_and_moments(twelvefold: CommandLine, home: Path, at: str, position: int) -> None:
+    """A position counts itself, a moment all that had happened by then."""
+    shown = twelvefold("state", "tasks", "--at", at, "--json").json
+    assert shown["position"] == position
+    assert len(shown["rows"]) == (position >= 3) + (position >= 6)
+
+
+def test_one_run(twelvefold: CommandLine, home: Path) -> None:
+    """All that is known of a run, and what the run alone did to what others share in."""
+    whole = twelvefold("state", "--run", RUN_A[:6], "--json").json
+    assert whole["run"] == RUN_A
+    assert [row["state"] for row in whole["projections"]["tasks"]] == ["failed"]
+    assert twelvefold("state", "agents", "--json").json["rows"][0]["requested"] == 2
+    assert twelvefold("state", "agents", "--run", RUN_A, "--json").json["rows"][0]["requested"] == 1
+    assert twelvefold("state", "tasks", "--run", RUN_A, "--at", "3", "--json").json["rows"][0]["state"] == "requested"
+
+
+def test_the_difference_of_two_positions(twelvefold: CommandLine, home: Path) -> None:
+    """Rows that came, went and changed, each with the fields that differ, before and after."""
+    shown = twelvefold("state", "runs", "--at", "3", "--at", "end", "--json").json
+    assert (shown["from"]["position"], shown["to"]["position"]) == (3, 8)
+    changed, added = shown["changes"]
+    assert (changed["change"], changed["row"]) == ("changed", {"run": RUN_A})
+    assert changed["fields"]["outcome"] == {"before": None, "after": "failed"}
+    assert changed["fields"]["ended"] == {"before": None, "after": "2026-01-01T00:07:00.000000Z"}
+    assert "requested" not in changed["fields"]
+    assert (added["change"], added["row"]) == ("added", {"run": RUN_B})
+    (gone,) = twelvefold("state", "tasks", "--at", "end", "--at", "3", "--jsonl").jsonl[1:]
+    assert (gone["change"], gone["row"]) == ("removed", {"run": RUN_B, "path": "0"})
+    words = twelvefold("state", "runs", "--at", "3", "--at", "8").out
+    assert f"~ runs {RUN_A}" in words
+    assert "    outcome: null -> failed" in words
+
+
+def test_the_list(twelvefold: CommandLine, home: Path) -> None:
+    """What there is, and how far each is folded: nothing is, where nobody has asked for much yet."""
+    shown = twelvefold("state", "--json").json
+    assert shown["head"] == 8
+    runs = next(row for row in shown["projections"] if row["projection"] == "runs")
+    assert (runs["state"], runs["position"], runs["lag"]) == ("behind", 0, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code"),
+    [
+        (("state", "nothing"), 3, "E500"),
+        (("state", "runs", "--at", "9"), 3, "E506"),
+        (("state", "runs", "--at", "yesterday-ish"), 2, "E0"),
+        (("state", "runs", "--run", "ffff"), 3, "E3"),
+        (("state", "runs", "--at", "1", "--at", "2", "--at", "3"), 2, "E0"),
+        (("state", "runs", "--json", "--jsonl"), 2, "E0"),
+    ],
+)
+def test_what_is_not_there(
+    twelvefold: CommandLine, home: Path, arguments: tuple[str, ...], status: int, code: str
+) -> None:
+    """Each wrong question has its exit status and a code."""
+    shown = twelvefold(*arguments)
+    assert (shown.status, shown.out) == (status, "")
+    assert f"error[{code}" in shown.err
+
+
+def test_a_home_without_a_log(twelvefold: CommandLine) -> None:
+    """Without a log there is no state of anything, said as other commands say it."""
+    (twelvefold.cwd / ".twelvefold").mkdir()
+    assert twelvefold("state", "runs").status == twelvefold("log").status != 0
