@@ -34,7 +34,7 @@ _BLOBS = """SELECT DISTINCT blob FROM events INDEXED BY events_run JOIN blob_nam
     WHERE run = ? AND run <> ''"""
 #: Events that are looked at for one step: a moment of the owner's time.
 STEP_EVENTS = 500
-#: Of events in a run's streams that don't name the run, so many are looked at.
+#: Of events in a run's streams that don't name the run, so many are looked at, and only in runs that aren't longer.
 STRAYS_MAX = 10_000
 #: Families whose events tell of a run from outside of its streams.
 _ABOUT = ("delivery.", "watch.", "projection.")
@@ -154,7 +154,7 @@ class Forgetting:
         Everything proposed before must be committed: what remains of a blob's names is looked up now.
         """
         run, done = next(iter(self._pending.items()))
-        page, is_last = self._page(run, done.after)
+        page, is_last = self._page(run, done)
         freed = [event for event in page if event.payload is not None and _is_freed(event, run)]
         named = {blob for event in freed for blob in blobs_named(event.payload or "")}
         further = _Progress(
@@ -170,11 +170,12 @@ class Forgetting:
         append = Append(marks={PREFIX + run: _encode(further)}, frees=positions)
         return append, lambda: self._pending.update({run: further})
 
-    def _page(self, run: str, after: int) -> tuple[list[Event], bool]:
+    def _page(self, run: str, done: _Progress) -> tuple[list[Event], bool]:
         """Return the run's next events, and whether they are the last ones."""
-        found = list(self._log.read(run=run, after=after, limit=STEP_EVENTS))
-        if len(found) == STEP_EVENTS:
-            return found, False
+        found = list(self._log.read(run=run, after=done.after, limit=STEP_EVENTS))
+        if len(found) == STEP_EVENTS or done.payloads > STRAYS_MAX:
+            # Of a run with so many streams the others could only be found by looking through the whole log.
+            return found, len(found) < STEP_EVENTS
         # Whoever writes into a run's streams names the run, but nobody has to.
         streams = (f"run.{run}", f"task.{run}.*", f"request.{run}")
         strays = [event for stream in streams for event in self._log.read(stream=stream, run="", limit=STRAYS_MAX)]
