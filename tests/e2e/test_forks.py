@@ -142,8 +142,8 @@ def test_files_are_as_of_the_cut_and_today_s_code_goes_on(home: JobHome, written
             store = next((home.home / "stores").glob(f"*/{result.run}.git"))
             assert git(store, "show", f"{commit}:step{STEPS - 1}") == f"new {STEPS - 1}"
             assert git(store, "show", f"{commit}:kept.txt") == "kept\n"
-            shared = [line for line in lines(home, result.run) if line["run"] == run]
-            assert shared == [line for line in lines(home, run) if line["position"] <= at]
+        shared = [line for line in lines(home, result.run) if line["run"] == run]
+        assert shared == [line for line in lines(home, run) if line["position"] <= at]
         missed = home("fork", run, "--at", str(done[1]), "--set", "plan.input.steps=9", cwd=home.folder)
         with tf.connect_sync(home.home) as bus:
             assert bus.wait(missed.out.strip(), WAIT_S).reason == "recorded_miss"
