@@ -1,8 +1,8 @@
 """Which files each workspace of a run held, as of any position: its store and commit, and the branches published.
 
-Owns what `workspace.*` events say of files, across forks, retries and redeliveries. Leaves laying files out to the
-packages above. Keeps two answers apart: `commit` is what the folder held, `settled` what a task that is delivered again
-begins from, as what an effect committed counts for it only once the effect's result is recorded. Pure.
+Owns what `workspace.*` events say of files, across forks, retries and redeliveries, and what a rollback has made of
+them. Leaves laying files out to the packages above. What a task that is delivered again begins from is its ledger's to
+say: there a commit counts once the effect that made it is recorded. Pure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ PUBLISHED, UNPUBLISHED = "workspace.published", "workspace.unpublished"
 #: What came of restoring files where a run was rolled back.
 RESTORED = "run.restored"
 #: The types that say something of files.
-TYPES = frozenset({
-    CREATED, COMMITTED, REMOVED, PUBLISHED, UNPUBLISHED, RESTORED,
-    "effect.intended", "effect.completed", "effect.failed",
-})  # fmt: skip
+TYPES = frozenset({CREATED, COMMITTED, REMOVED, PUBLISHED, UNPUBLISHED, RESTORED})
 
 
 class WorkspaceFiles(msgspec.Struct, frozen=True):
@@ -44,7 +41,6 @@ class WorkspaceFiles(msgspec.Struct, frozen=True):
     store: str
     start: str
     commit: str
-    settled: str
     position: int
     is_open: bool = True
 
@@ -68,14 +64,6 @@ class PublishedRef(msgspec.Struct, frozen=True):
     position: int
 
 
-class _Effects(msgspec.Struct, frozen=True):
-    """What is under way for one request: intents without a result, and what was committed meanwhile by workspace."""
-
-    request: bytes = b""
-    begun: frozenset[str] = frozenset()
-    within: Map[str, str] = Map()
-
-
 class RunFiles(msgspec.Struct, frozen=True):
     """The files of a run: workspaces by key, published refs by repository and ref.
 
@@ -85,7 +73,6 @@ class RunFiles(msgspec.Struct, frozen=True):
     workspaces: Map[str, WorkspaceFiles] = Map()
     published: Map[tuple[str, str], PublishedRef] = Map()
     forgotten: tuple[int, ...] = ()
-    effects: Map[str, _Effects] = Map()
 
     def latest(self) -> list[WorkspaceFiles]:
         """Return what shows the files: all workspaces that were open; of a repository without one, the last there was.
@@ -127,8 +114,6 @@ def apply(files: RunFiles, event: Event) -> RunFiles:
     data = event.data
     if not isinstance(data, dict):
         return files
-    if event.type.startswith("effect."):
-        return _effect(files, event, data)
     if event.type == RESTORED:
         return _restored(files, event, data)
     if event.type == REMOVED:
@@ -144,14 +129,7 @@ def _created(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
     if not (key and store and commit):
         return files
     path, name = _place(event, key)
-    made = WorkspaceFiles(
-        key, path, name, event.run, folder, store, commit, commit, commit, event.position
-    )  # fmt: skip
-    effects = _effects(files, event)
-    if key in effects.within:
-        files = replace(
-            files, effects=files.effects.set(event.stream, replace(effects, within=effects.within.delete(key)))
-        )
+    made = WorkspaceFiles(key, path, name, event.run, folder, store, commit, commit, event.position)
     return replace(files, workspaces=files.workspaces.set(key, made))
 
 
@@ -160,19 +138,12 @@ def _committed(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
     key = PurePosixPath(ref).parent.name
     if not (key and store and commit):
         return files
-    path, name = _place(event, key)
     before = files.workspaces.get(key)
     if before is None or before.store != store:
         # Its beginning is not known: from before the log says so, or forgotten.
-        before = WorkspaceFiles(key, path, name, event.run, "", store, commit, commit, "", event.position)
-    effects = _effects(files, event)
-    settled = before.settled
-    if effects.begun:
-        within = effects.within.set(key, commit)
-        files = replace(files, effects=files.effects.set(event.stream, replace(effects, within=within)))
-    else:
-        settled = commit
-    after = replace(before, commit=commit, settled=settled, position=event.position)
+        path, name = _place(event, key)
+        before = WorkspaceFiles(key, path, name, event.run, "", store, commit, commit, event.position)
+    after = replace(before, commit=commit, position=event.position)
     return replace(files, workspaces=files.workspaces.set(key, after))
 
 
@@ -209,9 +180,7 @@ def _restored(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
         key, path, folder, store, commit = (_text(given, name) for name in ("key", "path", "folder", "store", "commit"))
         if given.get("state") == "restored" and key and store and commit:
             name = key[len(path) + 1 :] if key.startswith(f"{path}.") else ""
-            made = WorkspaceFiles(
-                key, path, name, event.run, folder, store, commit, commit, commit, event.position
-            )  # fmt: skip
+            made = WorkspaceFiles(key, path, name, event.run, folder, store, commit, commit, event.position)
             workspaces = workspaces.set(key, made)
     published = files.published
     for given in _entries(data.get("branches")):
@@ -225,37 +194,6 @@ def _restored(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
 
 def _entries(given: Any) -> list[dict[str, Any]]:
     return [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-
-
-def _effect(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
-    """Note an intent; with a result, what was committed meanwhile is what the task goes on from."""
-    key = _text(data, "key")
-    if not key or data.get("effect") == "read":
-        return files
-    effects = _effects(files, event)
-    if event.type == "effect.intended":
-        effects = replace(effects, begun=effects.begun | {key})
-        return replace(files, effects=files.effects.set(event.stream, effects))
-    path = event.stream.split(".", 2)[-1]
-    made = dict(effects.within)
-    commits = data.get("commits")
-    named = {"": data.get("commit"), **(commits if isinstance(commits, dict) else {})}
-    made |= {f"{path}.{name}" if name else path: commit for name, commit in named.items() if isinstance(commit, str)}
-    workspaces = files.workspaces
-    for workspace, commit in made.items():
-        before = workspaces.get(workspace)
-        if before is not None:
-            # One that is served from another run's record has the files brought to where it left them.
-            held = commit if "recorded" in data else before.commit
-            workspaces = workspaces.set(workspace, replace(before, commit=held, settled=commit))
-    effects = _Effects(event.cause, effects.begun - {key})
-    return replace(files, workspaces=workspaces, effects=files.effects.set(event.stream, effects))
-
-
-def _effects(files: RunFiles, event: Event) -> _Effects:
-    """Return what is under way for the request that an event belongs to; a new request begins with nothing."""
-    found = files.effects.get(event.stream)
-    return found if found is not None and found.request == event.cause else _Effects(event.cause)
 
 
 def _place(event: Event, key: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from twelvefold.eventstore.memory_log import MemoryLog
 from twelvefold.projections.workspace_files import RunFiles, files_of
 
 RUN, STORE, FOLDER = "a" * 32, "/h/stores/repo/" + "a" * 32 + ".git", "/h/workspaces/" + "a" * 32
-REQUEST, AGAIN = b"r" * 16, b"s" * 16
+REQUEST = b"r" * 16
 
 
 class _Log:
@@ -18,14 +18,13 @@ class _Log:
 
     def __init__(self) -> None:
         self._log = MemoryLog()
-        self.request = REQUEST
         self._count = 0
 
     def say(self, type: str, path: str = "0", **data: Any) -> int:
         stream = f"task.{RUN}.{path}"
         self._count += 1
         id = self._count.to_bytes(16, "big")
-        event = new_event(type, data, stream=stream, id=id, run=RUN, cause=self.request)
+        event = new_event(type, data, stream=stream, id=id, run=RUN, cause=REQUEST)
         return self._log.append(Append(events=[event])).events[0].position
 
     def created(self, commit: str, key: str = "0", path: str = "0", store: str = STORE) -> int:
@@ -37,9 +36,6 @@ class _Log:
 
     def removed(self, key: str = "0", path: str = "0") -> int:
         return self.say("workspace.removed", path, folder=f"{FOLDER}/{key}")
-
-    def effect(self, word: str, key: str, **data: Any) -> int:
-        return self.say(f"effect.{word}", key=key, effect="idempotent", **data)
 
     def events(self) -> list[Event]:
         return list(self._log.read())
@@ -55,28 +51,6 @@ def test_each_position_has_the_commit_that_was_recorded_last() -> None:
     found = [log.files(position).workspaces["0"].commit for position in positions]
     assert found == ["base", *(f"c{n}" for n in range(10))]
     assert not log.files(positions[0] - 1).workspaces
-
-
-def test_what_an_effect_committed_is_settled_with_its_result() -> None:
-    """A task that is delivered again begins from the last recorded effect, whatever lay in its folder."""
-    log = _Log()
-    log.created("base")
-    log.effect("intended", "k")
-    within = log.committed("half")
-    done = log.effect("completed", "k", commit="half")
-    assert (log.files(within).workspaces["0"].commit, log.files(within).workspaces["0"].settled) == ("half", "base")
-    assert log.files(done).workspaces["0"].settled == "half"
-
-
-def test_a_retry_begins_with_no_effect_of_the_attempt_before() -> None:
-    """Intents of an earlier request hold nothing back of a later one's commits."""
-    log = _Log()
-    log.created("base")
-    log.effect("intended", "k")
-    log.request = AGAIN
-    log.created("base")
-    log.committed("new")
-    assert log.files().workspaces["0"].settled == "new"
 
 
 def test_workspaces_of_one_task_are_told_apart_by_name() -> None:
