@@ -9,7 +9,7 @@ bundle has every object of every commit in it, or is not made.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -172,6 +172,26 @@ def read_bundle(git: Git, bundle: Path, bundled: Bundled, target: Path) -> None:
     commands = "".join(f"create {ref} {commit}\n" for ref, commit in bundled.refs.items())
     git.run("update-ref", "--no-deref", "--stdin", git_dir=target, stdin=commands.encode())
     check_store(git, target, bundled.refs)
+
+
+def borrow(git: Git, store: Path, others: Sequence[Path]) -> None:
+    """Let a store, which is made where it is missing, read the objects of others beside it; raises GitFailed.
+
+    As a fork's store does with those of the runs that it comes from. `others` isn't empty; they may be moved with it.
+    """
+    if not store.exists():
+        form = git.run("rev-parse", "--show-object-format", git_dir=others[0]).text
+        command = ("init", "--quiet", "--bare", "--template=", f"--object-format={form}", "--", str(store))
+        git.run(*command, at=store.parent)
+        (store / "info").mkdir(exist_ok=True)
+        (store / "info" / "attributes").write_text(ATTRIBUTES)
+    alternates = store / "objects" / "info" / "alternates"
+    alternates.parent.mkdir(exist_ok=True)
+    alternates.write_text("".join(f"../../{other.name}/objects\n" for other in others))
+    known = [one / "shallow" for one in (store, *others) if (one / "shallow").exists()]
+    if known:
+        cut = sorted({line for one in known for line in one.read_text("ascii").split()})
+        (store / "shallow").write_text("".join(f"{commit}\n" for commit in cut))
 
 
 def check_store(git: Git, store: Path, refs: Mapping[str, str]) -> None:

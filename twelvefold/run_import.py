@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from .agents.bundles import Bundled, read_bundle
+from .agents.bundles import Bundled, borrow, read_bundle
 from .agents.git import Git
 from .agents.work_errors import GitFailed
 from .eventstore import storage
@@ -152,8 +152,21 @@ def _unpack(reader: RunFileReader, making: Path) -> None:
             except ValueError as error:
                 raise reader.damaged(store.member, str(error)) from error
             bundle.unlink()
+    _share_stores(making / "stores", manifest)
     _write(making / LINKS, reader.pieces(LINKS))
     _write(making / MANIFEST, iter((reader.manifest_text,)))
+
+
+def _share_stores(stores: Path, manifest: Manifest) -> None:
+    """Let each run find the commits of those that it was forked from in its own store, as where it comes from."""
+    for repository in sorted(stores.iterdir()) if stores.is_dir() else ():
+        before: list[Path] = []
+        for ancestor in manifest.lineage:
+            store = repository / f"{ancestor.run}.git"
+            if before:
+                borrow(Git(), store, before)
+            if store.exists():
+                before.append(store)
 
 
 def _write(file: Path, pieces: Iterator[bytes]) -> None:

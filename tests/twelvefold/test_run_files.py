@@ -180,6 +180,9 @@ def test_a_fork_brings_its_parents_past(made: Home, other: Path, tmp_path: Path)
     assert imported_runs(other) == [B]
     content = (tmp_path / "b.run").read_bytes() + (other / "imports" / B / "log.db").read_bytes()
     assert b'"ok"' not in content
+    store = other / "imports" / B / "stores" / REPOSITORY / f"{B}.git"
+    assert Git().run("cat-file", "blob", f"{made.commits[0]}:x.py", git_dir=store).out == b"base\n"
+    assert Git().run("rev-list", made.commits[0], git_dir=store).text == made.commits[0]
     with open_run(other, B[:6], "") as (log, _, _):
         assert log.head == made.events(B)[-1].position
         assert max(event.position for event in log.read(run=A)) == exported.manifest.lineage[0].until
