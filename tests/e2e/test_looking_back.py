@@ -195,6 +195,8 @@ def test_a_run_lives_on_in_another_home(past: Past, tmp_path: Path) -> None:
         assert (theirs.status, theirs.json) == (ours.status, ours.json)
     assert past("log", "--run", run, "--jsonl", home=home).out == past("log", "--run", run, "--jsonl").out
     assert past("replay", run, home=home).out == past("replay", run).out
+    checked = past("replay", run, "--check", home=home)
+    assert checked.status == 0, checked.out + checked.err
     assert past("why", "calc.py:4", home=home).out == past("why", "calc.py:4").out
     assert past("verify", "--json", home=home).json["imports"] == [run]
     assert [one["run"] for one in past("runs", "--imported", "--json", home=home).json] == [run]
