@@ -39,9 +39,9 @@ class Used(msgspec.Struct, frozen=True, gc=False):
         before = self if self.calls else Used(0, None, None, None)
         return Used(
             self.calls + 1,
-            _sum(before.tokens_in, usage.get("tokens_in")),
-            _sum(before.tokens_out, usage.get("tokens_out")),
-            _sum(before.usd, usage.get("usd")),
+            _sum(before.tokens_in, usage.get("tokens_in"), int),
+            _sum(before.tokens_out, usage.get("tokens_out"), int),
+            _sum(before.usd, usage.get("usd"), float),
         )
 
 
@@ -81,7 +81,7 @@ class CostOfRuns(Projection[CostRow]):
         if event.type == "task.requested":
             return msgspec.structs.replace(state, tasks=state.tasks + 1)
         facts = _facts(event)
-        elapsed_s = round(state.elapsed_s + number(facts.elapsed_s), 6)
+        elapsed_s = round(float(state.elapsed_s + number(facts.elapsed_s)), 6)
         if facts.kind != "model" or event.type != "effect.completed":
             return msgspec.structs.replace(state, other_calls=state.other_calls + 1, elapsed_s=elapsed_s)
         used = facts.usage if isinstance(facts.usage, dict) else {}
@@ -93,8 +93,8 @@ class CostOfRuns(Projection[CostRow]):
         )  # fmt: skip
 
 
-def _sum(before: Any, more: Any) -> Any:
-    """Return the sum of what is known, None where neither is."""
+def _sum(before: Any, more: Any, kind: type[int] | type[float]) -> Any:
+    """Return the sum of what is known, of this kind of number; None where neither is."""
     if not isinstance(more, int | float) or isinstance(more, bool) or not -1e15 < more < 1e15:
         return before
-    return (before or 0) + more
+    return kind((before or 0) + more)

@@ -76,7 +76,7 @@ class Effects(Projection[EffectRow | None]):
         facts, now = _facts(event), _STATES[event.type]
         before = state or EffectRow(now)
         begins, ends = now == "intended", now in ("completed", "failed")
-        elapsed_s = number(facts.elapsed_s) if ends else before.elapsed_s
+        elapsed_s = float(number(facts.elapsed_s)) if ends else before.elapsed_s
         return EffectRow(
             now,
             text(facts.kind) or before.kind,

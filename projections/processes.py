@@ -71,7 +71,9 @@ class Processes(Projection[ProcessRow]):
                     reason=None,
                 )
             case "ready":
-                return replace(state, state="ready", since_ns=event.time, ready_after_s=number(data.get("after_s")))
+                return replace(
+                    state, state="ready", since_ns=event.time, ready_after_s=float(number(data.get("after_s")))
+                )
             case "restarted":
                 return replace(state, restarts=state.restarts + 1)
             case "exited":
@@ -92,7 +94,7 @@ def _exited(state: ProcessRow, event: Event, data: dict[str, Any]) -> ProcessRow
         exit=_exit(data),
         expected=expected,
         unexpected=state.unexpected + (not expected),
-        ran_s=round(state.ran_s + number(data.get("ran_s")), 6),
+        ran_s=round(float(state.ran_s + number(data.get("ran_s"))), 6),
         rss_bytes=int(number(rss)) if rss is not None else state.rss_bytes,
         reason=text(data.get("reason")) or None,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from twelvefold.eventstore.event import Event, new_event
@@ -294,6 +295,26 @@ def test_a_state_that_json_would_change_parks(home: Home, state: dict[Any, Any])
     kept = StoredRows(home.path).checkpoint("counts")
     assert kept is not None
     assert (kept.position, kept.rows) == (2, 1)
+
+
+def test_a_number_of_another_kind_parks(home: Home) -> None:
+    """A whole number in a field of fractions would be written otherwise once it was read."""
+
+    class Share(msgspec.Struct, frozen=True):
+        part: float = 0.0
+
+    class Shares(Projection[Share]):
+        name = "shares"
+
+        def initial(self, key: str) -> Share:
+            return Share()
+
+        def apply(self, state: Share, event: Event) -> Share:
+            return Share(0.5) if event.position < 3 else Share(1)
+
+    home.append("demo.a", "demo.a", "demo.a")
+    (failure,) = follow(home, Shares(), pages=1000)
+    assert failure.position == 3
 
 
 def test_one_process_writes(home: Home) -> None:
