@@ -27,7 +27,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     """One run in a list. `requested_ns` and `ended_ns` are wall-clock nanoseconds; `ended_ns` is None before the end.
 
     `outcome` is None while the run is open, `needs_human` while it rests. `pattern` is the word of its plan. Of a fork
-    `parent` is the run that it was forked from, after the position `at`.
+    `parent` is the run that it was forked from, after the position `at`. `forgotten`: its payloads were freed.
     """
 
     run: str
@@ -42,6 +42,7 @@ class RunSummary(msgspec.Struct, frozen=True):
     last: int
     parent: str | None = None
     at: int | None = None
+    forgotten: bool = False
 
 
 class Indexed(Protocol):
@@ -145,6 +146,7 @@ def summary_of(log: Indexed, run: str, marks: Mapping[str, str]) -> RunSummary |
         last.position,
         text(cut.get("parent")) or None,
         cut.get("at"),
+        state == "ended" and last.payload is None,
     )
 
 

@@ -69,6 +69,7 @@ def summary_document(one: RunSummary, now_ns: int) -> dict[str, Any]:
         "ended": rfc3339(ended) if ended else None,
         "elapsed_s": round(((ended or now_ns) - one.requested_ns) / 1e9, 6),
         "positions": {"first": one.first, "last": one.last},
+        "forgotten": one.forgotten,
     }
 
 

@@ -53,7 +53,7 @@ def runs(
     --state, --outcome and --label may be given several times. Works while a bus runs and when none does. The keys with
     --json are run, state (requested: not decided yet, open, paused, resting: needs a human, ended), outcome (null while
     open), reason, pattern (of its plan), labels, fork (null, or parent and at), requested, ended, elapsed_s, positions
-    (first, last).
+    (first, last), forgotten (see `twelvefold forget`).
     """
     for what, given, known in (("--state", state, _STATES), ("--outcome", outcome, _OUTCOMES)):
         for word in given or ():
@@ -105,6 +105,8 @@ def _label(text: str) -> tuple[str, str]:
 def _row(row: dict[str, Any], requested_ns: int, now: int) -> dict[str, Any]:
     labels = row["labels"]
     what = labels.get("issue") or " ".join(f"{name}={value}" for name, value in labels.items()) or row["pattern"]
+    if row["forgotten"]:
+        what = "(forgotten)"
     if row["fork"] is not None:
         what = f"fork of {row['fork']['parent'][:12]} at {row['fork']['at']}: {what or ''}".rstrip(": ")
     return {
