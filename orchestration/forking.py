@@ -94,6 +94,9 @@ def fork_steps(
     yield from _check_open(run, at, parts)
     yield from _check_asked(run, parts, set or {}, load)
     (cut,) = yield {"after": at - 1, "until": at, "limit": 1}
+    # The log's event at the cut may be anybody's.
+    own = _newest(parts)
+    last = yield {"run": own.run, "until": own.until, "limit": 1, "reverse": True}
     lineage = [
         {"run": part.run, "until": part.until, "record": uncut.until if n else None}
         for n, (part, uncut) in enumerate(zip(parts, whole, strict=True))
@@ -109,7 +112,7 @@ def fork_steps(
         "caller": caller,
     }
     id = derived_id(new, "", FORKED)
-    return new_event(FORKED, data, stream=f"run.{new}", id=id, run=new, cause=cut.id, trace=trace)
+    return new_event(FORKED, data, stream=f"run.{new}", id=id, run=new, cause=(last or [cut])[0].id, trace=trace)
 
 
 def _parts(run: str, until: int) -> Generator[dict[str, Any], list[Event], list[Part]]:
@@ -123,9 +126,14 @@ def _parts(run: str, until: int) -> Generator[dict[str, Any], list[Event], list[
         return parts.value  # type: ignore[no-any-return]
 
 
+def _newest(parts: Sequence[Part]) -> Part:
+    """Return the part in which the cut lies: where it was made before a fork began, that is its parent's."""
+    return next(part for part in parts if part.first <= part.until)
+
+
 def _check_open(run: str, at: int, parts: Sequence[Part]) -> Generator[dict[str, Any], list[Event], None]:
     """Raise ForkEnded where the run had ended by the cut: the last event of its stream says so."""
-    own = next(part for part in parts if part.first <= part.until)
+    own = _newest(parts)
     found = yield {"stream": f"run.{own.run}", "until": own.until, "limit": 1, "reverse": True}
     for last in found:
         family, _, outcome = last.type.partition(".")

@@ -177,10 +177,13 @@ def test_timers_go_on_with_what_was_left(world: Any) -> None:
     played.now += 20 * SECOND
     at = played.append("demo.happened", {}, stream="demo", run="").position
     cut = played.now
+    assert at > played.fold(run).at_head.last
     before = {name: timer.due - cut for name, timer in played.fold(run).at_head.timers.items()}
     assert {"run", "budget", "human/0.0/1", "deadline/0.1/0", "timeout/0.1/1"} == set(before)
     played.now += 5000 * SECOND
     fork = played.fork(run, at=at)
+    begun = played.log.read(run=fork, limit=1)[0]
+    assert begun.cause == [*read_run(played.log, run, until=at)][-1].id, "not somebody else's event"
     decide(played)
     after = {name: timer.due - played.now for name, timer in played.fold(fork).at_head.timers.items()}
     assert after == {**before, "timeout/0.1/1": 50 * SECOND}
