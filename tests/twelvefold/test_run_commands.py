@@ -82,8 +82,8 @@ def test_runs_lists_the_latest_first(rested: CommandLine) -> None:
         (run_id(1), "ended", "succeeded", None, "task"),
     ]
     assert list(found[0]) == [
-        "run", "state", "outcome", "reason", "pattern", "labels", "fork", "requested", "ended", "elapsed_s", "positions",
-        "forgotten",
+        "run", "state", "outcome", "reason", "pattern", "labels", "fork", "requested", "ended", "elapsed_s",
+        "positions", "forgotten",
     ]  # fmt: skip
     assert found[3]["ended"] > found[3]["requested"][:10]
     assert found[0]["ended"] is None
