@@ -30,7 +30,7 @@ class WorkspaceFiles(msgspec.Struct, frozen=True):
 
     `store` is the git folder of the run's store, `folder` where the files lay, of the run `run` (a fork's may be its
     parent's). `start` is the commit that it was last laid out at, `position` the event that said last what it holds;
-    `is_open` whether the folder was still there.
+    `is_open` whether the folder was still there, `is_changed` whether anything was committed in it.
     """
 
     key: str
@@ -43,6 +43,7 @@ class WorkspaceFiles(msgspec.Struct, frozen=True):
     commit: str
     position: int
     is_open: bool = True
+    is_changed: bool = False
 
     @property
     def repository(self) -> str:
@@ -75,19 +76,23 @@ class RunFiles(msgspec.Struct, frozen=True):
     forgotten: tuple[int, ...] = ()
 
     def latest(self) -> list[WorkspaceFiles]:
-        """Return what shows the files: all workspaces that were open; of a repository without one, the last there was.
+        """Return what shows the files, in the order of keys.
 
-        In the order of their keys.
+        All workspaces that were open, and of each repository the one that was changed last, unless one that was open
+        held the same; where nothing was changed or open, the one that was laid out last.
         """
-        found = {one.key: one for one in self.workspaces.values() if one.is_open}
-        shown = {one.repository for one in found.values()}
-        closed: dict[str, WorkspaceFiles] = {}
+        shown = {one.key: one for one in self.workspaces.values() if one.is_open}
+        held = {(one.repository, one.commit) for one in shown.values()}
+        last: dict[str, WorkspaceFiles] = {}
         for one in self.workspaces.values():
-            last = closed.get(one.repository)
-            if one.repository not in shown and (last is None or one.position > last.position):
-                closed[one.repository] = one
-        found.update({one.key: one for one in closed.values()})
-        return [found[key] for key in sorted(found)]
+            known = last.get(one.repository)
+            if known is None or (one.is_changed, one.position) > (known.is_changed, known.position):
+                last[one.repository] = one
+        open = {one.repository for one in shown.values()}
+        for repository, one in last.items():
+            if (repository, one.commit) not in held and (one.is_changed or repository not in open):
+                shown[one.key] = one
+        return [shown[key] for key in sorted(shown)]
 
 
 def initial() -> RunFiles:
@@ -143,7 +148,7 @@ def _committed(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
         # Its beginning is not known: from before the log says so, or forgotten.
         path, name = _place(event, key)
         before = WorkspaceFiles(key, path, name, event.run, "", store, commit, commit, event.position)
-    after = replace(before, commit=commit, position=event.position)
+    after = replace(before, commit=commit, position=event.position, is_changed=True)
     return replace(files, workspaces=files.workspaces.set(key, after))
 
 
@@ -180,7 +185,9 @@ def _restored(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
         key, path, folder, store, commit = (_text(given, name) for name in ("key", "path", "folder", "store", "commit"))
         if given.get("state") == "restored" and key and store and commit:
             name = key[len(path) + 1 :] if key.startswith(f"{path}.") else ""
-            made = WorkspaceFiles(key, path, name, event.run, folder, store, commit, commit, event.position)
+            made = WorkspaceFiles(
+                key, path, name, event.run, folder, store, commit, commit, event.position, is_changed=True
+            )
             workspaces = workspaces.set(key, made)
     published = files.published
     for given in _entries(data.get("branches")):

@@ -74,6 +74,21 @@ def test_shown_are_the_open_ones_and_else_the_last_of_each_repository() -> None:
     assert [(one.key, one.commit) for one in log.files().latest()] == [("0.1", "first")]
 
 
+def test_shown_is_what_was_changed_last_also_where_others_only_look() -> None:
+    """Workspaces that tests or reviews lay out say nothing of what the run has made of the files."""
+    log = _Log()
+    log.created("base", key="0.0", path="0.0")
+    log.committed("made", key="0.0", path="0.0")
+    log.removed(key="0.0", path="0.0")
+    log.created("base", key="0.1.before", path="0.1")
+    looking = log.created("made", key="0.1.after", path="0.1")
+    after = log.removed(key="0.1.after", path="0.1")
+    log.removed(key="0.1.before", path="0.1")
+    assert [one.key for one in log.files(looking).latest()] == ["0.1.after", "0.1.before"]
+    assert [one.key for one in log.files(after).latest()] == ["0.0", "0.1.before"]
+    assert [(one.key, one.commit) for one in log.files().latest()] == [("0.0", "made")]
+
+
 def test_a_published_ref_is_where_it_was_put_until_it_is_taken_back() -> None:
     """Publishing and taking back are both told, by repository and ref."""
     log = _Log()
