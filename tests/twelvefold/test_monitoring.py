@@ -336,7 +336,7 @@ def test_prometheus_scrapes_it(live: BusHome, tmp_path: Path) -> None:
     """Debian's Prometheus takes the page as a target that is up, and answers questions about our metrics."""
     with served(live.home) as server:
         config = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "global": {"scrape_interval": "2s", "scrape_timeout": "2s"},
             "scrape_configs": [
                 {"job_name": "twelvefold", "static_configs": [{"targets": [f"127.0.0.1:{server.port}"]}]}
             ],
@@ -344,35 +344,30 @@ def test_prometheus_scrapes_it(live: BusHome, tmp_path: Path) -> None:
         (tmp_path / "prometheus.yml").write_text(json.dumps(config))
         command = [PROMETHEUS or "", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
                    "--web.listen-address=127.0.0.1:0"]  # fmt: skip
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            try:
-                port = next(
-                    int(found[1])
-                    for line in process.stderr
-                    if (found := re.search(r'"Listening on" address=127\.0\.0\.1:(\d+)', line))
-                )
-                drain = threading.Thread(target=process.stderr.read, daemon=True)
-                drain.start()
+        said = tmp_path / "said"
+        with said.open("wb") as output:
+            process = subprocess.Popen(command, cwd=tmp_path, stderr=output)
+        try:
+            place = re.compile(r'"Listening on" address=127\.0\.0\.1:(\d+)')
+            port = int(eventually(lambda: place.search(said.read_text()), 120)[1])
 
-                def asked(query: str) -> Any:
-                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-                    try:
-                        connection.request("GET", f"/api/v1/query?query={query}")
-                        found = json.loads(connection.getresponse().read())["data"]["result"]
-                        return found and found[0]["value"][1]
-                    except (OSError, KeyError, ValueError):
-                        return None  # not up yet
-                    finally:
-                        connection.close()
+            def asked(query: str) -> Any:
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                try:
+                    connection.request("GET", f"/api/v1/query?query={query}")
+                    found = json.loads(connection.getresponse().read())["data"]["result"]
+                    return found and found[0]["value"][1]
+                except (OSError, KeyError, ValueError):
+                    return None  # not up yet
+                finally:
+                    connection.close()
 
-                assert eventually(lambda: asked("twelvefold_bus_up"), 120) == "1"
-                assert asked("up") == "1"
-                assert asked("twelvefold_events_total%7Btype=%22demo.happened%22%7D") == "5"
-            finally:
-                process.terminate()
-                process.wait(60)
-                drain.join(60)
+            assert eventually(lambda: asked("twelvefold_bus_up"), 120) == "1"
+            eventually(lambda: asked("up") == "1", 120)
+            assert asked("twelvefold_events_total%7Btype=%22demo.happened%22%7D") == "5"
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def test_commands_tell_and_end_as_scripts_expect(twelvefold: CommandLine, live: BusHome) -> None:
