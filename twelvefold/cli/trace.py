@@ -148,12 +148,12 @@ def _some(spans: Iterator[Span], given: str) -> Iterator[Span]:
 
 
 def _sink(tracing: TraceSettings, place: str | Path) -> Sink:
-    from ..tracing.sinks import FileSink, LinesSink
+    from ..tracing.sinks import FileSink, OutputSink
 
     if isinstance(place, Path):
         return FileSink(place, tracing)
     if place == "console":
-        return LinesSink(None, tracing)
+        return OutputSink(tracing)
     from ..tracing.otlp import OtlpSink
 
     return OtlpSink(tracing)

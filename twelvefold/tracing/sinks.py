@@ -86,8 +86,33 @@ class FileSink:
         return self._file
 
 
+class OutputSink:
+    """Standard output: one document of OTLP/JSON."""
+
+    target = "console"
+
+    def __init__(self, settings: TraceSettings) -> None:
+        self._limits = settings.limits
+        self._between = head(settings.resource).decode()
+
+    def send(self, spans: Sequence[Span]) -> Sent:
+        """Write spans behind those before them; raises BrokenPipeError where nobody reads."""
+        for span in spans:
+            sys.stdout.write(self._between + span_json(span, self._limits).decode())
+            self._between = ","
+        return Sent(len(spans))
+
+    def close(self, *, good: bool = True) -> None:
+        """Write the end, if there was a beginning or all of it went well."""
+        if good:
+            begun = "" if self._between == "," else self._between
+            sys.stdout.write(begun + TAIL.decode())
+
+
 class LinesSink:
-    """A file that grows by a document of OTLP/JSON a line, as collectors follow it; or standard output."""
+    """A file that grows by a document of OTLP/JSON a line, as collectors follow it; or standard output, where each span
+    is such a line, as those who show what processes print cut lines that are long.
+    """
 
     def __init__(self, path: Path | None, settings: TraceSettings) -> None:
         self.target = "console" if path is None else str(path)
@@ -100,11 +125,12 @@ class LinesSink:
         """Write spans as one line."""
         if not spans:
             return Sent(0)
-        line = document(self._settings.resource, list(spans), self._settings.limits)
+        resource, limits = self._settings.resource, self._settings.limits
         if self._path is None:
-            sys.stdout.write(line.decode())
+            sys.stdout.write("".join(document(resource, [span], limits).decode() for span in spans))
             sys.stdout.flush()
             return Sent(len(spans))
+        line = document(resource, list(spans), limits)
         try:
             with self._path.open("ab") as file:
                 file.write(line)
