@@ -82,6 +82,8 @@ def _processes(place: Place, wait_s: float, *, memory: bool) -> dict[str, Any]:
         return {}
     except TwelvefoldError as error:
         return {"up_problem": error.message()}
+    except OSError as error:
+        return {"up_problem": _words(error)}
     found = msgspec.convert(answer, list[ProcessStatus])
     held = memory_of_sessions({one.pid for one in found if one.pid is not None}) if memory else {}
     return {"processes": tuple(_process(one, held) for one in found)}
@@ -105,9 +107,9 @@ def _disk(home: Path) -> dict[str, Any]:
 
 def _log(home: Path, now_ns: int) -> dict[str, Any]:
     path = home / "log.db"
-    if not path.exists():
-        return {}
     try:
+        if not path.exists():
+            return {}
         with RunLog(home) as log:
             last = next(iter(log.read(limit=1, reverse=True)), None)
             head = last.position if last is not None else 0
@@ -123,6 +125,8 @@ def _log(home: Path, now_ns: int) -> dict[str, Any]:
             }
     except TwelvefoldError as error:
         return {"log_problem": error.message()}
+    except OSError as error:
+        return {"log_problem": _words(error)}
 
 
 def _projections(home: Path, log: LogReader, head: int, now_ns: int) -> tuple[ProjectionSeen, ...]:
@@ -177,6 +181,10 @@ def _undecided_s(log: LogReader, now_ns: int) -> float:
         return 0.0
     first = next(iter(log.read(after=seen, type="run.requested", limit=1)), None)
     return 0.0 if first is None else max(0, now_ns - first.time) / 1e9
+
+
+def _words(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def _size(path: Path) -> int:
