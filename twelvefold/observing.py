@@ -177,10 +177,9 @@ def _parked(log: LogReader, now_ns: int) -> tuple[ParkedSeen, ...]:
 def _undecided_s(log: LogReader, now_ns: int) -> float:
     """Return for how long the oldest run that nobody has begun has been asked for."""
     seen = int(log.marks(run_marks.SEEN).get(run_marks.SEEN, "0"))
-    if log.last_position("run.requested") <= seen:
-        return 0.0
-    first = next(iter(log.read(after=seen, type="run.requested", limit=1)), None)
-    return 0.0 if first is None else max(0, now_ns - first.time) / 1e9
+    types = [type for type in ("run.requested", "run.forked") if log.last_position(type) > seen]
+    waiting = [event for type in types for event in log.read(after=seen, type=type, limit=1)]
+    return max((max(0, now_ns - event.time) / 1e9 for event in waiting), default=0.0)
 
 
 def _words(error: OSError) -> str:
