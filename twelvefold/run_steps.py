@@ -13,8 +13,9 @@ import msgspec
 
 from .eventstore.event import Event
 from .eventstore.large_values import Load
+from .orchestration.evolve import evolve
 from .orchestration.run_fold import RunFold, follow
-from .orchestration.run_state import Run
+from .orchestration.run_state import Fact, Run
 from .projections.stepping import ABSENT, Change, Stepper
 
 #: Fields of a run that say where the fold is, or repeat what others say.
@@ -26,7 +27,7 @@ _SHOWN = tuple(name for name in Run.__struct_fields__ if name not in _LEFT_OUT)
 
 def run_stepper(run: str, events: Sequence[Event], load: Load | None = None) -> Stepper[RunFold]:
     """Return the steps of a run through its events; `load` puts in what they hold as blobs."""
-    return Stepper(events, RunFold(Run(run)), lambda fold, event: follow(fold, event, load), _view)
+    return Stepper(events, RunFold(Run(run)), lambda fold, event: follow(fold, event, load), _Heads().view)
 
 
 def state_document(run: Run) -> dict[str, Any]:
@@ -59,8 +60,26 @@ def _key(key: Any) -> str:
     return key.hex() if isinstance(key, bytes) else str(key)
 
 
-def _view(fold: RunFold) -> dict[str, Any]:
-    return _shown_of(fold.at_head)
+class _Heads:
+    """The states with every input known so far. Where inputs wait for a decision, the next state goes on from the last
+    one, so that a thousand that wait are not folded a thousand times.
+    """
+
+    def __init__(self) -> None:
+        self._run: Run | None = None
+        self._pending: tuple[Fact, ...] = ()
+        self._head: Run | None = None
+
+    def view(self, fold: RunFold) -> dict[str, Any]:
+        """Return what is shown of a run."""
+        known = len(self._pending)
+        same = self._run is not None and all(getattr(self._run, name) is getattr(fold.run, name) for name in _SHOWN)
+        if self._head is None or not same or fold.pending[:known] != self._pending:
+            known, self._head = 0, fold.run
+        for fact in fold.pending[known:]:
+            self._head = evolve(self._head, fact)
+        self._run, self._pending = fold.run, fold.pending
+        return _shown_of(self._head)
 
 
 def _shown_of(run: Run) -> dict[str, Any]:
