@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
-from .projection import Projection, facts_reader, number, run_of, text
+from ..eventstore.forgotten import REQUESTED
+from .projection import Projection, data_of, facts_reader, number, run_of, text
 
 
 class _Facts(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +47,10 @@ class Used(msgspec.Struct, frozen=True, gc=False):
 
 
 class CostRow(msgspec.Struct, frozen=True):
-    """One run: all of its model calls, the same by model, and its other calls by kind with the seconds they took."""
+    """One run: all of its model calls, the same by model, and its other calls with the seconds that all took.
+
+    Of a run that was `forgotten` the models are gone, and the seconds.
+    """
 
     model_calls: int = 0
     tokens_in: int | None = 0
@@ -56,13 +60,14 @@ class CostRow(msgspec.Struct, frozen=True):
     other_calls: int = 0
     elapsed_s: float = 0.0
     models: dict[str, Used] = {}
+    forgotten: bool = False
 
 
 class CostOfRuns(Projection[CostRow]):
     """What each run has cost."""
 
     name = "cost"
-    types = ("effect.completed", "effect.failed", "task.requested")
+    types = ("effect.completed", "effect.failed", "task.requested", REQUESTED)
     key_names = ("run",)
     columns = ("run", "model_calls", "tokens_in", "tokens_out", "usd", "other_calls", "elapsed_s")
     by_run = True
@@ -80,6 +85,8 @@ class CostOfRuns(Projection[CostRow]):
         """Return the cost with one more call, or one more request of a task."""
         if event.type == "task.requested":
             return msgspec.structs.replace(state, tasks=state.tasks + 1)
+        if event.type == REQUESTED:
+            return _left(state, event)
         facts = _facts(event)
         elapsed_s = round(float(state.elapsed_s + number(facts.elapsed_s)), 6)
         if facts.kind != "model" or event.type != "effect.completed":
@@ -91,6 +98,17 @@ class CostOfRuns(Projection[CostRow]):
         return CostRow(
             total.calls, total.tokens_in, total.tokens_out, total.usd, state.tasks, state.other_calls, elapsed_s, models
         )  # fmt: skip
+
+
+def _left(state: CostRow, event: Event) -> CostRow:
+    """Return what is still known of a run's cost: what the request to forget it says."""
+    told = data_of(event).get("cost")
+    try:
+        used = msgspec.convert(told, CostRow)
+    except msgspec.ValidationError:
+        used = CostRow()
+    other = max(0, state.model_calls + state.other_calls - used.model_calls)
+    return CostRow(used.model_calls, used.tokens_in, used.tokens_out, used.usd, state.tasks, other, forgotten=True)
 
 
 def _sum(before: Any, more: Any, kind: type[int] | type[float]) -> Any:

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from ..errors import UsageInvalid
+from ..eventstore.forgotten import forgotten
 from ..eventstore.reader import LogReader
 from ..projections.projection import Projection
 from ..projections.registry import BUILT_IN, projection_named
@@ -55,6 +56,8 @@ def state(
         log: LogReader
         if run is not None:
             log, run, _ = stack.enter_context(open_run(home, run, "twelvefold state --run"))
+            if forgotten(log, run) is not None:
+                note(f"run {run} was forgotten: only what its headers and the request to forget it say is left")
         else:
             log = stack.enter_context(LogReader(home / "log.db"))
         if not projection and run is None and not at:
