@@ -120,7 +120,7 @@ def _places(tracing: TraceSettings, otlp: str, file: Path | None) -> list[str | 
         return ["console"] if str(file) == "-" else [file]
     if tracing.is_disabled:
         return []
-    if not tracing.exporters and "OTEL_TRACES_EXPORTER" not in os.environ:
+    if not tracing.exporters and not os.environ.get("OTEL_TRACES_EXPORTER", "").strip():
         return ["console"]
     return list(tracing.exporters)
 

@@ -68,6 +68,8 @@ class FileSink:
 
     def close(self, *, good: bool = True) -> None:
         """Give the file its name, or take it away."""
+        if self._file is None and not good:
+            return
         try:
             file = self._opened()
             file.write(TAIL)
