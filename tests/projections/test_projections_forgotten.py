@@ -49,7 +49,8 @@ def log(tmp_path: Path) -> Iterator[SqliteLog]:
 
 def forget(log: SqliteLog, *runs: str) -> None:
     for run in runs:
-        wish = new_event(REQUESTED, {"outcome": "succeeded"}, stream=f"request.{run}", run=run, id=run[:16].encode())
+        facts = {"outcome": "succeeded", "cost": {"model_calls": 1, "tokens_in": 5, "tokens_out": 1, "usd": 0.5}}
+        wish = new_event(REQUESTED, facts, stream=f"request.{run}", run=run, id=run[:16].encode())
         log.append(Append(events=[wish], marks=marks_of(log, [wish])))
     forgetting = Forgetting(log, None)
     while forgetting.pending:
@@ -81,6 +82,10 @@ def test_rows_are_folded_anew_once_a_run_was_forgotten(log: SqliteLog, tmp_path:
             assert kept is not None
             assert kept.position == log.head
             assert plain(kept.rows) == plain(state_at(reader, projection)), projection.name
+        (costs,) = [one for one in projections if one.name == "cost"]
+        rows = state_at(reader, costs)
+        assert (rows[RUN].model_calls, rows[RUN].usd, rows[RUN].forgotten) == (1, 0.5, True)
+        assert (rows[OTHER].model_calls, rows[OTHER].usd, rows[OTHER].other_calls) == (1, 0.5, rows[RUN].other_calls)
         store.close()
         forget(log, OTHER)
         for projection in projections:
