@@ -21,7 +21,8 @@ CREATED, COMMITTED, REMOVED = "workspace.created", "workspace.committed", "works
 PUBLISHED, UNPUBLISHED = "workspace.published", "workspace.unpublished"
 #: What came of restoring files where a run was rolled back.
 RESTORED = "run.restored"
-#: The types that say something of files.
+_RESULTS = ("effect.completed", "effect.failed")
+#: The types that say something of files, beside results of effects that were served from another run's record.
 TYPES = frozenset({CREATED, COMMITTED, REMOVED, PUBLISHED, UNPUBLISHED, RESTORED})
 
 
@@ -112,6 +113,8 @@ def files_of(events: Iterable[Event], until: int | None = None) -> RunFiles:
 
 def apply(files: RunFiles, event: Event) -> RunFiles:
     """Return the files after an event; one that says nothing of files, or nothing that can be read, changes nothing."""
+    if event.type in _RESULTS and event.payload is not None and '"recorded"' in event.payload:
+        return _served(files, event)
     if event.type not in TYPES:
         return files
     if event.payload is None:
@@ -150,6 +153,22 @@ def _committed(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:
         before = WorkspaceFiles(key, path, name, event.run, "", store, commit, commit, event.position)
     after = replace(before, commit=commit, position=event.position, is_changed=True)
     return replace(files, workspaces=files.workspaces.set(key, after))
+
+
+def _served(files: RunFiles, event: Event) -> RunFiles:
+    """Take in an effect of a fork that was answered from its ancestors' record: the files are where it left them."""
+    data = event.data
+    if not (isinstance(data, dict) and isinstance(data.get("recorded"), dict)):
+        return files
+    path, commits = event.stream.split(".", 2)[-1], data.get("commits")
+    named = {"": data.get("commit"), **(commits if isinstance(commits, dict) else {})}
+    workspaces = files.workspaces
+    for name, commit in named.items():
+        before = workspaces.get(f"{path}.{name}" if name else path)
+        if before is not None and isinstance(commit, str) and commit != before.commit:
+            after = replace(before, commit=commit, position=event.position, is_changed=True)
+            workspaces = workspaces.set(before.key, after)
+    return replace(files, workspaces=workspaces)
 
 
 def _removed(files: RunFiles, event: Event, data: dict[str, Any]) -> RunFiles:

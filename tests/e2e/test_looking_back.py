@@ -228,3 +228,23 @@ def test_the_commands_of_the_guide(past: Past, tmp_path: Path) -> None:
     assert json.loads((work / "reason.json").read_text())["run"] == past.runs[2]
     assert shown["why"].count("You fix one issue") == 1
     assert "1 imported run" in shown["export"]
+
+
+def test_a_fork_that_does_the_same_is_no_other_run(past: Past, tmp_path: Path) -> None:
+    """Answered from the record, a fork does not differ from its parent, and lives on in another home with its past."""
+    parent = past.runs[0]
+    events = [json.loads(line) for line in past("log", "--run", parent, "--jsonl").out.splitlines()]
+    cut = next(event["position"] for event in events if (event["data"] or {}).get("name") == "read_file")
+    forked = past("fork", parent, "--at", str(cut), "--follow")
+    assert forked.status == 0, forked.out + forked.err
+    fork = forked.out.splitlines()[0]
+    found = past("diff", parent, fork, "--json").json
+    assert (found["shared"]["until"], found["differs"]) == (cut, False), [
+        found[name] for name in ("events", "state", "files")
+    ]
+    file, home = tmp_path / "fork.run", tmp_path / "elsewhere"
+    assert past("export", fork, str(file)).status == 0
+    assert past("import", str(file), "--json", home=home).json["lineage"][0] == {"run": parent, "until": cut}
+    assert past("tree", fork, "--json", home=home).json == past("tree", fork, "--json").json
+    assert past("verify", home=home).status == 0
+    assert past("why", "calc.py:2", "--run", fork, "--json", home=home).json["effect"]["name"] == "edit_file"

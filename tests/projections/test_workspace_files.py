@@ -110,3 +110,15 @@ def test_payloads_that_are_gone_or_of_any_shape_are_told_and_survived() -> None:
         Event(*[None if name == "payload" else getattr(one, name) for name in one.__struct_fields__]) for one in events
     ]
     assert files_of(lost).forgotten == (1, 2, 3, 4)
+
+
+def test_files_are_where_a_served_effect_left_them() -> None:
+    """In a fork, what is answered from its parent's record commits nothing, but its files count."""
+    log = _Log()
+    log.created("base")
+    log.created("other", key="0.more")
+    log.say("effect.completed", kind="tool", key="k", commit="done", commits={"more": "rest"}, recorded={"run": "b"})
+    held = {key: one.commit for key, one in log.files().workspaces.items()}
+    assert held == {"0": "done", "0.more": "rest"}
+    log.say("effect.completed", kind="tool", key="l", commit="own")
+    assert log.files().workspaces["0"].commit == "done"
