@@ -59,6 +59,8 @@ class OtlpSink:
         exporter: Any = import_module(_EXPORTERS[settings.protocol][0]).OTLPSpanExporter
         if settings.protocol == "grpc":
             return exporter(endpoint=settings.endpoint.removesuffix("/v1/traces"), timeout=settings.timeout_s)
+        if settings.protocol == "http/json":
+            return exporter(endpoint=settings.endpoint, timeout=settings.timeout_s)
         import requests
 
         sink = self
@@ -107,7 +109,7 @@ class OtlpSink:
 def _in_short(error: BaseException | None) -> str:
     """Return what lies at the bottom of an error of the connection."""
     if error is None:
-        return "nobody answers"
+        return "they were not taken"
     if "Timeout" in type(error).__name__:
         return "no answer in time"
     found, seen = "", error
