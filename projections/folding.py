@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..eventstore.event import Event
 from ..eventstore.names import matches
-from ..eventstore.run import Readable, read_run
+from ..eventstore.run import FORKED, Readable, parts_of, read_run
 from .errors import ProjectionFailed
 from .projection import Alias, Projection, data_of, text
 
@@ -58,11 +58,9 @@ class Fold:
             if not interest:
                 continue
             try:
-                inherited = (
-                    self._inherited(event) if inherits and event.type == "run.forked" and event.version == 1 else None
-                )
+                inherited = self._inherited(event) if inherits and event.type == FORKED and event.version == 1 else None
                 after = [*inherited.items()] if inherited else []
-                for key in keys(event):
+                for key in keys(event) if event.type != FORKED or self._asks_for(FORKED) else ():
                     before = states.get(key, _MISSING)
                     if inherited and key in inherited:
                         before = inherited[key]
@@ -84,7 +82,10 @@ class Fold:
                 self._blank.discard(key)
 
     def wants(self, type: str) -> bool:
-        """Tell whether events of a type reach the projection."""
+        """Tell whether events of a type mean something here: the projection asks for them, or they begin a fork."""
+        return (self.projection.inherits and type == FORKED) or self._asks_for(type)
+
+    def _asks_for(self, type: str) -> bool:
         return any(matches(pattern, type) for pattern in self.projection.types)
 
     def rows(self) -> Iterator[tuple[str, Any]]:
@@ -103,16 +104,26 @@ class Fold:
         """Return the rows that a fork's parent had at the fork, under the fork's own id."""
         data = data_of(event)
         parent, at = text(data.get("parent")), data.get("at")
-        if self._log is None or not parent or not isinstance(at, int):
+        if self._log is None or not parent or not isinstance(at, int) or at >= event.position:
             return {}
+        # A fork of a fork may be cut before its parent was forked: then it begins as that one's parent was.
+        for part in parts_of(self._log, parent, at):
+            parent, at = part.run, part.until
+            if part.first <= part.until:
+                break
         child = event.stream.removeprefix("run.")
         past = Fold(self.projection, log=self._log)
         past.take(read_run(self._log, parent, until=at))
-        own = [(key, state) for key, state in past.rows() if key == parent or key.startswith(f"{parent}/")]
-        return {
-            child + key[len(parent) :]: Alias(child + state.to[len(parent) :]) if isinstance(state, Alias) else state
-            for key, state in own
-        }
+        found = {}
+        for key, state in past.rows():
+            if key != parent and not key.startswith(f"{parent}/"):
+                continue
+            if isinstance(state, Alias):
+                taken: Any = Alias(child + state.to[len(parent) :])
+            else:
+                taken = self.projection.taken_over(state, event)
+            found[child + key[len(parent) :]] = taken
+        return found
 
 
 def fold_log(

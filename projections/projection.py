@@ -61,6 +61,10 @@ class Projection(Generic[State]):
         """Return the state after an event; for each of the event's keys it is called once, with that row's state."""
         raise NotImplementedError
 
+    def taken_over(self, state: State, event: Event) -> State:
+        """Return how a row of the parent begins in a fork (`event` is its `run.forked`), where rows are inherited."""
+        return state
+
     def shown(self, key: str, state: State) -> Iterable[dict[str, Any]]:
         """Return what people see of a row, none or more objects: by default the parts of its key, and its fields."""
         if isinstance(state, Alias):

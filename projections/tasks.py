@@ -92,6 +92,16 @@ class Tasks(Projection[Row]):
             return after
         return replace(after, last=event.position)
 
+    def taken_over(self, state: Row, event: Event) -> Row:
+        """Return a task as a fork begins with it: what was under way is requested anew, what was asked asked again."""
+        if not isinstance(state, TaskRow):
+            return state
+        if state.state == "requested":
+            return replace(state, state="ready", attempts=state.attempts - 1)
+        if state.state == "stopping":
+            return replace(state, state="failed", ended_ns=event.time)
+        return replace(state, asked=None, takes=()) if state.state == "needs_human" else state
+
     def shown(self, key: str, state: Row) -> Iterable[dict[str, Any]]:
         """Return a task without what only the fold needs."""
         for row in super().shown(key, state):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from tests.orchestration.random_plans import Agents, Plans
 from tests.orchestration.simulation import RUN, Simulation
 from twelvefold.bus import run_marks
+from twelvefold.eventstore.event import NewEvent
 from twelvefold.eventstore.run import read_run
+from twelvefold.orchestration.fork_errors import ForkEnded
+from twelvefold.orchestration.forking import fork_request
 from twelvefold.orchestration.inbox import waiting_in
 from twelvefold.orchestration.result import result_of
 from twelvefold.orchestration.run_fold import RunFold, follow
@@ -18,7 +22,7 @@ from twelvefold.orchestration.run_index import summary_of
 from twelvefold.orchestration.run_state import Run, TaskState
 from twelvefold.orchestration.task_tree import state_of
 from twelvefold.projections.cost import CostRow
-from twelvefold.projections.folding import Fold
+from twelvefold.projections.folding import Fold, fold_log
 from twelvefold.projections.projection import Alias
 from twelvefold.projections.registry import projection_named
 
@@ -65,6 +69,53 @@ def asked_told(fold: Fold) -> dict[str, Any]:
     waiting = fold.states.get(RUN)
     items = waiting.items if waiting is not None else {}
     return {one.id: (one.kind, path, one.agent, one.reason or "", one.since_ns) for path, one in items.items()}
+
+
+def check_forks(seed: int) -> None:
+    """Fork a run, and forks of it, at random positions; at the end all of them are told as orchestration knows them."""
+    chance = random.Random(f"forks {seed}")
+    world = Simulation(Agents(seed), seed, managers=chance.choice((1, 1, 2)))
+    world.request("run.requested", {"plan": Plans(seed).plan(), "depth_max": 3})
+    runs = [RUN]
+    for number in range(3):
+        for _ in range(chance.randint(0, 60)):
+            world.step()
+        parent = chance.choice(runs)
+        at = chance.randint(next(read_run(world.log, parent)).position, world.log.head)
+        try:
+            event = fork_request(world.log, parent, at, new=f"{number + 5:032x}")
+        except ForkEnded as error:
+            event = fork_request(world.log, parent, error.before, new=f"{number + 5:032x}")
+        world._tell(partial(NewEvent, **{name: getattr(event, name) for name in event.__struct_fields__}))
+        runs.append(event.run)
+    world.settle_down()
+    folds = {name: Fold(projection_named(name), log=world.log) for name in ("tasks", "inbox", "runs")}
+    for one in folds.values():
+        one.take(world.log.read(limit=10**6))
+    tasks: dict[str, Fold] = {}
+    for run in runs:
+        tasks[run] = Fold(projection_named("tasks"))
+        tasks[run].states = {key: row for key, row in folds["tasks"].states.items() if key.startswith(run)}
+        state = world.state(run)
+        assert tasks_told(tasks[run]) == tasks_in(state), run
+        alone = fold_log(projection_named("tasks"), world.log, run=run)
+        assert alone == dict(tasks[run].rows())
+        assert folds["inbox"].states.get(run) is None
+        row, summary = folds["runs"].states[run], summary_of(world.log, run, world.log.marks(run_marks.PREFIX))
+        assert summary is not None
+        for field in ("state", "outcome", "reason", "requested_ns", "ended_ns", "first", "last", "parent"):
+            assert getattr(row, field) == getattr(summary, field), field
+
+
+@pytest.mark.parametrize("first", [0, 20])
+def test_forks_are_told_as_orchestration_knows_them(first: int) -> None:
+    """A fork's rows begin with its parent's at the cut, whatever was under way there."""
+    for seed in range(first, first + 20):
+        try:
+            check_forks(seed)
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
 
 
 def check(seed: int) -> None:
