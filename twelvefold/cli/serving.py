@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..stopping import Stop
 from .output import note
 
 if TYPE_CHECKING:
     from ..metrics import MetricsCollector
-
-EXIT_SIGINT = 130
 
 PortOption = Annotated[
     int | None,
@@ -27,15 +24,7 @@ def serve(collector: MetricsCollector, port: int, command: str) -> int:
     from ..monitoring import Monitoring
 
     server = Monitoring(collector, HealthChecker(), port, command)
-    stop, interrupted = threading.Event(), threading.Event()
-
-    def end(number: int, _: object) -> None:
-        if number == signal.SIGINT:
-            interrupted.set()
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    stop = Stop()
     note(f"serving {server.url}/metrics, /healthz and /readyz")
     server.serve(stop)
-    return EXIT_SIGINT if interrupted.is_set() else 0
+    return stop.status

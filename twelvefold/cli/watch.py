@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..stopping import Stop
 from .output import note, write, write_jsonl
 
 if TYPE_CHECKING:
     from ..project_file import Schedule, WatchedFolder
     from ..triggers.serving import Told
-
-EXIT_SIGINT = 130
 
 
 def watch(
@@ -84,21 +82,13 @@ def _serve(given: WatchedFolder | None, *, once: bool, as_jsonl: bool) -> int:
         tell=lambda told: _tell(told, as_jsonl=as_jsonl),
     )
     triggers.check()
-    stop, interrupted = threading.Event(), threading.Event()
-
-    def end(number: int, _: object) -> None:
-        if number == signal.SIGINT:
-            interrupted.set()
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    stop = Stop()
     # Whether somebody writes a file is asked by a lease on it, whose breaking is told by this signal.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     note(f"watching {', '.join(str(one.path) for one in folders) or 'the clock'}")
     triggers.serve(stop, once=once)
-    if interrupted.is_set():
-        return EXIT_SIGINT
+    if stop.status:
+        return stop.status
     return 1 if once and triggers.failed else 0
 
 

@@ -6,13 +6,13 @@ waiting for a receiver that isn't there.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..eventstore.reader import LogReader
+from ..stopping import Stop
 from .following import Follower
 from .progress import Progress, only_exporter, progress_path, read_progress
 from .settings import TraceSettings
@@ -20,7 +20,6 @@ from .sinks import LinesSink, Sink
 
 #: How long the last spans may take to be sent once the process is asked to end.
 _LAST_S = 3.0
-_EXIT_SIGINT = 130
 
 
 def export_live(home: Path, settings: TraceSettings, places: Sequence[str | Path], tell: Callable[[str], None]) -> int:
@@ -29,15 +28,7 @@ def export_live(home: Path, settings: TraceSettings, places: Sequence[str | Path
     `tell` gets lines for people. Another process that exports to the same place is waited for. Raises
     ExporterMissing, NotAccessible, LogNotFound.
     """
-    stop, interrupted = threading.Event(), threading.Event()
-
-    def end(number: int, _: object) -> None:
-        if number == signal.SIGINT:
-            interrupted.set()
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    stop = Stop()
     workers = [_Worker(home, settings, place, stop, tell) for place in places]
     for worker in workers:
         worker.start()
@@ -52,7 +43,7 @@ def export_live(home: Path, settings: TraceSettings, places: Sequence[str | Path
     failed = next((worker.error for worker in workers if worker.error is not None), None)
     if failed is not None:
         raise failed
-    return _EXIT_SIGINT if interrupted.is_set() else 0
+    return stop.status
 
 
 class _Worker(threading.Thread):
@@ -64,6 +55,7 @@ class _Worker(threading.Thread):
         super().__init__(daemon=True)
         self.error: BaseException | None = None
         self.sink: Sink = _sink(settings, place)
+        self._place = place
         self._home, self._settings, self._stop_asked, self._tell = home, settings, stop, tell
         name = settings.endpoint if place == "otlp" else str(place.absolute() if isinstance(place, Path) else place)
         self._path = progress_path(home, name)
@@ -86,7 +78,10 @@ class _Worker(threading.Thread):
             self.error = error
 
     def _follow(self, log: LogReader) -> None:
-        progress = read_progress(self._path) or Progress(target=self.sink.target)
+        progress = read_progress(self._path)
+        if progress is None or (isinstance(self._place, Path) and not self._place.exists()):
+            # A file that was taken away is written anew.
+            progress = Progress(target=self.sink.target)
         follower = Follower(log, self.sink, self._settings, self._path, progress, self._tell)
         self._tell(f"exporting traces to {self.sink.target}, from position {follower.progress.position}")
         while not self._stop_asked.is_set():
