@@ -37,11 +37,17 @@ def kept_run(events: Iterable[Event], place: Path) -> KeptRun:
                 asked[event.id] = repo
         elif event.type == "workspace.created":
             data = data_of(event)
-            home = home or Path(str(data.get("folder"))).parents[2]
+            home = home or _home_of(Path(str(data.get("folder"))))
             store = find_store(place, str(data.get("store")))
             if store is not None and (repo := asked.get(event.cause, "")):
                 stores.setdefault(repo, str(store))
     return KeptRun(place, home or place, stores)
+
+
+def _home_of(workspace: Path) -> Path | None:
+    """Return the home of a workspace, `<home>/workspaces/<run>/<path>`; None for any other folder."""
+    above = workspace.parents
+    return above[2] if len(above) > 2 and above[1].name == "workspaces" else None
 
 
 def find_store(place: Path, recorded: str) -> Path | None:

@@ -120,6 +120,10 @@ def _once(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
         log.error("task %s can't be run again: %s", work.record.path, whole(error))
         said = error.message() if isinstance(error, TwelvefoldError) else str(error)
         return Rerun("lacking", problem=said, code=code)
+    except Exception as error:  # noqa: BLE001 - what handlers raise is their outcome; this is a record of some other shape
+        log.error("the record of task %s can't be read: %s", work.record.path, whole(error))
+        problem = f"its record has a shape that no agent writes: {type(error).__name__}: {error}"
+        return Rerun("lacking", problem=problem, code=code)
     return Rerun(found.status, found.found, found.problem, found.served, code)
 
 

@@ -76,7 +76,8 @@ class TaskRecord(msgspec.Struct):
         fork = data_of(self.request).get("fork")
         lineage = fork.get("lineage") if isinstance(fork, dict) else None
         found = [one for one in lineage if isinstance(one, dict)] if isinstance(lineage, list) else []
-        return [(f"task.{one.get('run')}.{self.path}", int(one.get("record") or 0)) for one in found]
+        known = [(one.get("run"), one.get("record")) for one in found]
+        return [(f"task.{run}.{self.path}", until) for run, until in known if isinstance(until, int)]
 
 
 def task_records(events: Iterable[Event]) -> list[TaskRecord]:
