@@ -155,7 +155,7 @@ class _Converter:
         self._resource = OneResource(settings.resource)
         self._scope = InstrumentationScope(SCOPE)
         self._kinds = {kind.name.lower(): kind for kind in trace.SpanKind}
-        self._codes = {code.name.lower(): code for code in trace.StatusCode}
+        self._statuses = {code.name.lower(): trace.Status(code) for code in trace.StatusCode}
 
     def span(self, span: Span) -> Any:
         """Return a span of the SDK's."""
@@ -181,7 +181,9 @@ class _Converter:
             ],
             kind=self._kinds[span.kind],
             instrumentation_scope=self._scope,
-            status=trace.Status(self._codes[span.status], span.message if span.status == "error" else None),
+            status=trace.Status(trace.StatusCode.ERROR, span.message)
+            if span.status == "error"
+            else self._statuses[span.status],
             start_time=span.start,
             end_time=span.last if span.end is None else span.end,
         )
