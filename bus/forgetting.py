@@ -25,9 +25,17 @@ if TYPE_CHECKING:
 #: A larger file is written anew only where that is asked for: the bus does nothing else for a second or more.
 COMPACT_BYTES_MAX = 128 << 20
 ROLLBACK = "run.rollback_requested"
-_CONCERNED = (REQUESTED, FORKED, ROLLBACK)
+_CONCERNED = frozenset({REQUESTED, FORKED, ROLLBACK})
 #: How long freeing rests after an append of it has failed: the disk is full, say.
 REST_S = 5.0
+
+
+def concerns(events: Sequence[NewEvent]) -> bool:
+    """Tell, as quick as can be, whether any of these events has to do with forgetting."""
+    for event in events:  # noqa: SIM110  a generator costs each append ten times as much
+        if event.type in _CONCERNED:
+            return True
+    return False
 
 
 class Forgets:
@@ -61,8 +69,6 @@ class Forgets:
 
     def fault_of(self, events: Sequence[NewEvent]) -> TwelvefoldError | None:
         """Say why runs may not be forgotten, or forked or rolled back, as these events want it; None where they may."""
-        if not any(event.type in _CONCERNED for event in events):
-            return None
         # Judged by all that was proposed before.
         self._broker.finish()
         log, wanted = self._broker.log, [event.run for event in events if event.type == REQUESTED]

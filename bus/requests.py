@@ -16,7 +16,7 @@ from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent
 from ..eventstore.log import Append, Appended
 from ..eventstore.names import is_name, is_pattern
-from . import authority, run_marks
+from . import authority, forgetting, run_marks
 from .commit import Done
 from .errors import BadRequest, ReservedFamily, WatchConflict
 from .forgetting import Forgets
@@ -161,7 +161,7 @@ class Requests:
                 expected = {**expected, **authority.first_of_run(request.events)}
             marks: Mapping[str, str | None] = request.marks
             done: Done = partial(self._appended, session, request)
-            if not is_free:
+            if not is_free and forgetting.concerns(request.events):
                 marks = {**marks, **self.forgets.marks(request.events)}
                 done = self.forgets.telling(request.events, done)
             append = Append(events=request.events, expected_version=expected, source=session.instance, marks=marks)
@@ -187,8 +187,7 @@ class Requests:
                 return fault
             if (problem := authority.cut_fault(events, self._broker.log.head)) is not None:
                 return BadRequest(problem)
-            fault = self.forgets.fault_of(events)
-            if fault is not None:
+            if forgetting.concerns(events) and (fault := self.forgets.fault_of(events)) is not None:
                 return fault
         if request.withdraw and role != "orchestrator":
             return BadRequest("only the orchestrator withdraws deliveries")
