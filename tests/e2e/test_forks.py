@@ -249,6 +249,8 @@ def test_a_running_run_is_forked_while_all_are_killed(home: JobHome) -> None:
             assert sum(event.type == "run.forked" for event in events) == 1
             assert sum(event.type == "run.succeeded" for event in events) == 1
             assert redecide(fork, read_run(bus, fork)).agrees
+    verified = home("verify", cwd=home.folder)
+    assert verified.status == 0, verified.out + verified.err
 
 
 def kill(home: JobHome, name: str) -> None:
