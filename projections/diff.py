@@ -217,8 +217,9 @@ def _tasks(events: Sequence[Event]) -> dict[str, TaskSide]:
     for event in events:
         family = event.stream.partition(".")[0]
         if event.type == "task.requested" and family == "run" and event.payload is not None:
-            data = event.data
-            path = str(data.get("path", "")) if isinstance(data, dict) else ""
+            told = event.data
+            data = told if isinstance(told, dict) else {}
+            path = str(data.get("path") or "")
             if path not in begun or "fork" in data:
                 # What a fork goes on with took the parent the rest.
                 begun[path] = event.time

@@ -6,6 +6,7 @@ chains of causes beyond the run to whoever has the log. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 
 from ..eventstore.event import Event
 
+_ID = re.compile(r"[0-9a-f]{32}")
 _RESULTS = ("effect.completed", "effect.failed")
 
 
@@ -99,7 +101,8 @@ def _of_one_request(events: Sequence[Event], made: Event) -> list[Event]:
     for event in reversed(events):
         fork = _data(event).get("fork") if event.type == "task.requested" and event.id in causes else None
         carries = fork.get("carries") if isinstance(fork, dict) else None
-        causes |= {bytes.fromhex(one) for one in carries or () if isinstance(one, str)}
+        carried = carries if isinstance(carries, list) else []
+        causes |= {bytes.fromhex(one) for one in carried if isinstance(one, str) and _ID.fullmatch(one)}
     return [
         event
         for event in events

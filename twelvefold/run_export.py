@@ -32,6 +32,7 @@ from .eventstore.proof import Stretch
 from .eventstore.reader import LogReader
 from .eventstore.run import read_run
 from .imported_run import KeptRun, kept_run
+from .orchestration.errors import RunNotFound
 from .orchestration.result import RunView
 from .run_contents import RunContents, lineage_of
 from .run_file import EVENTS, FORMAT, LINKS, Ancestor, Manifest, PromptFile, RunFileWriter, StoreFile, line_of
@@ -62,7 +63,8 @@ def export_run(
     """Write a run that is kept at `place` (see `run_place`) to a new file.
 
     `version` is that of the program, `prompts` the folders of the project's own prompts. An open run is exported as it
-    stands. Raises RunFileExists, RunFileUnwritable, BlobMissing, BlobDamaged, GitFailed and the log's errors.
+    stands. Raises RunNotFound for an id that events only carry, RunFileExists, RunFileUnwritable, BlobMissing,
+    BlobDamaged, GitFailed and the log's errors.
     """
     if os.path.lexists(target):
         raise RunFileExists(str(target))
@@ -70,6 +72,8 @@ def export_run(
     for event in read_run(log, run):
         found.take(event)
         view.take(event)
+    if view.status == "unknown":
+        raise RunNotFound(run)
     outcome = view.state.outcome or None
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:

@@ -249,6 +249,29 @@ def test_a_further_attempt_stands_beside_the_first() -> None:
     ]
 
 
+def test_whatever_stands_in_a_run_is_compared() -> None:
+    """Data of any shape in any event, also of types that nobody knows, hinders nothing and is compared."""
+    shapes: list[Any] = [[1], None, "x", {"path": 5, "fork": {"carries": 5}, "kind": [], "commit": 5, "store": 7}]
+    shapes += [{"kind": "model", "key": [1], "parameters": {"messages": "x", "since": -3, "prompts": 7}, "recorded": 1}]
+
+    def write(last: int) -> Callable[[MadeRun], None]:
+        def work(made: MadeRun) -> None:
+            made.begin()
+            made.request("0")
+            for data in shapes:
+                for type in ("effect.completed", "effect.intended", "workspace.committed", "task.unheard"):
+                    made.write(type, f"task.{made.run}.0", data, made.requests["0"])
+                for type in ("task.requested", "timer.set", "run.started", "run.unheard"):
+                    made.write(type, f"run.{made.run}", data)
+            made.write("mine.own", "mine", {"position": last})
+
+        return work
+
+    assert compared(write(3), write(3)).first is None
+    found = compared(write(3), write(4))
+    assert [(one.place, one.fields[0].field) for one in found.events] == [("mine.own in mine", "position")]
+
+
 def test_differences_name_each_field() -> None:
     """Fields are named as they are reached, and what is there once only has a counterpart that says so."""
     a = {"same": 1, "list": [1, {"x": 2}], "gone": None}
