@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,34 @@ def test_what_can_t_be_done_is_said(
     assert f"error[{code}" in done.err
     assert "help:" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_followed_file_grows_by_lines_until_a_signal(twelvefold: CommandLine, home: Path) -> None:
+    """What has ended is in it, each span once, also if the exporter is started again; a file taken away comes again."""
+    file = twelvefold.cwd / "t.jsonl"
+
+    def followed() -> list[str]:
+        with twelvefold.start("trace", "export", "--follow", "--file", "t.jsonl") as process:
+            assert process.stderr is not None
+            assert "exporting traces to" in process.stderr.readline()
+            deadline = time.monotonic() + 60
+            while not file.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.terminate()
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        documents = [json.loads(line) for line in file.read_text().splitlines()]
+        return [span["spanId"] for one in documents for span in one["resourceSpans"][0]["scopeSpans"][0]["spans"]]
+
+    first = followed()
+    assert len(first) == len(set(first)) == 4
+    assert followed() == first
+    file.unlink()
+    assert followed() == first
+    (row,) = twelvefold("trace", "export", "--status", "--json").json
+    assert (row["behind"], row["undelivered"], row["delivered"]) == (0, 0, 4)
+    console = twelvefold("trace", "export", "--all", OTEL_TRACES_EXPORTER="console")
+    assert len(json.loads(console.out)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 7
 
 
 def test_an_empty_log_has_no_spans(twelvefold: CommandLine) -> None:
