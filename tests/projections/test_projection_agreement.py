@@ -107,10 +107,10 @@ def check_forks(seed: int) -> None:
             assert getattr(row, field) == getattr(summary, field), field
 
 
-@pytest.mark.parametrize("first", [0, 20])
+@pytest.mark.parametrize("first", [0, 12])
 def test_forks_are_told_as_orchestration_knows_them(first: int) -> None:
     """A fork's rows begin with its parent's at the cut, whatever was under way there."""
-    for seed in range(first, first + 20):
+    for seed in range(first, first + 12):
         try:
             check_forks(seed)
         except BaseException as error:
@@ -142,7 +142,7 @@ def check(seed: int) -> None:
     assert (told.model_calls, told.tokens_in, told.usd) == (cost.model_calls, cost.tokens_in, cost.usd)
 
 
-@pytest.mark.parametrize("first", range(0, 150, 50))
+@pytest.mark.parametrize("first", [0, 50])
 def test_read_models_agree_with_orchestration(first: int) -> None:
     """At each position at which all is decided: tasks and what waits for humans; at the end the run and its cost."""
     for seed in range(first, first + 50):
