@@ -1,4 +1,4 @@
-"""Benchmark of forks: a run of 10,000 events is forked near its end; until the fork is in the log, and until it goes on."""
+"""Benchmark of forks: of a run of 10,000 events near its end, until the fork is in the log, and until it is at work."""
 
 from __future__ import annotations
 
