@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import pytest
 
 from tests.orchestration.plans_to_kill import ALL, SEED
 from tests.orchestration.random_plans import Agents
 from tests.orchestration.simulation import RUN, Simulation
 from twelvefold.eventstore.event import Event
+from twelvefold.eventstore.reader import LogReader
 from twelvefold.projections.otlp_json import document
+from twelvefold.projections.runs import ENDS
 from twelvefold.projections.span import Span
 from twelvefold.projections.spans import Spans
-from twelvefold.tracing.span_source import restored
+from twelvefold.projections.traceparent import root_of
+from twelvefold.tracing.span_source import all_spans, restored
+
+LOGS = Path(__file__).parents[1] / "fixtures" / "logs"
 
 
 def played(name: str, after: int) -> Simulation:
@@ -58,3 +66,22 @@ def test_every_plan_gives_one_whole_tree(name: str, after: int) -> None:
     before.take(events[:cut])
     again = restored(log, before.open_runs, cut)  # type: ignore[arg-type]
     assert document({}, again.take(events[cut:])) == document({}, [span for span in spans if span.closed_by > cut])
+
+
+@pytest.mark.parametrize("stored", sorted(LOGS.rglob("log.db.gz")), ids=lambda path: path.parent.name)
+def test_stored_logs_of_each_version_give_their_traces(stored: Path, tmp_path: Path) -> None:
+    """Every run of theirs has one root, which ends where the run did, and every delivery is there."""
+    (tmp_path / "log.db").write_bytes(gzip.decompress(stored.read_bytes()))
+    with LogReader(tmp_path / "log.db") as log:
+        spans = list(all_spans(log))
+        events = log.read(limit=10**6)
+    asked = {event.run for event in events if event.type in ("run.requested", "run.forked")}
+    roots = [span for span in spans if span.span_id == root_of(span.run, "").span_id]
+    assert len(roots) == len(asked) > 0
+    assert {span.run for span in roots} == asked
+    for root in roots:
+        ends = [event.time for event in events if event.run == root.run and event.type in ENDS]
+        assert root.end == (ends[0] if ends else None)
+    started = [event for event in events if event.type == "task.started"]
+    assert len([span for span in spans if span.kind == "consumer"]) == len(started)
+    assert len({span.span_id for span in spans}) == len(spans)
