@@ -20,6 +20,7 @@ from ...orchestration.prctl import die_with
 from ..agent_settings import AgentSettings, agent_settings
 from ..base import BaseAgent
 from ..code_version import code_version
+from ..context import current_task
 from ..errors import AgentNotLoadable, InvalidTool
 from ..faults import whole
 from ..loading import load_agent
@@ -28,10 +29,10 @@ from ..sandbox.errors import NotSealed
 from ..sandbox.sealed import seal
 from ..store import Stores
 from .files import Lacking
-from .found import Rerun
+from .found import RecordEnds, Rerun
 from .models import recorded_model
 from .places import Places, PlacesThen
-from .rerun import rerun
+from .rerun import ReplayContext, rerun
 from .wire import Done, LaidOut, LayOutFiles, Sealed, Work, receive, send
 
 log = logging.getLogger("twelvefold.replay")
@@ -157,14 +158,23 @@ _framework: set[str] = set()
 
 
 def _let_time_fly() -> None:
-    """Have waiting take no time: what a handler waits for outside of its effects doesn't happen here."""
+    """Have waiting take no time: what a handler waits for outside of its effects doesn't happen here.
+
+    Where a task never came to its end, waiting after all that is recorded of it is where its record ends.
+    """
     pause = asyncio.sleep
 
+    def wait(seconds: Any) -> None:
+        context = current_task()
+        if isinstance(context, ReplayContext) and context.cancelled:
+            raise RecordEnds
+
     async def sleep(delay: float, result: Any = None) -> Any:
+        wait(delay)
         await pause(0)
         return result
 
-    time.sleep = lambda seconds: None
+    time.sleep = wait
     asyncio.sleep = sleep
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from twelvefold.bus.client import BusClient
 from twelvefold.orchestration.plan import Task, plan_from
-from twelvefold.orchestration.submit import submit, wait
+from twelvefold.orchestration.submit import cancel, submit, wait
 
 from ..conftest import eventually
 from .conftest import CALC, JobHome, git, make_repo
@@ -92,6 +92,17 @@ class Failing(tf.BaseAgent):
         raise ValueError(f"no {task}")
 
 
+class Waiting(tf.BaseAgent):
+    """Does something, and waits for ever."""
+
+    def execute_task(self, task: str, context: tf.TaskContext) -> tf.ToolResponse:
+        context.effect("process", "begin", task, lambda: 1, effect="idempotent")
+        while not context.cancelled:
+            time.sleep(0.01)
+        while True:
+            time.sleep(600)
+
+
 class Asking(tf.BaseAgent):
     """Asks a person."""
 
@@ -100,7 +111,7 @@ class Asking(tf.BaseAgent):
 '''
 GUIDE = Path(__file__).parents[2] / "docs" / "replay.md"
 BLOCKS = dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
-NAMES = ("Counter", "Dying", "Reader", "Failing", "Asking")
+NAMES = ("Counter", "Dying", "Reader", "Failing", "Waiting", "Asking")
 LINES_OF_OURS = "".join(f"{name.lower()}: twelvefold agent my_agents:{name}\n" for name in NAMES)
 PROCFILE = f"greeter: twelvefold agent greeters:Greeter\n{LINES_OF_OURS}"
 
@@ -181,6 +192,9 @@ def kept(shared_home: JobHome) -> Project:
         made.run(client, "greeter", {"agent": "greeter", "input": "Anna"})
         made.run(client, "asking", {"agent": "asking", "input": ""})
         made.run(client, "reader", {"agent": "reader", "input": {"repo": str(made.repo), "commit": commit}})
+        made.runs["waiting"] = submit(client, Task("waiting", ""))
+        eventually(lambda: list(client.read(run=made.runs["waiting"], type="effect.completed")), 60)
+        cancel(client, made.runs["waiting"])
         made.dying(client)
         second = next(event for event in client.read(run=made.runs["both"], type="task.requested") if event.version > 3)
         cut = ("--at", str(second.position), "--live", "tools", "--yes", "--json")
