@@ -111,9 +111,12 @@ def forget_runs(
     except BusNotRunning:
         try:
             told, by = _by_command(settings, lots, compact, progress), "command"
-        except LogLocked:
-            # A bus has just been started.
-            told = _by_bus(home, lots, runs, progress)
+        except LogLocked as locked:
+            # A bus has just been started, or somebody else is forgetting.
+            try:
+                told = _by_bus(home, lots, runs, progress)
+            except BusNotRunning:
+                raise locked from None
     folders = RunFolders(home)
     kept = Kept()
     with RunLog(home) as log:
@@ -225,6 +228,9 @@ def _by_command(settings: Settings, lots: list[list[NewEvent]], compact: bool | 
     """Forget as the log's owner."""
     with closing(SqliteLog(settings.home / "log.db", durability=settings.durability)) as log:
         due = [lot for lot in lots if forgotten(log, lot[0].run) is None]
+        for event in (event for lot in due for event in lot):
+            # Again, now that nobody else writes.
+            check_forgettable(log, event.run, [other.run for lot in due for other in lot])
         source = f"forget-{os.getpid()}"
         for result in log.append_many([Append(events=lot, marks=marks_of(log, lot), source=source) for lot in due]):
             if isinstance(result, TwelvefoldError):
