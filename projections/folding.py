@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..eventstore.event import Event
 from ..eventstore.names import matches
 from ..eventstore.run import FORKED, Readable, parts_of, read_run
-from .errors import ProjectionFailed
+from .errors import ProjectionFailed, StoreFailed
 from .projection import Alias, Projection, data_of, text
 
 _PAGE = 5_000
@@ -72,6 +72,8 @@ class Fold:
                     new = apply(before, event)
                     if new is not before:
                         after.append((key, new))
+            except StoreFailed:
+                raise  # not the projection's fault
             except Exception as error:
                 raise ProjectionFailed(
                     self.projection.name, event.position, event.type, f"{type(error).__name__}: {error}"

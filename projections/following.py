@@ -91,7 +91,7 @@ class Following:
         self.checkpoint = self._next = checkpoint
         self._total = Total(checkpoint.rows, checkpoint.hash)
         taken = "SELECT max(position) FROM snapshots WHERE projection = ?"
-        (last,) = self._store.connection.execute(taken, (checkpoint.id,)).fetchone()
+        ((last,),) = self._store.ask(taken, (checkpoint.id,))
         self._snapshot = last or 0
         #: Whether every row is in memory, so that one which isn't there needn't be looked for.
         self._has_all = checkpoint.position == 0
@@ -177,9 +177,10 @@ class Following:
         if self._has_all:
             return None
         statement = "SELECT state, changed FROM rows WHERE projection = ? AND key = ?"
-        row = self._store.connection.execute(statement, (self.checkpoint.id, key)).fetchone()
-        if row is None:
+        found = self._store.ask(statement, (self.checkpoint.id, key))
+        if not found:
             return None
+        (row,) = found
         self._hashes[key] = hash_of(key, row[0])
         self._made[key] = row[1]
         return self._decode(row[0])

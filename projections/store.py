@@ -204,11 +204,27 @@ class Store:
                     self.connection.execute("ROLLBACK")
                 raise
         except sqlite.Error as error:
-            raise StoreFailed(str(self.path), str(error)) from error
+            raise self._failed(error) from error
+
+    def ask(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Return the rows that a statement gives; raises StoreFailed."""
+        try:
+            return self.connection.execute(statement, values).fetchall()
+        except sqlite.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: sqlite.Error) -> StoreFailed:
+        """Put a foreign error into words; a damaged file is thrown away, and made anew by whoever comes next."""
+        if sqlite.result_code(error) in (sqlite.CORRUPT, sqlite.NOT_A_DATABASE):
+            _remove(self.path)
+        return StoreFailed(str(self.path), str(error))
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return all checkpoints, those of rows being built too."""
-        return checkpoints(self.connection)
+        try:
+            return checkpoints(self.connection)
+        except sqlite.Error as error:
+            raise self._failed(error) from error
 
     def begin(self, name: str, version: int, code: str, *, live: int, began: int) -> Checkpoint:
         """Begin the rows of a projection at the log's beginning, and return their checkpoint."""

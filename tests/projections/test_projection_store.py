@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.reader import LogReader
 from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.projections import following, registry
-from twelvefold.projections.errors import ProjectionBehind, ProjectionDiffers, ProjectionFailed, StoreBusy
+from twelvefold.projections.errors import ProjectionBehind, ProjectionDiffers, ProjectionFailed, StoreBusy, StoreFailed
 from twelvefold.projections.projection import Projection, data_of
 from twelvefold.projections.rebuilding import check_rebuild
 from twelvefold.projections.runner import Runner
@@ -188,6 +189,25 @@ def test_a_file_that_is_none_of_ours_is_thrown_away(home: Home, content: bytes) 
     kept = StoredRows(home.path).checkpoint("counts")
     assert kept is not None
     assert kept.position == 30
+
+
+@pytest.mark.parametrize("sound", [1, 20])
+def test_a_damaged_file_is_made_anew(home: Home, sound: int) -> None:
+    """Pages that are garbage park no projection: the file is thrown away, and the next one folds all anew."""
+    home.append(*(f"demo.k{n}" for n in range(3000)))
+    follow(home, pages=5000)
+    whole = (home.path / FILE).read_bytes()
+    (home.path / FILE).write_bytes(whole[: 4096 * sound] + os.urandom(len(whole) - 4096 * sound))
+    assert rows(home, 2500) == folded(home, 2500)
+    home.append("demo.k1")
+    # Where it isn't noticed at once, it is when a row is wanted; the next one finds nothing then.
+    with contextlib.suppress(StoreFailed):
+        follow(home)
+    assert follow(home, pages=5000) == []
+    assert rows(home) == folded(home)
+    kept = StoredRows(home.path).checkpoint("counts")
+    assert kept is not None
+    assert (kept.position, kept.rows) == (3001, 3000)
 
 
 def test_what_a_power_cut_left_is_not_used(home: Home) -> None:
