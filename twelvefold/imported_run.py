@@ -74,17 +74,27 @@ def check_events(
     flaw = flaw_in(manifest.chain, heapq.merge(events(), hidden(), key=lambda event: event.position))
     if flaw is not None:
         raise fault(f"event {flaw.position}", flaw.reason)
+    versions: dict[str, int] = {}
     for event in events():
         # Only now they are known to be what a log has taken.
         contents.take(event)
+        before = versions.get(event.stream, 0)
+        if event.version != before + 1 and _run_of(event.stream) in runs:
+            raise fault(f"event {event.position}", f"its stream has {event.version - before - 1} more before it")
+        versions[event.stream] = event.version
     return contents
 
 
 def _is_of(event: Event, runs: dict[str, int | None]) -> bool:
     """Tell whether an event belongs to one of the runs, each up to its position."""
-    family, _, rest = event.stream.partition(".")
-    names = {event.run, rest.partition(".")[0] if family in ("run", "task", "request") else ""}
+    names = {event.run, _run_of(event.stream)}
     return any(name in runs and event.position <= (runs[name] or event.position) for name in names)
+
+
+def _run_of(stream: str) -> str:
+    """Return the run that a stream is of, "" for one of no run."""
+    family, _, rest = stream.partition(".")
+    return rest.partition(".")[0] if family in ("run", "task", "request") else ""
 
 
 def check_contents(manifest: Manifest, contents: RunContents, log: LogReader, fault: Fault) -> None:

@@ -325,6 +325,30 @@ def test_what_was_tampered_with_is_refused_by_name(
     assert not (other / "imports").exists() or not any((other / "imports").iterdir())
 
 
+def test_nothing_is_left_out_of_what_has_no_full_proof(made: Home, other: Path, tmp_path: Path) -> None:
+    """Whoever takes an event out, and mends stretches and hashes around it, leaves a gap in its stream."""
+    made.export(A, tmp_path / "a.run", "events")
+
+    def take_out(parts: Parts) -> None:
+        rows = [msgspec.json.decode(line) for line in parts["events.jsonl"].splitlines()]
+        hashes = {row["position"]: row["hash"] for row in rows}
+        gone = rows.pop(5)["position"]
+        parts["events.jsonl"] = b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+        manifest = msgspec.json.decode(parts["manifest.json"])
+        at = next(n for n, one in enumerate(manifest["chain"]) if one["after"] < gone <= one["until"])
+        whole = manifest["chain"].pop(at)
+        first = {**whole, "until": gone - 1, "hash": hashes.get(gone - 1)}
+        second = {**whole, "after": gone, "before": hashes[gone]}
+        halves = [one for one in (first, second) if one["after"] < one["until"]]
+        manifest["chain"][at:at] = halves
+        manifest["events"] -= 1
+        parts["manifest.json"] = msgspec.json.encode(manifest)
+
+    rewrite(tmp_path / "a.run", tmp_path / "b.run", take_out, careful=True)
+    with pytest.raises(RunFileDamaged, match="its stream has 1 more before it"):
+        import_run(other, tmp_path / "b.run")
+
+
 def test_a_manifest_is_what_was_written(made: Home, other: Path, tmp_path: Path) -> None:
     """What only the manifest says can't be changed unseen either."""
     made.export(D, tmp_path / "d.run")
