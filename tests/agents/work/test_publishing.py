@@ -122,7 +122,7 @@ def test_undo_restores_every_byte(user: UserRepo, job: Job) -> None:
 
 
 def test_undo_leaves_a_branch_that_moved(user: UserRepo, job: Job) -> None:
-    """A published branch on which somebody worked on stays where it is, and the undoing has failed: that is left to a human."""
+    """A published branch on which somebody worked on stays; the undoing has failed, which is left to a human."""
     user.commit({"calc.py": SOURCE})
     _, commit = published(job)
     user.git("checkout", "-q", ref_of(job).removeprefix("refs/heads/"))
