@@ -19,7 +19,7 @@ from .settings import TraceSettings
 from .sinks import LinesSink, Sink
 
 #: How long the last spans may take to be sent once the process is asked to end.
-_LAST_S = 3.0
+_LAST_S = 2.0
 
 
 def export_live(home: Path, settings: TraceSettings, places: Sequence[str | Path], tell: Callable[[str], None]) -> int:
@@ -37,7 +37,8 @@ def export_live(home: Path, settings: TraceSettings, places: Sequence[str | Path
     stop.set()
     deadline = time.monotonic() + _LAST_S
     for worker in workers:
-        worker.join(max(deadline - time.monotonic(), 0))
+        while worker.is_alive() and not worker.is_failing and time.monotonic() < deadline:
+            worker.join(0.05)
         worker.sink.close()
         worker.join(1)
     failed = next((worker.error for worker in workers if worker.error is not None), None)
@@ -59,6 +60,11 @@ class _Worker(threading.Thread):
         self._home, self._settings, self._stop_asked, self._tell = home, settings, stop, tell
         name = settings.endpoint if place == "otlp" else str(place.absolute() if isinstance(place, Path) else place)
         self._path = progress_path(home, name)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the place is known not to take spans now, so that there is nothing to wait for."""
+        return bool(getattr(self.sink, "is_failing", False))
 
     def run(self) -> None:
         """Follow the log until it is asked to stop."""

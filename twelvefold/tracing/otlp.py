@@ -101,6 +101,11 @@ class OtlpSink:
         told = f"it answered {status} {reason}".strip() if status else _in_short(self._error)
         return Sent(0, len(spans) if status in _FINAL else 0, told)
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last thing heard of the receiver is an error."""
+        return self._error is not None or self._answer[0] >= 400
+
     def close(self, *, good: bool = True) -> None:
         """Give up what is being retried, and the connection."""
         self._exporter.shutdown()
