@@ -55,7 +55,9 @@ def replay(
     effects only, in a process that can neither write nor connect. Exit status 1 where a run differs, or could not be
     looked at. The document has run, status (same, different, unchecked, forgotten), difference (kind, position, event,
     field, expected: as recorded, got: what today's code does, path, agent, code: recorded and today, decider, steady,
-    note), problems, decisions and tasks; with --all it has runs, a list of those, and how many are of each status.
+    note), problems, decisions (how many inputs and decisions, older ones that were not compared, pending inputs) and
+    tasks (path, attempt, agent, status: ok, different, unloadable, lacking or stuck, ended, effects that were served,
+    code, problem); with --all it has runs, a list of those, and how many are of each status.
     """
     if as_json + as_jsonl + step > 1:
         raise UsageInvalid("--json, --jsonl and --step are different forms, choose one", _COMMAND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from typing import IO, Any
@@ -12,7 +13,7 @@ from ..orchestration.run_fold import RunFold
 from ..projections.stepping import ABSENT, Change, Step, Stepper
 from ..run_steps import plain, state_document
 from .event_lines import harmless, painted
-from .output import Style, note, on_terminal, rfc3339, write
+from .output import Style, flush, note, on_terminal, rfc3339, write
 
 #: A value takes so many letters at most where lines are not cut at the terminal's edge.
 _VALUE_LENGTH_MAX = 200
@@ -64,44 +65,74 @@ def shown(value: Any, room: int = _VALUE_LENGTH_MAX) -> str:
 
 def walk(stepper: Stepper[RunFold], lines: StepLines) -> None:
     """Go through a run as keys say, or the lines of standard input where it is no terminal, to their end."""
-    note(f"{len(stepper.events)} events; {_KEYS}")
-    while (key := _key(stepper)) not in ("q", "\x03", "\x04", None):
-        word, _, rest = key.partition(" ") if key.strip() else (key, "", "")
-        if key in _FORWARD or key in _BACK:
-            forward = key in _FORWARD
-            step = stepper.forward() if forward else stepper.back()
-            if step is None:
-                note("this is the end" if forward else "this is the beginning")
+    with Keys() as keys:
+        note(f"{len(stepper.events)} events; {_KEYS}")
+        while (key := keys.next()) not in ("q", "\x04", None):
+            word, _, rest = key.partition(" ") if key.strip() else (key, "", "")
+            if key in _FORWARD or key in _BACK:
+                forward = key in _FORWARD
+                step = stepper.forward() if forward else stepper.back()
+                if step is None:
+                    note("this is the end" if forward else "this is the beginning")
+                else:
+                    lines.write(step, undone=not forward)
+            elif word == "g" and (place := rest or keys.line("position: ").strip()).isdigit():
+                stepper.go(int(place))
+                note(f"after {stepper.number} of {len(stepper.events)} events")
+                if stepper.number:
+                    lines.write(stepper.step(stepper.number))
+            elif word == "s":
+                lines.write_state(stepper.state(stepper.number))
             else:
-                lines.write(step, undone=not forward)
-        elif word == "g" and (place := rest or _asked()).isdigit():
-            stepper.go(int(place))
-            note(f"after {stepper.number} of {len(stepper.events)} events")
-            if stepper.number:
-                lines.write(stepper.step(stepper.number))
-        elif word == "s":
-            lines.write_state(stepper.state(stepper.number))
-        else:
-            note(_KEYS)
+                note(_KEYS)
+            flush()
 
 
-def _key(stepper: Stepper[RunFold]) -> str | None:
-    """Return the next key, or line of standard input; None at its end."""
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        return line.rstrip("\n") if line else None
-    import click
+class Keys:
+    """The keys of a terminal, one by one without Enter, for as long as a `with` block lasts; elsewhere whole lines."""
 
-    sys.stdout.flush()
-    try:
-        return click.getchar()
-    except (KeyboardInterrupt, EOFError):
-        return None
+    def __init__(self) -> None:
+        self._number = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+        self._before: list[Any] = []
+        self._waiting = ""
 
+    def __enter__(self) -> Keys:
+        if self._number is not None:
+            import termios
+            import tty
 
-def _asked() -> str:
-    if not sys.stdin.isatty():
-        return ""
-    sys.stderr.write("position: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
+            self._before = termios.tcgetattr(self._number)
+            # What was typed ahead stays.
+            tty.setcbreak(self._number, termios.TCSANOW)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._number is not None:
+            import termios
+
+            termios.tcsetattr(self._number, termios.TCSANOW, self._before)
+
+    def next(self) -> str | None:
+        """Return the next key, an arrow being one, or the next line; None at the end."""
+        if self._number is None:
+            line = sys.stdin.readline() if sys.stdin is not None else ""
+            return line.rstrip("\n") if line else None
+        if not self._waiting:
+            self._waiting = os.read(self._number, 1024).decode("utf-8", "replace")
+        length = 3 if self._waiting.startswith(("\x1b[", "\x1bO")) else 1
+        key, self._waiting = self._waiting[:length], self._waiting[length:]
+        return key.replace("\x1bO", "\x1b[") or None
+
+    def line(self, prompt: str) -> str:
+        """Ask for a line, shown as it is typed; "" where there is no terminal."""
+        if self._number is None:
+            return ""
+        text = ""
+        while True:
+            sys.stderr.write(f"\r\x1b[K{prompt}{text}")
+            sys.stderr.flush()
+            key = self.next()
+            if key in ("\r", "\n", None):
+                sys.stderr.write("\n")
+                return text
+            text = text[:-1] if key in _BACK else text + key
