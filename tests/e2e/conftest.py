@@ -156,12 +156,19 @@ def _job_home() -> Iterator[JobHome]:
         shutil.rmtree(runtime)
 
 
+def _home_of(what: Any) -> Path | None:
+    """Return the runtime's home of what a test works with, None where it has none of its own."""
+    if isinstance(what, Path):
+        return None  # a folder whose home is another fixture's
+    home = getattr(what, "home", None)
+    return home if isinstance(home, Path) else what.cwd / ".twelvefold" if home is None else _home_of(home)
+
+
 @pytest.fixture(autouse=True)
 def rebuilt_equals_live(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test, whatever it killed: read models that are folded anew equal those that are kept."""
     names = [name for name in ("own_home", "bus_home", "project") if name in request.fixturenames]
-    found = [request.getfixturevalue(name) for name in names]
-    homes = [one.home if hasattr(one, "home") else one.cwd / ".twelvefold" for one in found]
+    homes = {home for name in names if (home := _home_of(request.getfixturevalue(name))) is not None}
     yield
     for home in homes:
         check_rebuilt(home)

@@ -308,7 +308,7 @@ def test_verify_a_sound_log(twelvefold: CommandLine, home: Path) -> None:
     """A sound log is ok, with its head and streams."""
     shown = twelvefold("verify", "--json")
     assert shown.status == 0
-    keys = {"ok", "head", "hash", "forgotten", "streams", "blobs", "imports", "commits", "workspaces"}
+    keys = {"ok", "head", "hash", "forgotten", "streams", "blobs", "imports", "commits", "workspaces", "projections"}
     assert set(shown.json) == keys
     assert (shown.json["ok"], shown.json["head"], shown.json["streams"]) == (True, 10, 5)
     assert "10 events in 5 streams" in twelvefold("verify").out
