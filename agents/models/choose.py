@@ -28,12 +28,16 @@ stand_in: list[Callable[[], Model | None]] = []
 def model_from(settings: AgentSettings) -> Model | None:
     """Return the model that the settings name, None where they name none; raises ModelNotUsable."""
     try:
-        return _named_by(settings)
+        named = _named_by(settings)
     except ModelNotUsable:
-        for give in stand_in:
-            if (model := give()) is not None:
-                return model
+        if (given := _stand_in()) is not None:
+            return given
         raise
+    return _stand_in() if named is None else named
+
+
+def _stand_in() -> Model | None:
+    return next((model for give in stand_in if (model := give()) is not None), None)
 
 
 def _named_by(settings: AgentSettings) -> Model | None:

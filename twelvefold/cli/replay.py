@@ -71,6 +71,11 @@ def replay(
         return _check(settings, run, to, folder, procfile, timeout, forms, handlers=not decisions, every=all_runs)
     if run is None:
         raise UsageInvalid("name a RUN", _COMMAND)
+    return _steps(settings, run, to, step=step, as_json=as_json, as_jsonl=as_jsonl)
+
+
+def _steps(settings: Settings, run: str, to: int | None, *, step: bool, as_json: bool, as_jsonl: bool) -> int:
+    """Show the steps of a run, or go through them by keys; the exit status."""
     with open_run(settings.home, run, _COMMAND) as (log, id, _):
         refuse_forgotten(log, id, "be replayed")
         events = list(read_run(log, id, until=to))
