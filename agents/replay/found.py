@@ -33,8 +33,8 @@ class Rerun(msgspec.Struct, frozen=True):
     """What came of one task: `ok` where today's code does what was recorded, as far as the record goes.
 
     `different` has a `found`; `unloadable` (its code), `lacking` (its files, or a record that can be read) and `stuck`
-    (it came to no end) say why in `problem`. `served` counts the effects that were served. `code` is today's version. `steady` is false where
-    today's code, run twice, does not even do the same as itself.
+    (it came to no end) say why in `problem`. `served` counts the effects that were served. `code` is today's version.
+    `steady` is false where today's code, run twice, does not even do the same as itself.
     """
 
     status: str

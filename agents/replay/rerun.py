@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ...eventstore.large_values import may_hold
-from ..agent_settings import AgentSettings
+from ..agent_settings import AgentSettings, settings_of_run
 from ..base import BaseAgent
 from ..context import TaskContext
 from ..effects import EffectLedger
@@ -59,6 +60,17 @@ class ReplayContext(TaskContext):
         files.since = began
         #: The workspaces that were laid out in the last delivery and not asked for yet.
         self.created = [one for one in record.own if one.type == "workspace.created" and one.position > began]
+
+    @cached_property
+    def settings(self) -> AgentSettings:
+        """What is set here; where no model is, the name of the one that the task had, which is asked nothing."""
+        fork = self.request.fork
+        found = settings_of_run(self._told, self.journal, self.run, () if fork is None else fork.lineage)
+        if found.model or found.model_url:
+            return found
+        named = (data_of(event) for event in self.record_of_task.own if event.type.startswith("effect."))
+        asked = next((str(one.get("name")) for one in named if one.get("kind") == "model"), "")
+        return msgspec.structs.replace(found, model=asked)
 
     @property
     def redelivered(self) -> bool:
