@@ -39,6 +39,30 @@ def further(body: str) -> tuple[str, ...]:
         ("Replace `A = 3` with `B = 3` in `pkg/api.py`, and update all callers.\n", "Update all callers"),
         (f"## 1. Timeout\n\n{PAIR}\n## 2. Missing names\n\n`get_user(None)` raises.\n", "2. Missing names"),
         (f"## Tasks\n\n- [ ] add a changelog entry\n- [x] ask Tom\n\n{PAIR}", "Add a changelog entry"),
+        (f"{PAIR}\n- add an option for the timeout\n", "Add an option for the timeout"),
+        (f"{PAIR}\n- `pkg/api.py`: validate the input\n", "validate the input"),
+        (f"{PAIR}\n## Acceptance criteria\n\n- A new option exists\n- The timeout is 60\n", "A new option exists"),
+        (f"{PAIR}\nDon't forget the changelog.\n", "changelog"),
+        (f"{PAIR}\nDo the same in `pkg/web.py`.\n", "pkg/web.py"),
+        (f"{PAIR}\n`pkg/net.py` crashes when the host is empty.\n", "pkg/net.py crashes"),
+        (f"{PAIR}\nIt should also warn below the header.\n", "warn"),
+        (f"{PAIR}\nIt should warn when it is reached.\n", "warn"),
+        (f"{PAIR}\nClose the file handle in `pkg/io.py`.\n", "Close the file handle"),
+        (f"{PAIR}\nKeep every request below it in the client.\n", "Keep every request"),
+        (f"{PAIR}\nMake all handlers async.\n", "Make all handlers async"),
+        (f"{PAIR}\nAll tests should use the new fixture.\n", "fixture"),
+        (f"{PAIR}\nThanks, and please also update the docs!\n", "docs"),
+        (f"{PAIR}\nOptionally, add a progress bar.\n", "progress bar"),
+        (f"{PAIR}\nドキュメントも更新してください。\n", "更新"),
+        (f"{PAIR}\nMettez aussi à jour la documentation.\n", "documentation"),
+        (f"{PAIR}\n## Add a changelog entry\n", "Add a changelog entry"),
+        (f"## Parser\n\nIt crashes on empty input.\n\n## Timeout\n\n{PAIR}", "Parser"),
+        (f"## Bug A\n\nThe parser crashes.\n\n## Bug B\n\n{PAIR}", "Bug A"),
+        (f"{PAIR}\n| Task | Who |\n|---|---|\n| Add retries | Tom |\n", "Add retries"),
+        (f"Please {ORDER}; update callers accordingly.\n", "Update callers"),
+        (f"Please {ORDER} & update the callers.\n", "Update the callers"),
+        (f"Please {ORDER} while adding a warning.\n", "warning"),
+        ("In `pkg/api.py`, replace `A = 3` with `B = 3` and `C = 3` with `D = 3`, and update it.\n", "Update it"),
     ],
 )  # fmt: skip
 def test_a_wish_beside_edits_is_told(body: str, wish: str) -> None:
@@ -58,6 +82,20 @@ def test_a_wish_beside_edits_is_told(body: str, wish: str) -> None:
         f"The default in `pkg/conf.py` is 30 but should be 60.\n\nPlease {ORDER}. See #12.\n",
         f"{PAIR}\n## Acceptance criteria\n\n- The timeout is 60\n- All tests pass\n",
         f"{PAIR}\nThe rest of `pkg/api.py` must stay as it is.\n",
+        "Rename `pkg/a.py` to `pkg/b.py`.\n",
+        "Delete the file `pkg/a.py`.\n",
+        "Bump the version to 1.3.0 in `pyproject.toml` and `package.json`.\n",
+        f"{PAIR}\n## Checklist\n\n- [ ] I would be willing to open a PR\n- [x] I searched\n",
+        f"{PAIR}\nPlease review and merge.\n",
+        f"{PAIR}\nPlease close this issue when done, and release a new version.\n",
+        f"{PAIR}\nPlease make exactly this change, and nothing more.\n",
+        f"{PAIR}\nNo documentation changes are needed.\n",
+        f"{PAIR}\nMake sure the indentation is kept.\n",
+        f"{PAIR}\nThis should fix it, and has to go into 1.3. It should then be 60.\n",
+        f"{PAIR}\nNote that others already use 60.\n",
+        f"{PAIR}\n## Why\n\nWith 30 the server must turn large uploads down.\n",
+        f"{PAIR}\nWithout this, `pkg/web.py` crashes.\n",
+        f"## Problem\n\nIt crashes.\n\n## Fix\n\n{PAIR}\n## Testing\n\nNothing fails.\n",
     ],
 )
 def test_what_only_speaks_of_the_edits_is_not_told(body: str) -> None:
@@ -75,3 +113,11 @@ def test_an_issue_that_was_taken_back_is_over(last: str) -> None:
     """Its last sentence says so, whatever it asked for before."""
     issue = understand_issue("1.md", f"# X\n\nPlease {ORDER}.\n\n{last}\n").issue
     assert (issue.outcome, issue.reason) == ("nothing_to_do", "issue_closed")
+
+
+def test_a_title_that_asks_for_more_than_its_edits_is_told() -> None:
+    """What stands behind its "and" is work like any other."""
+    issue = understand_issue("1.md", f"# Raise the timeout and add retries to the client\n\n{PAIR}").issue
+    assert issue.further == ("Add retries to the client",)
+    plain = understand_issue("1.md", f"# Correct the api and raise the timeout\n\n{PAIR}").issue
+    assert plain.further == ()
