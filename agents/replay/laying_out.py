@@ -29,6 +29,7 @@ class LayingOut:
         self._git = Git()
         self._root: Path | None = None
         self._count = 0
+        self._made: set[str] = set()
 
     def answer(self, asked: LayOutFiles, run: str, place: Path) -> LaidOut:
         """Lay out what is asked for, of a run that is kept at `place`; why that can't be is part of the answer."""
@@ -39,6 +40,8 @@ class LayingOut:
             if store is None:
                 return LaidOut(problem=f"the store {asked.store} is not there any more")
             if asked.folder:
+                if asked.folder not in self._made:  # whoever asks can't write, and has nothing written elsewhere
+                    return LaidOut(problem=f"{asked.folder!r} was not laid out here")
                 return self._move(Path(asked.folder), asked.commit)
             return self._new(store, run, asked.key, asked.commit)
         except (TwelvefoldError, OSError) as error:
@@ -48,6 +51,7 @@ class LayingOut:
     def forget(self) -> None:
         """Remove what was laid out so far."""
         root, self._root = self._root, None
+        self._made.clear()
         if root is not None:
             for folder in root.iterdir():
                 clear_folder(folder)
@@ -62,6 +66,7 @@ class LayingOut:
         place.mkdir()
         self._make_store(store, own.git_dir, commit)
         lay_out(self._git, own, key, folder, commit)
+        self._made.add(str(folder))
         return LaidOut(str(folder), str(own.git_dir))
 
     def _make_store(self, source: Path, target: Path, commit: str) -> None:

@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from ..sandbox.errors import NotSealed
 from .found import Rerun
 from .kept import KeptRun
@@ -30,6 +32,8 @@ _BEGIN_S = 120.0
 #: How long it may need to end by itself.
 _FAREWELL_S = 0.5
 _SAID_LENGTH_MAX = 2000
+#: No answer is as long as that.
+_MESSAGE_BYTES_MAX = 1 << 30
 _COMMAND = (sys.executable, "-P", "-m", "twelvefold.agents.replay.process")
 
 
@@ -86,6 +90,9 @@ class Replayer:
         except TimeoutError:
             self._end()
             return Rerun("stuck", problem=f"it has come to no end within {self.timeout_s:g} s")
+        except msgspec.DecodeError:
+            self._end()
+            return Rerun("stuck", problem="its process has said what is no answer: something else wrote to its pipe")
         except (BrokenPipeError, EOFError):
             return Rerun("stuck", problem=f"its process has ended: {self._last_words()}")
 
@@ -107,8 +114,11 @@ class Replayer:
         self._sealed = True
 
     def _next(self, deadline: float) -> FromChild:
-        """Read the next message; raises TimeoutError, EOFError."""
-        return from_child(self._read(size_of(self._read(HEAD_SIZE, deadline)), deadline))
+        """Read the next message; raises TimeoutError, EOFError, and DecodeError for what is none."""
+        size = size_of(self._read(HEAD_SIZE, deadline))
+        if size > _MESSAGE_BYTES_MAX:
+            raise msgspec.DecodeError
+        return from_child(self._read(size, deadline))
 
     def _read(self, size: int, deadline: float) -> bytes:
         assert self._process is not None and self._process.stdout is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 from contextlib import suppress
 
 from . import landlock, seccomp
@@ -25,6 +26,13 @@ _ABI_NEEDED = 3
 _ABI_WITH_SIGNALS = 6
 
 _SOCKETS = ("socket", "connect", "accept", "accept4", "bind", "listen")
+#: Half of a pair of these sends to any socket in the file system that takes datagrams, and needs no connection.
+#: `SOCK_DGRAM`, and `SOCK_RAW`, which is the same here, have a bit that streams and packets in order have not.
+_PAIRS = ("socketpair", 1, socket.SOCK_DGRAM)
+#: Would take a process out of the group in which a replay ends all that it has started: done as if they had.
+_GROUPS = ("setsid", "setpgid")
+#: Change what a file is marked as, by what is open for reading only: FS_IOC_SETFLAGS (32 bits, too), FS_IOC_FSSETXATTR.
+_MARKING = tuple(("ioctl", 1, request) for request in (0x40086602, 0x40046602, 0x401C5820))
 #: Does what other calls do without calling them.
 _AROUND = ("io_uring_setup", "io_uring_enter", "io_uring_register", "open_by_handle_at")
 #: What files are beside their content, which Landlock doesn't keep.
@@ -90,12 +98,16 @@ def seal(*, by_calls: bool = False) -> None:
         drop_all()
         calls = [*_SOCKETS, *_AROUND, *_FILES, *_PROCESSES, *_MACHINE]
         calls += [] if abi >= _ABI_WITH_SIGNALS else _SIGNALS
-        if ruleset is not None:
-            seccomp.forbid(calls, of_others=_OF_OTHERS)
-        else:
-            # What openat2 is to do stands in memory, where no filter can look.
+        opening: tuple[tuple[str, int, int], ...] = ()
+        unknown: tuple[str, ...] = ()
+        if ruleset is None:
             calls += _WRITING
-            seccomp.forbid(calls, of_others=_OF_OTHERS, with_flags=_OPENING, unknown=("openat2",))
+            # What openat2 is to do stands in memory, where no filter can look.
+            opening, unknown = _OPENING, ("openat2",)
+        flags = (_PAIRS, *opening)
+        seccomp.forbid(
+            calls, of_others=_OF_OTHERS, with_flags=flags, with_value=_MARKING, unknown=unknown, passed_over=_GROUPS
+        )
     except OSError as error:
         raise NotSealed(error.strerror or str(error)) from error
     finally:

@@ -25,7 +25,8 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _X32 = 0x40000000
 
 _X86_64 = {
-    "open": 2, "shmget": 29, "shmat": 30, "socket": 41, "connect": 42, "accept": 43, "bind": 49, "listen": 50,
+    "open": 2, "ioctl": 16, "shmget": 29, "shmat": 30, "socket": 41, "connect": 42, "accept": 43, "bind": 49,
+    "listen": 50, "socketpair": 53, "setpgid": 109, "setsid": 112,
     "kill": 62, "semget": 64, "msgget": 68, "flock": 73, "truncate": 76, "rename": 82, "mkdir": 83, "rmdir": 84,
     "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93,
     "lchown": 94, "ptrace": 101, "syslog": 103, "rt_sigqueueinfo": 129, "utime": 132, "mknod": 133,
@@ -43,6 +44,7 @@ _X86_64 = {
 }  # fmt: skip
 _AARCH64 = {
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+    "ioctl": 29, "setpgid": 154, "setsid": 157, "socketpair": 199,
     "ioprio_set": 30, "flock": 32, "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37,
     "renameat": 38, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "fchmod": 52, "fchmodat": 53,
     "fchownat": 54, "fchown": 55, "openat": 56, "quotactl": 60, "utimensat": 88, "acct": 89, "kexec_load": 104,
@@ -83,33 +85,38 @@ def forbid(
     *,
     of_others: Iterable[str] = (),
     with_flags: Iterable[tuple[str, int, int]] = (),
+    with_value: Iterable[tuple[str, int, int]] = (),
     unknown: Iterable[str] = (),
+    passed_over: Iterable[str] = (),
 ) -> None:
     """Have these calls of this process, and of all that it starts, fail with EPERM from now on.
 
     Those `of_others` fail where their first argument isn't 0, which stands for oneself; those in `with_flags` where the
-    argument of that number has any of these bits; those `unknown` fail as if the kernel had no such call, so that
-    libraries fall back to what can be looked at. Names that an architecture has no call for are passed over. For a
-    process with one thread, after `landlock.forbid_new_privileges`. Raises OSError.
+    argument of that number has any of these bits, those `with_value` where it is this; those `unknown` fail as if the
+    kernel had no such call, so that libraries fall back to what can be looked at, and those `passed_over` do
+    nothing and say that they did. Names that an architecture has no call for are left out. For a process with one
+    thread, after `landlock.forbid_new_privileges`. Raises OSError.
     """
     if not available():
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     code, own = _ARCHITECTURES[platform.machine()]
     numbers = own | _SINCE_ONE
-    refuse, missing = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
+    refuse, missing, nothing = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS, _ERRNO
     program = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, code), (_RETURN, 0, 0, refuse), (_LOAD, 0, 0, _NR)]
     program += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, refuse)]
-    for names, answer in ((calls, refuse), (unknown, missing)):
+    for names, answer in ((calls, refuse), (unknown, missing), (passed_over, nothing)):
         for name in names:
             if name in numbers:
                 program += [(_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, answer)]
-    tests = [(name, 0, _EQUAL, 0) for name in of_others] + [(*one[:2], _ANY_BIT, one[2]) for one in with_flags]
-    for name, argument, test, value in tests:
+    tests = [(name, 0, _EQUAL, 0, _ALLOW, refuse) for name in of_others]
+    tests += [(*one[:2], _ANY_BIT, one[2], refuse, _ALLOW) for one in with_flags]
+    tests += [(*one[:2], _EQUAL, one[2], refuse, _ALLOW) for one in with_value]
+    for name, argument, test, value, met, unmet in tests:
         if name in numbers:
-            # Where the argument is asked for a value, that is what is allowed; where for bits, what is not.
-            first, second = (_ALLOW, refuse) if test == _EQUAL else (refuse, _ALLOW)
-            program += [(_EQUAL, 0, 4, numbers[name]), (_LOAD, 0, 0, _ARGUMENTS + 8 * argument)]
-            program += [(test, 0, 1, value), (_RETURN, 0, 0, first), (_RETURN, 0, 0, second)]
+            # What isn't met goes on to the next test of the same call, for which the number is loaded anew.
+            ask = [(_EQUAL, 0, 4, numbers[name]), (_LOAD, 0, 0, _ARGUMENTS + 8 * argument)]
+            program += [*ask, (test, 0, 1, value), (_RETURN, 0, 0, met)]
+            program.append((_LOAD, 0, 0, _NR) if unmet == _ALLOW else (_RETURN, 0, 0, unmet))
     program.append((_RETURN, 0, 0, _ALLOW))
     _install(b"".join(struct.pack("HBBI", *instruction) for instruction in program), len(program))
 

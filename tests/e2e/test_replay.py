@@ -109,6 +109,10 @@ class Asking(tf.BaseAgent):
     def execute_task(self, task: str, context: tf.TaskContext) -> tf.ToolResponse:
         return tf.ToolResponse(True, data=context.ask("how many?"))
 '''
+#: Whether a number is that of a pipe to write to.
+PIPES_OUT = """\
+os.path.exists(f"/proc/self/fd/{n}") and __import__("fcntl").fcntl(int(n), 3) & 1 \
+and os.readlink(f"/proc/self/fd/{n}").startswith("pipe")"""
 GUIDE = Path(__file__).parents[2] / "docs" / "replay.md"
 BLOCKS = dict(re.findall(r"^```\w+ (\S+)\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL))
 NAMES = ("Counter", "Dying", "Reader", "Failing", "Waiting", "Asking")
@@ -287,6 +291,13 @@ def test_what_cannot_be_run_again_is_no_pass(kept: Project) -> None:
     with kept.changed('context.ask("how many?")', "os._exit(3)"):
         status, found = kept.check("--all")
         assert (status, found["unchecked"], found["same"]) == (1, 1, len(kept.runs) - 1)
+    noise = f'[os.write(int(n), b"noise!!!") for n in os.listdir("/proc/self/fd") if {PIPES_OUT}]'
+    with kept.changed('context.ask("how many?")', noise):
+        status, found = kept.check("--all")
+        assert (status, found["unchecked"], found["same"]) == (1, 1, len(kept.runs) - 1)
+        problems = [problem for one in found["runs"] for problem in one["problems"]]
+        assert len(problems) == 1
+        assert "no answer" in problems[0]
     elsewhere = kept.home("replay", "--check", kept.runs["short"], cwd=kept.repo)
     assert elsewhere.status == 1
     assert "my_agents" in elsewhere.out

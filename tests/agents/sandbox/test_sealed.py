@@ -53,6 +53,7 @@ attempts = {
     "chown": lambda: os.chown(kept, os.getuid(), os.getgid()),
     "touch": lambda: os.utime(kept, (1, 1)),
     "attribute": lambda: os.setxattr(kept, "user.seen", b"1"),
+    "flags": lambda: __import__("fcntl").ioctl(kept.open(), 0x40086602, bytes(8)),
     "lock": lambda: __import__("fcntl").flock(kept.open(), 2),
     "child writes": child,
     "terminal": lambda: open("/dev/tty", "w"),
@@ -60,6 +61,8 @@ attempts = {
     "tcp 6": lambda: connect(socket.AF_INET6, socket.SOCK_STREAM, ("::1", port)),
     "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)),
     "unix": lambda: connect(socket.AF_UNIX, socket.SOCK_STREAM, unix),
+    "datagram": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b"x", f"{unix}.log"),
+    "raw pair": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_RAW)[0].sendto(b"x", f"{unix}.log"),
     "abstract": lambda: socket.socket(socket.AF_UNIX).bind("\\0twelvefold-sealed"),
     "netlink": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
     "signal": lambda: os.kill(other, signal.SIGTERM),
@@ -77,6 +80,9 @@ for name, attempt in attempts.items():
         said[name] = type(error).__name__ + f" {error.errno}"
 limits = bool(__import__("resource").getrlimit(7))
 fine = {"read": kept.read_text(), "pair": bool(socket.socketpair()), "limits": limits}
+apart = "import os; os.setsid() if os.getpid() != os.getsid(0) else None; os.setpgid(0, 0); print(os.getpgid(0))"
+own = subprocess.run([sys.executable, "-c", apart], capture_output=True, text=True, start_new_session=True).stdout
+fine["group"] = int(own) == os.getpgid(0)
 fine["child reads"] = subprocess.run(["cat", kept], capture_output=True, text=True).stdout
 print(json.dumps({"said": said, "fine": fine}))
 """
@@ -86,8 +92,13 @@ print(json.dumps({"said": said, "fine": fine}))
 def listening(tmp_path: Path) -> Iterator[tuple[int, str]]:
     """A port and a socket in the file system that take connections."""
     unix = str(tmp_path / "s")
-    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as other:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as other,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
+    ):
         os.chdir(tmp_path)
+        datagrams.bind("s.log")
         other.bind("s")
         other.listen()
         yield server.getsockname()[1], unix
@@ -118,7 +129,7 @@ def test_a_sealed_process_changes_nothing_and_reaches_nobody(
         assert other.wait(30) == 0
     assert {name: said for name, said in found["said"].items() if not said.startswith("PermissionError")} == {}
     fine = found["fine"]
-    assert fine == {"read": "kept", "pair": True, "limits": True, "child reads": "kept"}
+    assert fine == {"read": "kept", "pair": True, "limits": True, "group": True, "child reads": "kept"}
     assert [path.name for path in folder.iterdir()] == ["kept.txt"]
     after = (folder / "kept.txt").stat()
     assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (before.st_mode, before.st_mtime_ns, 1)
