@@ -18,6 +18,7 @@ from .engines.engine import AUTO
 from .git import Git
 from .issue_saga import EXACT, JobTask, part_tasks
 from .job import Request
+from .part_notes import wish_notes
 
 #: The engines that cost money or depend on a service: a dry run says that they would be asked.
 _ASKED_IN_RUNS = frozenset({"model"})
@@ -25,14 +26,22 @@ _RUN = "0" * 32
 
 
 def rehearse(job: JobTask, request: Request, settings: AgentSettings) -> dict[str, Any]:
-    """Return `{outcome, message, files_changed, diff, kind, level, parts}` of what a run of this job would begin with.
+    """Return `{outcome, message, files_changed, diff, kind, level, parts, notes}` of what a run would begin with.
 
-    `outcome` is null where a model would be asked. Raises what the fixer raises before it begins (UnknownEngine).
+    `notes` are sentences on what nobody would work on. `outcome` is null where a model would be asked. Raises what the
+    fixer raises before it begins (UnknownEngine).
     """
     from .smart_issue import decide, open_engines
 
     able = open_engines(job.engine, settings, job.command)
     decided = decide(job, _RUN, open_engines=able)
+    found = _rehearsed(job, request, settings, decided, able=able)
+    return {**found, "notes": wish_notes(decided["left"], found["outcome"] or "")}
+
+
+def _rehearsed(
+    job: JobTask, request: Request, settings: AgentSettings, decided: dict[str, Any], *, able: bool
+) -> dict[str, Any]:
     issue = decided["issue"]
     told: dict[str, Any] = {"kind": issue["kind"], "level": issue["level"], "parts": decided["parts"]}
     if decided["plan"] is None:

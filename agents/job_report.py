@@ -45,7 +45,7 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
         **_change(run, steps),
         "notes": [
             *_notes(run),
-            *decision_notes(known, load),
+            *decision_notes(known, run.outcome, load),
             *part_notes(run, steps),
             *(note for one in (several or [{"steps": steps}]) for note in _fix_notes(run, one["steps"])),
             *(remark for test in tested for remark in _remarks(test)),

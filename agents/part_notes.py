@@ -31,12 +31,19 @@ def decision_of(events: Iterable[Event], load: Load | None = None) -> Mapping[st
     return found
 
 
-def decision_notes(events: Iterable[Event], load: Load | None = None) -> list[str]:
-    """Say what an issue asks for beside its explicit edits, and nobody was there to do."""
-    left = [text for text in decision_of(events, load).get("left") or () if isinstance(text, str)]
+def decision_notes(events: Iterable[Event], outcome: str, load: Load | None = None) -> list[str]:
+    """Say what an issue asks for beside its explicit edits, and nobody was there to do; `outcome` is the run's."""
+    decided = decision_of(events, load)
+    left, idle = ([one for one in decided.get(key) or () if isinstance(one, str)] for key in ("left", "idle"))
+    return [*(f"the issue asks nothing of {name}" for name in idle), *wish_notes(left, outcome)]
+
+
+def wish_notes(left: list[str], outcome: str) -> list[str]:
+    """Say which wishes beside explicit edits nobody works on, where there are some; `outcome` is that of the edits."""
     if not left:
         return []
-    return [f"only the explicit edits are made; not worked on: {_some(left)}"]
+    lead = "only the explicit edits are made;" if outcome == "succeeded" else "asked for beside the explicit edits, and"
+    return [f"{lead} not worked on: {_some(left)}"]
 
 
 def part_notes(run: Run, steps: Mapping[str, str]) -> list[str]:

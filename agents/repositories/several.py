@@ -136,7 +136,8 @@ def decide_several(task: SeveralTask, context: TaskContext, *, open_engines: boo
         "plan": plan_data(multi_repo_plan(parts)),
         "parts": [part.name for part in parts],
         "repos": [{"name": part.name, "repo": part.job.repo, "base": part.job.base} for part in parts],
-        "left": [*(f"the issue asks nothing of {name}" for name in left), *undone],
+        "left": undone,
+        "idle": left,
         "message": f"fixed in {' and '.join(part.name for part in parts)}, tested, reviewed and published together",
     }
 

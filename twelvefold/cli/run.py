@@ -102,8 +102,8 @@ def run(
     repo, base_commit, branch, commit, patch, files_changed, tests (status, command, before and after with passed and
     failed, newly_failing), review, notes, evidence (kind, ref), tasks (path, agent, outcome), cost (model_calls,
     tokens_in, tokens_out, usd), positions (first, last), elapsed_s; what there is not is null. With --detach it has
-    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff, kind, level, parts. That of a
-    plan or an --agent is the one of `twelvefold status`; with --dry-run it has plan and queues.
+    only run; with --dry-run repo, base_commit, outcome, message, files_changed, diff, kind, level, parts, notes. That
+    of a plan or an --agent is the one of `twelvefold status`; with --dry-run it has plan and queues.
     """
     from .run_plan import budget_of
 

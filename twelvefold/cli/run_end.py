@@ -146,6 +146,8 @@ def _tests_line(tests: dict[str, Any]) -> str:
     """Return before and after in one line."""
 
     def counts(side: dict[str, Any] | None) -> str:
-        return "not run" if side is None else f"{side['passed']} passed, {side['failed']} failed"
+        if side is None:
+            return "not run"
+        return "no results" if side["passed"] is None else f"{side['passed']} passed, {side['failed']} failed"
 
     return f"{tests['status']}: {counts(tests['before'])} before; {counts(tests['after'])} after  ({tests['command']})"

@@ -87,6 +87,8 @@ def _show_plan(job: Job, as_json: bool) -> int:
         if found["diff"]:
             write(found["diff"].rstrip("\n"))
         note(f"dry run: {found['outcome'] or 'open'}: {found['message']}")
+        for told in found["notes"]:
+            note(told)
     return 0 if found["outcome"] is None else exit_of_outcome(found["outcome"])
 
 

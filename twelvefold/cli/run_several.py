@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..tracing.caller import caller_traceparent
 from .issue_target import issue_of
@@ -65,9 +66,17 @@ def run_several(
         else:
             write("".join(one["diff"] for one in found["repos"]).rstrip("\n")) if found["repos"] else None
             note(f"dry run: {found['outcome'] or 'open'}: {found['message']}")
+            _note_all(found["repos"])
         return 0 if found["outcome"] is None else exit_of_outcome(found["outcome"])
     owned = jobs.ground(settings, os.environ)
     with jobs.connect(settings) as client:
         jobs.require_agents(client, settings, owned=owned)
         run = start(client, job, trace=caller_traceparent())
         return end_of(client, run, owned=owned, detach=detach, as_json=as_json, report=jobs.report)
+
+
+def _note_all(repos: list[dict[str, Any]]) -> None:
+    """Show what nobody would work on, for each repository."""
+    for one in repos:
+        for told in one["notes"]:
+            note(f"{one['name']}: {told}")

@@ -111,6 +111,20 @@ def test_edits_beside_other_work(user: UserRepo) -> None:
     request = resolve_request(user.folder)
     job = as_job(("12.md", text), request)
     assert any("docs/use.md" in left for left in decide(job, "0" * 32, open_engines=False)["left"])
+    found = rehearse(job, request, AgentSettings(sandbox="off"))
+    assert found["outcome"] == "succeeded"
+    (note,) = found["notes"]
+    assert note.startswith("only the explicit edits are made; not worked on: ") and "docs/use.md" in note
+
+
+def test_edits_that_fail_are_not_said_to_be_made(user: UserRepo, job: Job) -> None:
+    """What nobody works on is told all the same."""
+    user.commit({"calc.py": SOURCE})
+    wrong = ISSUE.replace("a - b", "a * b")
+    failed = run_job(job, verdict_of(), f"{wrong}\n\nAlso add a changelog entry.\n")
+    assert failed["outcome"] == "failed"
+    told = "asked for beside the explicit edits, and not worked on: Add a changelog entry"
+    assert told in failed["notes"]
 
 
 @pytest.mark.parametrize(
