@@ -219,6 +219,17 @@ def test_a_dry_run_says_what_a_run_would_say(shared_home: JobHome, tmp_path: Pat
         assert dry.json["message"] == real.json["reason"]
 
 
+def test_tests_without_results_are_not_counted(shared_home: JobHome, tmp_path: Path) -> None:
+    """A command that reports no tests has no number of passed ones, not even in words."""
+    repo = make_repo(tmp_path / "uncounted", CALC)
+    file = shared_home.folder / "uncounted.md"
+    file.write_text(RIGHT)
+    ended = shared_home("run", str(file), "--test-command", "true", "--allow-untested", cwd=repo)
+    assert ended.status == 0, ended.err
+    assert "no results before; no results after" in ended.out
+    assert "None" not in ended.out
+
+
 def test_an_explicit_test_command_is_used(shared_home: JobHome, tmp_path: Path) -> None:
     """--test-command replaces what would be found, and the document names it."""
     repo = make_repo(tmp_path / "command", CALC)

@@ -151,6 +151,16 @@ def test_a_repository_that_may_not_be_written_is_refused_before_work_starts(
     assert "E493" in plain.err
 
 
+def test_a_repository_that_is_asked_nothing_is_named(shared_home: JobHome, repos: dict[str, Path]) -> None:
+    """It is no wish that nobody worked on, and nothing is said of edits."""
+    text = "# Multiply\n\n" + section("calc: calc.py", "    return n + 2", "    return n * 2")
+    status, document = run(shared_home, repos, text)
+    assert status == 0, document
+    assert "the issue asks nothing of shop" in document["notes"]
+    assert not any("explicit edits" in note for note in document["notes"])
+    assert branches(repos["shop"]) == []
+
+
 def test_a_dry_run_shows_the_change_in_each(shared_home: JobHome, repos: dict[str, Path]) -> None:
     """Each repository's own diff, with its own names of files, and nothing is started."""
     before = {name: snapshot(repo) for name, repo in repos.items()}
