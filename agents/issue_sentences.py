@@ -45,6 +45,7 @@ _SHOULD_BE = re.compile(
 )
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
 _FILE_AND_ARROW = re.compile(rf"(?:in )?{CODE}{_LINES} ?[:,–—-]+ {CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}[.;,]?", re.I)
+_FILE_FIRST = re.compile(rf"[\s(]*(?P<file>{CODE}|[\w.@+~/\-]+){_LINES} ?[:–—-]\s", re.I)
 #: What may follow an order to replace: another couple of texts for the same file.
 _MORE = re.compile(rf"(?:,? and|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into) {_DETERMINERS}{CODE}", re.I)
 _ELSEWHERE = re.compile(rf"(?:,? and(?: in)?|,) {CODE}")
@@ -100,7 +101,7 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             end = flat.find(". ", match.end())
             count = stated_count(flat[start : end if end >= 0 else None])
             near = [Scope(mentioned(msgspec.structs.replace(block, codes=where)), block.line)] if where else []
-            offered = [*near, *_own_file(block, flat), *without(scopes(blocks, at + 1), codes)]
+            offered = [*near, *_file_before(block, flat, start), *without(scopes(blocks, at + 1), codes)]
             times = 1 if count is None else count
             own, done = _count_behind(flat, done) if groups.get("where") else (None, done)
             if not where and (several := _in_several(blocks, at, codes, flat, (done, end), count)):
@@ -148,6 +149,18 @@ def _own_file(block: Block, flat: str) -> list[Scope]:
     """Return the file that an item of a list begins with, where an arrow is all that follows."""
     item = _FILE_AND_ARROW.fullmatch(flat.strip())
     return [Scope([normal(block.codes[0])], block.line)] if item and looks_like_path(block.codes[0]) else []
+
+
+def _file_before(block: Block, flat: str, start: int) -> list[Scope]:
+    """Return the file with which the item or line of an order begins: "`a.py`: replace …"."""
+    if own := _own_file(block, flat):
+        return own
+    begun = block.text.rfind("\n", 0, start) + 1
+    found = _FILE_FIRST.match(block.text, begun, start)
+    if found is None:
+        return []
+    path = block.codes[block.text.count(CODE, 0, begun)] if found["file"] == CODE else found["file"]
+    return [Scope([normal(path)], block.line)] if looks_like_path(path) else []
 
 
 def _conditional(flat: str, start: int, end: int) -> bool:

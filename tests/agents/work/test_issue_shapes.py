@@ -232,6 +232,17 @@ def test_doubt_changes_nothing(text: str, word: str) -> None:
     assert outcome(text) == word
 
 
+@pytest.mark.parametrize("file", ["`src/util.py`", "src/util.py", "**`src/util.py`**", "`src/util.py` (line 2)"])
+def test_an_item_speaks_of_the_file_that_it_begins_with(file: str) -> None:
+    """Not of one that an item before it names, although the text stands there as well."""
+    first = "- `src/core.py`:\n  - replace `RETRIES = 3` with `RETRIES = 5`\n"
+    text = f"# Clean up\n\n{first}- {file}: replace `low` with `least`\n"
+    issue = parse_issue(text)
+    edits, problems = issue.edits(FILES)
+    assert problems == []
+    assert [(edit.path, edit.old) for edit in edits] == [("src/core.py", "RETRIES = 3"), ("src/util.py", "low")]
+
+
 def test_a_stated_line_decides_between_equal_ones() -> None:
     """Where a text stands several times, the line that the issue names tells which is meant."""
     twice = "a = 1\nb = 2\na = 1\n"
