@@ -33,7 +33,8 @@ class RollbackOutside(TwelvefoldError):
     """A run can't be taken back to a position at which there is nothing of it.
 
     It is taken back to how it was after the event at a position of the log: from the run's first event on, up to the
-    log's last. `twelvefold log --run RUN` shows the positions.
+    log's last. A fork's first event is the one that began it: the past that it shares is its parent's, which can be
+    rolled back, or forked there. `twelvefold log --run RUN` shows the positions.
     """
 
     code = "E530"
@@ -42,15 +43,23 @@ class RollbackOutside(TwelvefoldError):
     to: int
     first: int
     head: int
+    parent: str = ""
 
     def message(self) -> str:
         """Say where the run lies, or the log ends."""
         if self.to > self.head:
             return f"position {self.to} is not in the log yet, whose last one is {self.head}"
+        if self.parent:
+            before = f"what was before, {self.to} too, was done by run {self.parent}"
+            return f"run {self.run} is a fork that begins at position {self.first}; {before}"
         return f"run {self.run} begins at position {self.first}, after {self.to}"
 
     def help(self) -> str:
-        """Show the positions of the run."""
+        """Show the positions of the run, or name what can be done with what a fork shares."""
+        if self.parent and self.to <= self.head:
+            return (
+                f"from there: twelvefold fork {self.parent} --at {self.to}; or leave --to out, for its beginning"
+            )
         return f"see what there is: twelvefold log --run {self.run} --oneline"
 
 
@@ -135,7 +144,8 @@ def _planned(home: Path, log: RunLog, run: str, to: int | None) -> Rollback:
         raise RollbackImpossible(run)
     to = known.first if to is None else to
     if not known.first <= to <= log.head:
-        raise RollbackOutside(run, to, known.first, log.head)
+        parent = known.lineage[0].run if known.lineage and to >= events[0].position else ""
+        raise RollbackOutside(run, to, known.first, log.head, parent)
     before = known.rollback
     if before is not None and known.status != "ended" and before.to != to:
         raise RollbackUnderWay(run, to, before.to)

@@ -227,6 +227,18 @@ def test_refusals_of_the_command(home: JobHome, written: tuple[str, list[Event]]
     assert forks() == before
 
 
+def test_a_fork_is_not_rolled_back_into_its_parent(home: JobHome, written: tuple[str, list[Event]]) -> None:
+    """A position of the shared past is refused, and told to be the parent's, as that is what `log` shows there."""
+    run, events = written
+    first, middle = events[0].position, events[3].position
+    forked = home("fork", run, "--at", str(middle), "--json", cwd=home.folder)
+    assert forked.status == 0, forked.err
+    refused = home("rollback", forked.json["run"], "--to", str(first), "--reason", "x", "--yes", cwd=home.folder)
+    assert refused.status == 2
+    assert f"{first} too, was done by run {run}" in refused.err
+    assert f"twelvefold fork {run} --at {first}" in refused.err
+
+
 def test_a_running_run_is_forked_while_all_are_killed(home: JobHome) -> None:
     """kill -9 of bus, orchestrator and agents while a run is at work and is forked: it and its forks end well."""
     repo = make_repo(home.folder / "killed", {"kept.txt": "kept\n"})
