@@ -57,9 +57,7 @@ class RollbackOutside(TwelvefoldError):
     def help(self) -> str:
         """Show the positions of the run, or name what can be done with what a fork shares."""
         if self.parent and self.to <= self.head:
-            return (
-                f"from there: twelvefold fork {self.parent} --at {self.to}; or leave --to out, for its beginning"
-            )
+            return f"from there: twelvefold fork {self.parent} --at {self.to}; or leave --to out, for its beginning"
         return f"see what there is: twelvefold log --run {self.run} --oneline"
 
 
