@@ -144,14 +144,17 @@ class LogNotFound(TwelvefoldError):
     code = "E111"
     exit_code = 3
     path: str
+    #: What the home holds instead, and a command that shows it; empty where it holds nothing.
+    instead: str = ""
+    advice: str = ""
 
     def message(self) -> str:
-        """Name the file that is not there."""
-        return f"there is no log at {self.path}"
+        """Name the file that is not there, and what is."""
+        return f"there is no log at {self.path}" + (f", {self.instead}" if self.instead else "")
 
     def help(self) -> str:
-        """Start something."""
-        return "start the system with `twelvefold up`, or name another home with TWELVEFOLD_HOME"
+        """Show what is there, or start something."""
+        return self.advice or "start the system with `twelvefold up`, or name another home with TWELVEFOLD_HOME"
 
 
 @dataclass(eq=False)

@@ -21,8 +21,8 @@ _AGAIN, _OVER = ("retry", "approve"), ("give_up", "reject")
 
 
 class TaskRow(msgspec.Struct, frozen=True, gc=False, tag="task", tag_field="row"):
-    """One task. `state` is requested, backoff, ready, stopping, open (it has answered with a plan), needs_human, or
-    its outcome; `attempts` counts requests.
+    """One task. `state` is requested, backoff, ready, stopping, open (it has answered with a plan; shown as planned),
+    needs_human, or its outcome; `attempts` counts requests.
 
     `source` is the instance that reported last, `last` the position of the last event. `compensated`: what it did was
     undone; `undo`: it is a compensation itself.
@@ -103,9 +103,14 @@ class Tasks(Projection[Row]):
         return replace(state, asked=None, takes=()) if state.state == "needs_human" else state
 
     def shown(self, key: str, state: Row) -> Iterable[dict[str, Any]]:
-        """Return a task without what only the fold needs."""
+        """Return a task without what only the fold needs.
+
+        A task that has answered with a plan reads `planned`: what becomes of it is its children's and the run's to
+        tell, and `open` would go on saying that it works when all has ended.
+        """
         for row in super().shown(key, state):
-            yield {name: value for name, value in row.items() if name not in _INTERNAL}
+            told = {name: value for name, value in row.items() if name not in _INTERNAL}
+            yield {**told, "state": "planned"} if told.get("state") == "open" else told
 
 
 _INTERNAL = frozenset({"request", "reported", "asked", "takes", "parked", "overdue"})

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .eventstore.reader import LogReader
+from .eventstore.storage_errors import LogNotFound
 from .run_file_errors import RunReadOnly
 from .run_ids import resolve_run
 from .run_log import RunLog
@@ -31,6 +33,17 @@ def imported_runs(home: Path, prefix: str = "") -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(one.name for one in folder.iterdir() if _RUN.fullmatch(one.name) and one.name.startswith(prefix))
+
+
+def open_own_log(home: Path) -> LogReader:
+    """Open the home's own log; raises LogNotFound, which names imported runs where the home holds only those."""
+    try:
+        return LogReader(home / "log.db")
+    except LogNotFound as error:
+        if not imported_runs(home):
+            raise
+        advice = "twelvefold runs --imported    # lists them; name one with --run"
+        raise LogNotFound(error.path, "only imported runs are here", advice) from None
 
 
 @contextmanager

@@ -136,3 +136,35 @@ def test_a_home_without_a_log(twelvefold: CommandLine) -> None:
     """Without a log there is no state of anything, said as other commands say it."""
     (twelvefold.cwd / ".twelvefold").mkdir()
     assert twelvefold("state", "runs").status == twelvefold("log").status != 0
+
+
+def test_a_task_whose_plan_was_taken_is_planned(twelvefold: CommandLine, home: Path) -> None:
+    """It doesn't read `open`, which would say that it still works, neither in rows nor in differences."""
+    log = SqliteLog(home / "log.db")
+    request = log.read(run=RUN_B, type="task.requested")[0]
+    planned = new_event(
+        "task.planned", {"plan": {"agent": "x"}}, stream=f"task.{RUN_B}.0", run=RUN_B, id=b"p" * 16, cause=request.id
+    )
+    log.append(Append(events=[planned], source="fixer.1"))
+    log.close()
+    (row,) = twelvefold("state", "tasks", "--run", RUN_B, "--json").json["rows"]
+    assert row["state"] == "planned"
+    assert "planned" in twelvefold("state", "tasks").out
+    (change,) = twelvefold("state", "tasks", "--at", "8", "--at", "9", "--json").json["changes"]
+    assert change["fields"]["state"] == {"before": "requested", "after": "planned"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("runs",), ("state",), ("state", "tasks"), ("log",), ("trace", "export", "--status")]
+)
+def test_where_only_imported_runs_are(twelvefold: CommandLine, home: Path, arguments: tuple[str, ...]) -> None:
+    """What asks for the home's own log says that imported runs are there and how to see them."""
+    assert twelvefold("export", RUN_A, "a.run").status == 0
+    elsewhere = {"TWELVEFOLD_HOME": str(twelvefold.cwd / "elsewhere")}
+    assert twelvefold("import", "a.run", **elsewhere).status == 0
+    shown = twelvefold(*arguments, **elsewhere)
+    assert (shown.status, shown.out) == (3, "")
+    assert "only imported runs are here" in shown.err
+    assert "help: twelvefold runs --imported" in shown.err
+    assert RUN_A in twelvefold("runs", "--imported", **elsewhere).out
+    assert "failed" in twelvefold("state", "tasks", "--run", RUN_A, **elsewhere).out

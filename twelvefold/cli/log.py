@@ -19,7 +19,7 @@ from ..eventstore.names import is_pattern
 from ..eventstore.reader import LogReader
 from ..eventstore.run import parts_of
 from ..moments import parse_moment, position_before
-from ..run_place import open_run
+from ..run_place import open_own_log, open_run
 from ..settings import load_settings
 from .event_lines import EventLines, envelope
 from .output import note, write, write_jsonl
@@ -70,7 +70,7 @@ def log(
             reader: LogReader
             reader, run, _ = stack.enter_context(open_run(home, run, "twelvefold log --run"))
         else:
-            reader = stack.enter_context(LogReader(home / "log.db"))
+            reader = stack.enter_context(open_own_log(home))
         if low is not None:
             after = max(after, position_before(reader, low))
         last = None if high is None else position_before(reader, high + 1)

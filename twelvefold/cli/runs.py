@@ -18,7 +18,7 @@ from ..eventstore.reader import LogReader
 from ..moments import parse_moment
 from ..orchestration.run_index import RunSummary, list_runs, matches, summary_of
 from ..run_ids import resolve_run
-from ..run_place import imported_runs, imports_folder
+from ..run_place import imported_runs, imports_folder, open_own_log
 from ..settings import load_settings
 from .output import note, write_json, write_jsonl, write_table
 from .run_documents import age, summary_document
@@ -66,7 +66,7 @@ def runs(
     if imported:
         found = _imported(home, before or "", fits, low)[: limit + 1]
     else:
-        with LogReader(home / "log.db") as reader:
+        with open_own_log(home) as reader:
             start = "" if before is None else resolve_run(reader, before, "twelvefold runs --before")
             begun = bool(state) and set(state or ()) <= {"open", "paused", "resting"}
             fitting = list_runs(reader, before=start, only=fits, until_ns=low, begun=begun)

@@ -18,7 +18,7 @@ from ..projections.projection import Projection
 from ..projections.registry import BUILT_IN, projection_named
 from ..projections.state import Change, changes
 from ..read_models import position_of, rows_at, shown, standings
-from ..run_place import open_run
+from ..run_place import open_own_log, open_run
 from ..settings import load_settings
 from .output import Style, note, redraws, rfc3339, write, write_json, write_jsonl, write_table
 
@@ -59,7 +59,7 @@ def state(
             if forgotten(log, run) is not None:
                 note(f"run {run} was forgotten: only what its headers and the request to forget it say is left")
         else:
-            log = stack.enter_context(LogReader(home / "log.db"))
+            log = stack.enter_context(open_own_log(home))
         if not projection and run is None and not at:
             _write_list([_readable(one) for one in standings(home, log)], log.head, as_json, as_jsonl)
             return

@@ -15,7 +15,7 @@ import typer
 
 from ..errors import UsageInvalid
 from ..orchestration.errors import RunNotFound
-from ..run_place import open_run
+from ..run_place import open_own_log, open_run
 from ..settings import Settings, load_settings, read_env_file
 from .output import note, rfc3339, write, write_json, write_table
 
@@ -190,10 +190,9 @@ def _exit(result: Exported, *, quiet: bool) -> int:
 
 
 def _status(settings: Settings, *, as_json: bool) -> int:
-    from ..eventstore.reader import LogReader
     from ..tracing.progress import all_progress
 
-    with LogReader(settings.home / "log.db") as log:
+    with open_own_log(settings.home) as log:
         head = log.head
     rows = [
         {
