@@ -81,6 +81,12 @@ _FOLLOW_UP = re.compile(
 )
 
 
+_FILE_FIRST = re.compile(
+    rf"[\s(]*(?P<file>{CODE}|[\w.@+~/\-]+)(?:,? ?\(?(?:on |at |in )?(?:the )?lines? \d+(?:[-–]\d+)?\)?)? ?[:–—-]\s",
+    re.I,
+)
+
+
 class Order(msgspec.Struct, frozen=True):
     """What a reader has found at a place of a text, which it takes up to `end`."""
 
@@ -169,7 +175,9 @@ def find_orders(
     for start in sentence_starts(said.flat):
         if spans and start < spans[-1][1]:
             continue
-        found = next((order for reader in readers if (order := reader(said, start)) is not None), None)
+        own = file_first(block, start)
+        here = msgspec.structs.replace(said, offer=lambda own=own: [*own, *said.offered]) if own else said
+        found = next((order for reader in readers if (order := reader(here, start)) is not None), None)
         if found is None:
             continue
         doubt = _doubt(blocks, at, said.flat, start, found.end)
@@ -187,6 +195,16 @@ def find_orders(
         if more and not any(end <= start <= more.end() for start, _ in spans):
             problems.append(Problem(block.line, MORE))
     return pairs, problems, rest, spans
+
+
+def file_first(block: Block, start: int) -> list[Scope]:
+    """Return the file with which the line of an order begins: "`a.py`: replace …"."""
+    begun = block.text.rfind("\n", 0, start) + 1
+    found = _FILE_FIRST.match(block.text, begun)
+    if found is None or begun < start < found.end():
+        return []
+    path = block.codes[block.text.count(CODE, 0, begun)] if found["file"] == CODE else found["file"]
+    return [Scope([normal(path)], block.line)] if looks_like_path(path) else []
 
 
 def _under(blocks: Sequence[Block], at: int) -> list[Scope]:

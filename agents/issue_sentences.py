@@ -13,7 +13,7 @@ import msgspec
 
 from .edit import EVERY
 from .issue_blocks import CODE, Block
-from .issue_orders import CONDITION, sentence, sentence_starts
+from .issue_orders import CONDITION, file_first, sentence, sentence_starts
 from .issue_paths import Scope, looks_like_path, mentioned, normal, scopes, stated, with_paths_as_code
 from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_files
 
@@ -45,7 +45,6 @@ _SHOULD_BE = re.compile(
 )
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
 _FILE_AND_ARROW = re.compile(rf"(?:in )?{CODE}{_LINES} ?[:,–—-]+ {CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}[.;,]?", re.I)
-_FILE_FIRST = re.compile(rf"[\s(]*(?P<file>{CODE}|[\w.@+~/\-]+){_LINES} ?[:–—-]\s", re.I)
 #: What may follow an order to replace: another couple of texts for the same file.
 _MORE = re.compile(rf"(?:,? and|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into) {_DETERMINERS}{CODE}", re.I)
 _ELSEWHERE = re.compile(rf"(?:,? and(?: in)?|,) {CODE}")
@@ -155,12 +154,7 @@ def _file_before(block: Block, flat: str, start: int) -> list[Scope]:
     """Return the file with which the item or line of an order begins: "`a.py`: replace …"."""
     if own := _own_file(block, flat):
         return own
-    begun = block.text.rfind("\n", 0, start) + 1
-    found = _FILE_FIRST.match(block.text, begun, start)
-    if found is None:
-        return []
-    path = block.codes[block.text.count(CODE, 0, begun)] if found["file"] == CODE else found["file"]
-    return [Scope([normal(path)], block.line)] if looks_like_path(path) else []
+    return file_first(block, start)
 
 
 def _conditional(flat: str, start: int, end: int) -> bool:

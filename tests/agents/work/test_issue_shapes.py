@@ -243,6 +243,18 @@ def test_an_item_speaks_of_the_file_that_it_begins_with(file: str) -> None:
     assert [(edit.path, edit.old) for edit in edits] == [("src/core.py", "RETRIES = 3"), ("src/util.py", "low")]
 
 
+@pytest.mark.parametrize(
+    ("order", "file"),
+    [("add `B = 2` after `X = 1`", "src/util.py"), ("set `version` to `2.0.0`", "pyproject.toml")],
+)
+def test_lines_and_settings_go_into_the_file_that_their_item_begins_with(order: str, file: str) -> None:
+    """Not into one that an item before it names."""
+    text = f"# Clean up\n\n- `src/core.py`:\n  - replace `RETRIES = 3` with `RETRIES = 5`\n- {file}: {order}\n"
+    edits, problems = parse_issue(text).edits(FILES)
+    assert problems == []
+    assert [edit.path for edit in edits] == ["src/core.py", file]
+
+
 def test_a_stated_line_decides_between_equal_ones() -> None:
     """Where a text stands several times, the line that the issue names tells which is meant."""
     twice = "a = 1\nb = 2\na = 1\n"
