@@ -114,7 +114,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _OF_EVERY_ISSUE = """this that with from into should must need needs have file files line lines code change changes
     update make please also replace remove rename value values text name function method class test tests when then
     raise increase lower reduce bump correct adjust instead current currently default only where which there will would
-    they them still just always never being been does both each more less than"""
+    before after they them still just always never being been does both each more less than"""
 _COMMON = frozenset(_OF_EVERY_ISSUE.split())
 #: Work of a kind, and the files by which one sees that edits do it.
 _KINDS = (
