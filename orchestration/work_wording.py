@@ -59,8 +59,10 @@ def short(text: str, most: int = TITLE_LENGTH_MAX, codes: Sequence[str] = ()) ->
     """Return a text cut to a length: at the end of a sentence or clause where one is near, else at a word.
 
     It begins with a capital, but for one that begins with a piece of its inline code, which stays as it is written.
+    What would steer a terminal is left out.
     """
     text = " ".join((_PARTICLE.sub("", text) or text).split())
+    text = text if text.isprintable() else "".join(character for character in text if character.isprintable())
     if not text.strip(_ENDS):
         return text[:most]
     first = text.split(" ", 1)[0]

@@ -161,7 +161,10 @@ def _home_of(what: Any) -> Path | None:
     if isinstance(what, Path):
         return None  # a folder whose home is another fixture's
     home = getattr(what, "home", None)
-    return home if isinstance(home, Path) else what.cwd / ".twelvefold" if home is None else _home_of(home)
+    if home is not None:
+        return home if isinstance(home, Path) else _home_of(home)
+    folder = getattr(what, "cwd", None)
+    return folder / ".twelvefold" if isinstance(folder, Path) else None
 
 
 @pytest.fixture(autouse=True)

@@ -200,6 +200,9 @@ class Triggers:
         if not self._waiting or time.monotonic() < self._looked_at + AGAIN_S:
             return
         self._looked_at = time.monotonic()
+        holder = holder_of(self._settings.home)
+        if holder is None or holder.ephemeral:
+            return  # what is started for the work has all agents that it needs
         groups = client.stats()["groups"].values()
         idle = tuple(sorted(one["name"] for one in groups if one["queue"] and one["waiting"] and not one["members"]))
         problem = AgentsMissing(idle, str(self._settings.home)).message() if idle else ""
