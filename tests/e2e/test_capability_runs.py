@@ -70,6 +70,7 @@ def test_the_idle_one_of_two_types_does_what_a_capability_is_asked_for(own_home:
         assert wait(client, third, 60).value[1] == "review"
 
 
+@pytest.mark.long
 def test_a_capability_that_nobody_serves_any_more_is_missed_as_a_type_is(own_home: JobHome, project: Path) -> None:
     """One of its types is enough; without any, a run that needs it is refused with its name."""
     assert own_home("stop", "style", cwd=project).status == 0

@@ -159,6 +159,7 @@ def test_publish_is_for_issues_of_github(home: JobHome, repo: Path) -> None:
     assert done.status == 2 and "owner/repo#12" in done.err
 
 
+@pytest.mark.long
 def test_a_failed_push_is_told_and_can_be_tried_again(home: JobHome, server: GitHubServer, repo: Path) -> None:
     """Without a remote that leads there the run rests with the reason and the local branch; `retry` ends it."""
     server.add_issue(16, *body(RIGHT))
@@ -229,6 +230,7 @@ def test_one_key_makes_one_run(home: JobHome, repo: Path, tmp_path: Path) -> Non
     assert other.json["run"] != first.json["run"]
 
 
+@pytest.mark.long
 def test_killed_while_it_publishes(own_home: JobHome, server: GitHubServer, repo: Path) -> None:
     """The agent is killed before and after the pull request was opened: in the end there is one of it."""
     own_home.environment |= {"GITHUB_API_URL": server.url, "GITHUB_TOKEN": TOKEN}
@@ -254,6 +256,7 @@ def test_killed_while_it_publishes(own_home: JobHome, server: GitHubServer, repo
     subprocess.run(["git", "-C", str(repo), "fsck", "--strict"], check=True, capture_output=True)
 
 
+@pytest.mark.long
 def test_agents_that_were_started_without_a_token(own_home: JobHome, server: GitHubServer, repo: Path) -> None:
     """What another run has started knows no token: the run says so and rests, and ends well once it is begun anew."""
     server.add_issue(21, *body(RIGHT))

@@ -167,6 +167,7 @@ def test_approval_and_rejection(project: Project) -> None:
     assert project("inbox", "--json").json == []
 
 
+@pytest.mark.long
 def test_a_pause_holds_over_a_kill_of_the_orchestrator(project: Project) -> None:
     """Paused, the next step isn't requested, whoever dies meanwhile; resumed, the run goes on to its end."""
     run = project.detached(steps({"agent": "slow", "input": "go"}, {"agent": "echo"}))
@@ -237,6 +238,7 @@ def test_a_human_settles_an_effect_in_doubt(project: Project) -> None:
     assert (project.folder / "paid").read_text() == "5\n"
 
 
+@pytest.mark.long
 def test_a_job_goes_on_with_what_it_was_answered(own_home: JobHome, tmp_path: Path) -> None:
     """An issue that says too little rests; the answer is read in its place, though what it ran on has ended."""
     repo = make_repo(tmp_path / "repo", CALC)

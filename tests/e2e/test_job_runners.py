@@ -74,7 +74,14 @@ PROJECTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "project"), PROJECTS.items(), ids=PROJECTS.keys())
+#: Alike in all but their name to others that are tried each time.
+LONG = ("nox", "make")
+
+
+@pytest.mark.parametrize(
+    ("name", "project"),
+    [pytest.param(*one, id=one[0], marks=[pytest.mark.long] * (one[0] in LONG)) for one in PROJECTS.items()],
+)
 def test_whole_jobs(shared_home: JobHome, tmp_path: Path, name: str, project: Project) -> None:
     """The mended line becomes a branch; the one that breaks another test becomes nothing, and the test is named."""
     if shutil.which(project.needs, path=shared_home.environment["PATH"]) is None:

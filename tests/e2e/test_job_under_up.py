@@ -37,6 +37,7 @@ def test_ctrl_c_stops_following_and_the_run_goes_on(own_home: JobHome, tmp_path:
     assert requested.run in git(repo, "branch", "--all")
 
 
+@pytest.mark.long
 def test_an_up_without_the_jobs_agents_is_told_at_once(own_home: JobHome, tmp_path: Path) -> None:
     """A run that nobody could work on is refused with the missing queues and two ways out; nothing is requested."""
     project = tmp_path / "project"

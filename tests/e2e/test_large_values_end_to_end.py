@@ -90,6 +90,7 @@ def processes(bus_home: Any) -> Iterator[Any]:
         process.stdout.close()
 
 
+@pytest.mark.long
 def test_ten_thousand_items_and_a_result_of_megabytes(own_home: JobHome, tmp_path: Path) -> None:
     """Request, items and result are each larger than an event may be; the caller gets the whole value."""
     project = tmp_path / "project"

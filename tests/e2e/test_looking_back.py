@@ -226,6 +226,7 @@ def test_the_commands_of_the_guide(past: Past, tmp_path: Path) -> None:
     assert "1 imported run" in shown["export"]
 
 
+@pytest.mark.long
 def test_a_fork_that_does_the_same_is_no_other_run(past: Past, tmp_path: Path) -> None:
     """Answered from the record, a fork does not differ from its parent, and lives on in another home with its past."""
     parent = past.runs[0]

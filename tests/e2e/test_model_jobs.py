@@ -196,6 +196,7 @@ def test_a_service_is_paid_once_for_each_reply_though_its_agent_is_killed(
     assert "sk-local-1234" not in own_home("log", "--run", run, "--jsonl", cwd=repo).out
 
 
+@pytest.mark.long
 def test_the_projects_words_are_the_models(shared_home: JobHome, tmp_path: Path) -> None:
     """A prompt of one's own is what the model is told, and its hash stands in the call's event; a wrong one is told."""
     repo = calculator(tmp_path)
@@ -248,6 +249,7 @@ def test_a_models_question_is_answered_from_the_command_line(shared_home: JobHom
     assert document["outcome"] == "succeeded", document
 
 
+@pytest.mark.long
 def test_under_an_up_its_own_model_counts_unless_another_is_named(own_home: JobHome, tmp_path: Path) -> None:
     """What `up` was started with holds for runs that name nothing; a run that names a model is worked on with that."""
     repo = calculator(tmp_path)

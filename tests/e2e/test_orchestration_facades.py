@@ -311,6 +311,7 @@ def test_a_failed_part_fails_the_task_with_its_reason(project: Path) -> None:
     assert [(one.title, one.outcome, one.reason) for one in found.subtasks] == [("bad", "failed", "asked_to")]
 
 
+@pytest.mark.long
 def test_a_hierarchy_starts_what_belongs_to_nobody(own_home: JobHome, tmp_path: Path) -> None:
     """Without an `up`, agents are started for the task, and an unserved queue is told instead of waited for."""
     (tmp_path / "facades_agents.py").write_text(AGENTS)

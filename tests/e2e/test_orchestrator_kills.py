@@ -172,6 +172,7 @@ def test_each_orchestrator_lives_for_one_append(scene: Scene) -> None:
     redecided(client, run)
 
 
+@pytest.mark.long
 def test_killed_at_random_under_load(scene: Scene) -> None:
     """Many runs, some cancelled, while orchestrator and bus are killed again and again: each ends as it should."""
     chance = random.Random(20)

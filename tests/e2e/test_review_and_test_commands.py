@@ -95,6 +95,7 @@ def test_tests_of_a_commit(shared_home: JobHome, tmp_path: Path) -> None:
     assert "2 passed, 0 failed" in passed.out
 
 
+@pytest.mark.long
 def test_tests_compared_with_another_commit(shared_home: JobHome, tmp_path: Path) -> None:
     """What passes now that failed, and the other way round, is named; the base is known the second time."""
     repo = make_repo(tmp_path / "compared", {**FAILING, ".gitignore": ".venv\n"})

@@ -193,6 +193,7 @@ def _await(scene: Scene, run: str, type: str, timeout_s: float = 120.0) -> Any:
         time.sleep(0.01)
 
 
+@pytest.mark.long
 def test_who_is_killed_changes_no_rollback(scene: Scene) -> None:
     """kill -9 of bus, orchestrator and agents right after an event of a rollback: it ends as without that."""
     _, undone, told, count = taken_back(scene)

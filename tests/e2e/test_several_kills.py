@@ -20,6 +20,7 @@ pytestmark = pytest.mark.e2e
 KILLS = 12
 
 
+@pytest.mark.long
 def test_agents_killed_at_random(own_home: JobHome, tmp_path: Path) -> None:
     """Each run over two repositories publishes both of its branches or none, and each branch is what its issue asks."""
     side = tmp_path / "side"

@@ -93,6 +93,7 @@ def test_issue_files_become_runs_once(own_home: JobHome, tmp_path: Path) -> None
     assert len(git(repo, "for-each-ref", "refs/heads/twelvefold").splitlines()) == 1
 
 
+@pytest.mark.long
 def test_a_watch_outlives_what_it_runs_on(own_home: JobHome, tmp_path: Path) -> None:
     """After a `down` the next file starts anew what its job needs."""
     repo, inbox = make_repo(tmp_path / "calc", CALC), tmp_path / "inbox"
@@ -161,6 +162,7 @@ def _run_with_key(bus: tf.SyncConnection, word: str) -> str | None:
     return next((run for key, run in keys.items() if word in key), None)
 
 
+@pytest.mark.long
 def test_work_that_nobody_takes_is_told(project: CommandLine, tmp_path: Path) -> None:
     """Under an `up` without the job's agents an issue waits, and the watch says for whom."""
     repo, inbox = make_repo(tmp_path / "calc", CALC), tmp_path / "inbox"

@@ -91,6 +91,7 @@ def test_triggers_as_printed(project: CommandLine) -> None:
     assert tomllib.loads(blocks("triggers.md")["twelvefold.toml"])["schedule"][0]["name"] == "morning"
 
 
+@pytest.mark.long
 def test_github_as_printed(own_home: JobHome, tmp_path: Path) -> None:
     """The commands and the program of the guide work against a server that speaks GitHub's language."""
     github, running = serve(tmp_path / "server")

@@ -68,6 +68,7 @@ def fill(log: SqliteLog, runs: int, *, open: int) -> None:
         assert all(isinstance(result, Appended) for result in log.append_many(appends))
 
 
+@pytest.mark.long
 def test_a_start_reads_only_what_is_open_of_ten_thousand_runs(bus_home_stopped: Any) -> None:
     """With ten thousand runs in the log an orchestrator reads the few open ones at its start, and goes on with them."""
     path = Path(bus_home_stopped.home) / "log.db"

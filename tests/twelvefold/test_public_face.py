@@ -156,6 +156,7 @@ def test_type_checkers_see_what_is_loaded_late() -> None:
     assert (SOURCE.parent / "py.typed").exists()
 
 
+@pytest.mark.long
 def test_a_program_of_a_user_passes_strict_typing(tmp_path: Path) -> None:
     """The example of the documentation, with types, passes mypy --strict."""
     program = tmp_path / "program.py"

@@ -382,7 +382,8 @@ class Dying(LogJournal):
         return appended
 
 
-@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.long), True])
+@pytest.mark.long
+@pytest.mark.parametrize("after", [False, True])
 def test_a_death_at_any_append_pays_for_no_reply_twice(repo: Path, tmp_path: Path, after: bool) -> None:
     """Killed at any point, the task goes on from its recorded replies to the same commit; at most the one reply that
     was under way is asked for again.

@@ -76,6 +76,7 @@ def test_new_failure(project: Any) -> None:
     assert outcome.value["after"]["failed"] == 1
 
 
+@pytest.mark.long
 def test_repair_is_named(project: Any) -> None:
     """A change that repairs a test passes, naming it; another failure that was there before isn't held against it."""
     known = "\ndef test_known():\n    assert False\n"
@@ -133,6 +134,7 @@ class Finder:
         assert "--allow-untested" in outcome.message
 
 
+@pytest.mark.long
 def test_unusable_but_allowed(project: Any) -> None:
     """With allow_untested an unusable result succeeds, and still says that it is unusable and why."""
     project.commit({"calc.py": ADD, "test_calc.py": "import nowhere_to_be_found\n\ndef test_x(): pass\n"})
@@ -265,6 +267,7 @@ def test_stopped_before_and_after(project: Any, tests: dict[str, str], reason: s
     assert reason in outcome.value["reason"]
 
 
+@pytest.mark.long
 def test_import_error_after(project: Any) -> None:
     """A change after which a test module can't be loaded fails, naming the module."""
     project.commit({"calc.py": ADD, "test_calc.py": TEST})
@@ -273,6 +276,7 @@ def test_import_error_after(project: Any) -> None:
     assert outcome.value["newly_failing"] == ["test_calc.py"]
 
 
+@pytest.mark.long
 def test_module_that_skips_itself_after(project: Any) -> None:
     """A change that can't be imported doesn't pass by `importorskip`."""
     skipping = (
@@ -324,6 +328,7 @@ def test_no_tests_at_all(project: Any) -> None:
     assert "nothing was tested" in outcome.value["reason"]
 
 
+@pytest.mark.long
 def test_disappeared_is_named(project: Any) -> None:
     """A test that passed before and is gone afterwards is named, though nothing fails."""
     project.commit({"calc.py": ADD, "test_calc.py": TEST})
@@ -332,6 +337,7 @@ def test_disappeared_is_named(project: Any) -> None:
     assert outcome.value["disappeared"] == ["test_calc.py::test_zero"]
 
 
+@pytest.mark.long
 def test_flaky_before_is_not_held_against(project: Any, tmp_path: Path) -> None:
     """A test that fails at times without the change, too, is told apart by running again, and recorded as flaky."""
     counter = tmp_path / "count"
@@ -351,6 +357,7 @@ def test_flaky():
     assert outcome.value["flaky"] == ["test_flaky.py::test_flaky"]
 
 
+@pytest.mark.long
 def test_unsteady_only_after_counts(project: Any, tmp_path: Path) -> None:
     """A test that fails at times with the change, and was never seen to fail without it, counts as newly failing."""
     counter = tmp_path / "count"
@@ -390,6 +397,7 @@ def test_env():
     assert outcome.outcome == "succeeded", outcome
 
 
+@pytest.mark.long
 def test_tests_that_run_tests(project: Any) -> None:
     """What a test starts as a test run of its own isn't counted as the project's result."""
     nested = """
@@ -420,6 +428,7 @@ def test_unittest():
     assert (outcome.value["after"]["passed"], outcome.value["after"]["failed"]) == (3, 0)
 
 
+@pytest.mark.long
 def test_parallel_workers(project: Any) -> None:
     """Under pytest-xdist each test is counted once, and what the workers imported is the proof."""
     project.commit({"calc.py": ADD, "test_calc.py": TEST})
@@ -429,6 +438,7 @@ def test_parallel_workers(project: Any) -> None:
     assert how(outcome) == {"calc.py": "imported"}
 
 
+@pytest.mark.long
 def test_phases_count_once(project: Any) -> None:
     """A failing set-up or teardown is an error of its test, an expected failure is none, and each test counts once."""
     tests = """

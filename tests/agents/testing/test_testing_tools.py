@@ -222,6 +222,7 @@ def tests(session):
     assert proof(outcome) == {"calc.py": "imported"}
 
 
+@pytest.mark.long
 def test_shell_command(project: Any) -> None:
     """A command for a shell is run by one; pytest within it is seen all the same."""
     test = "from calc import add\ndef test_add():\n    assert add(2, 1) == 3\n"
@@ -233,6 +234,7 @@ def test_shell_command(project: Any) -> None:
     assert proof(outcome) == {"src/calc.py": "imported"}
 
 
+@pytest.mark.long
 def test_assignments_before_the_command(project: Any) -> None:
     """Variables set before the command reach the tests; a PYTHONPATH among them doesn't hide the recorder."""
     test = (
@@ -245,6 +247,7 @@ def test_assignments_before_the_command(project: Any) -> None:
     assert proof(outcome) == {"odd/calc.py": "imported"}
 
 
+@pytest.mark.long
 @needs_make
 def test_makefile_that_sets_the_path(project: Any) -> None:
     """A Makefile that sets PYTHONPATH itself, as many do, doesn't put the recorder out."""

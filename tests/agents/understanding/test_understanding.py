@@ -206,6 +206,7 @@ def test_any_text_is_understood(text: str) -> None:
     assert understand_issue("x.md", text).issue.outcome in ("needs_information", "actionable")
 
 
+@pytest.mark.long
 def test_long_texts_are_read_in_bounded_time() -> None:
     """Megabytes of text are refused in words, and what is shorter is read by its beginning."""
     assert understand_issue("x.md", "# A\n\n" + "word " * (LENGTH_MAX // 4)).issue.reason == "issue_too_long"

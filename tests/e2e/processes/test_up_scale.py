@@ -62,6 +62,7 @@ def test_stop_restart_and_start_again(project: Any) -> None:
     assert after["bus.1"]["pid"] == before["bus.1"]["pid"]
 
 
+@pytest.mark.long
 def test_a_line_without_a_process_is_still_known(project: Any) -> None:
     """Scaled to 0, a line is listed as nothing, may be stopped, says how to have one again, and keeps its place."""
     project.write("Procfile", "web: exec sleep 4711\nlast: exec sleep 4711\n")

@@ -217,6 +217,7 @@ def test_an_agent_that_cannot_start_says_why(project: Any) -> None:
     assert any("not today" in line for line in project.said("broken"))
 
 
+@pytest.mark.long
 def test_an_agent_is_ready_even_if_it_is_heard_before_its_birth_is_told(project: Any) -> None:
     """Many agents born at once all become ready: the bus may tell of one before the zygote does."""
     project.write("Procfile", "echo: twelvefold agent echo_agents:Echo\n")
