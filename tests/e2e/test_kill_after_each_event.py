@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ from twelvefold.orchestration.result import result_of
 from twelvefold.orchestration.submit import answer, submit
 
 pytestmark = pytest.mark.e2e
+#: From where the programs below find `tests`, wherever another test of this process has gone.
+ROOT = Path(__file__).parents[2]
 VICTIMS = ("bus", "orchestrator", "agents")
 #: How a run's nested plan is divided among tests: every fourth event each.
 SHARES = 4
@@ -153,7 +156,7 @@ class Scene:
         command = [sys.executable, "-c", program, str(self.bus.home), str(self.bus.runtime)]
         command += [str(RELEASE_S)] if victim == "orchestrator" else []
         count = 2 if victim == "agents" else 1
-        self._running[victim] = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]
+        self._running[victim] = [subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT) for _ in range(count)]
         pids = " ".join(str(process.pid) for process in self._running[victim])
         (self.bus.home / victim).write_text(pids)
 
