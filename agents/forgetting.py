@@ -59,7 +59,7 @@ class RunFolders:
         """Return the runs of which anything lies there."""
         named = [folder.name for folder in self._places.workspaces.glob("*")]
         named += [folder.name.removesuffix(".git") for folder in self._places.stores.glob("*/*.git")]
-        named += [run for patch in self._places.patches.glob("*.patch") for run in _RUN.findall(patch.name)]
+        named += [run for patch in self._places.patches.rglob("*.patch") for run in _RUN.findall(patch.name)]
         return {run for run in named if _RUN.fullmatch(run)}
 
     def free(self, run: str) -> Kept:

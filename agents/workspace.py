@@ -12,9 +12,14 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from uuid import uuid4
 
 from .git import Answer, Git
+from .spread import spread
 from .store import ATTRIBUTES, Emit, RunStore, Stores
+
+#: How the name of a folder begins that is still being laid out; no workspace's does.
+_UNFINISHED = "."
 
 
 class Workspace:
@@ -190,15 +195,22 @@ class Workspaces:
             clear_folder(folder)
             for store in stores:
                 _discard(store, folder.name, folder)
-            self._emit("workspace.removed", {"folder": str(folder)})
-        return [str(folder) for folder in found]
+        removed = [str(folder) for folder in found if not folder.name.startswith(_UNFINISHED)]
+        for name in removed:
+            self._emit("workspace.removed", {"folder": name})
+        return removed
 
 
 def lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> None:
-    """Make a folder with the files of a commit of a run's store, a clone of it, and its index in the store."""
+    """Make a folder with the files of a commit of a run's store, a clone of it, and its index in the store.
+
+    It gets its name when all of it is there, so what has the name is whole.
+    """
+    spread(folder.parent)
+    made = folder.with_name(f"{_unfinished(key)}{uuid4().hex}")
     options = ("--quiet", "--shared", "--no-checkout", "--no-tags", "--template=")
-    git.run("clone", *options, "--", str(store.git_dir), str(folder), at=store.git_dir)
-    own = folder / ".git"
+    git.run("clone", *options, "--", str(store.git_dir), str(made), at=store.git_dir)
+    own = made / ".git"
     for name in ("info/attributes", "objects/info/alternates"):
         (own / name).parent.mkdir(parents=True, exist_ok=True)
     (own / "info/attributes").write_text(ATTRIBUTES)
@@ -208,11 +220,19 @@ def lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> N
         shutil.copyfile(store.git_dir / "shallow", own / "shallow")
     git.run("update-ref", "--no-deref", "HEAD", commit, git_dir=own)
     index = store.index(key)
-    git.run("read-tree", "--reset", "-u", commit, git_dir=store.git_dir, work_tree=folder, index=index, at=folder)
+    git.run("read-tree", "--reset", "-u", commit, git_dir=store.git_dir, work_tree=made, index=index, at=made)
     shutil.copyfile(index, own / "index")
+    made.rename(folder)
+
+
+def _unfinished(key: str) -> str:
+    """Return how the names of folders begin that are to become the workspace `key`."""
+    return f"{_UNFINISHED}{key}~"
 
 
 def _discard(store: RunStore, key: str, folder: Path) -> None:
+    for left in folder.parent.glob(f"{_unfinished(key)}*"):
+        clear_folder(left)
     discard_folder(folder)
     for index in (store.index(key), store.index(f"{key}.lock")):
         index.unlink(missing_ok=True)

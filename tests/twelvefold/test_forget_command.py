@@ -126,14 +126,16 @@ def test_an_open_run_is_refused_and_age_leaves_it_out(twelvefold: CommandLine, h
     assert twelvefold("forget", "--older-than", "90d", "--yes").status == 0
 
 
-def test_what_a_killed_command_has_left_goes_with_the_next(twelvefold: CommandLine, home: Path) -> None:
+@pytest.mark.parametrize("kind", ["stores", "workspaces", "patches"])
+def test_what_a_killed_command_has_left_goes_with_the_next(twelvefold: CommandLine, home: Path, kind: str) -> None:
     """What lies beside the log of a run that counts as forgotten is freed by whoever forgets next."""
-    kept = home / "stores/abc" / f"{FIRST}.git"
+    (kept,) = (home / path for path in leftovers(home, FIRST) if path.startswith(kind))
     aside = home / "aside"
     kept.rename(aside)
     assert twelvefold("forget", FIRST, "--yes").status == 0
     aside.rename(kept)
     (home / "stores/abc/.forgotten-half.git").mkdir()
+    assert leftovers(home, FIRST) == [str(kept.relative_to(home))]
     assert twelvefold("forget", SECOND, "--yes").status == 0
     assert leftovers(home, FIRST) == leftovers(home, SECOND) == leftovers(home, ".forgotten") == []
 
