@@ -33,6 +33,11 @@ _PAIRS = ("socketpair", 1, socket.SOCK_DGRAM)
 _GROUPS = ("setsid", "setpgid")
 #: Change what a file is marked as, by what is open for reading only: FS_IOC_SETFLAGS (32 bits, too), FS_IOC_FSSETXATTR.
 _MARKING = tuple(("ioctl", 1, request) for request in (0x40086602, 0x40046602, 0x401C5820))
+#: Keep others from a file that is open for reading only, or have them told of it: F_SETLEASE, F_SETOWN, F_SETOWN_EX.
+_HOLDING = tuple(("fcntl", 1, command) for command in (1024, 8, 15))
+#: F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW: would let others wait, the bus for its own log. Done as if they had, as
+#: SQLite takes such a lock to read a file, and nothing that could be spoilt is written here.
+_LOCKS = tuple(("fcntl", 1, command) for command in (6, 7, 37, 38))
 #: Does what other calls do without calling them.
 _AROUND = ("io_uring_setup", "io_uring_enter", "io_uring_register", "open_by_handle_at")
 #: What files are beside their content, which Landlock doesn't keep.
@@ -45,7 +50,8 @@ _FILES = (
 _PROCESSES = (
     *("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "process_mrelease"),
     *("setpriority", "ioprio_set"),
-    *("shmget", "shmat", "semget", "msgget", "mq_open", "mq_unlink"),
+    *("shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl"),
+    *("msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink"),
 )
 _SIGNALS = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
 _MACHINE = (
@@ -106,8 +112,9 @@ def seal(*, by_calls: bool = False) -> None:
             opening, unknown = _OPENING, ("openat2",)
         flags = (_PAIRS, *opening)
         seccomp.forbid(
-            calls, of_others=_OF_OTHERS, with_flags=flags, with_value=_MARKING, unknown=unknown, passed_over=_GROUPS
-        )
+            calls, of_others=_OF_OTHERS, with_flags=flags, with_value=(*_MARKING, *_HOLDING), unknown=unknown,
+            passed_over=(*_GROUPS, *_LOCKS),
+        )  # fmt: skip
     except OSError as error:
         raise NotSealed(error.strerror or str(error)) from error
     finally:

@@ -25,8 +25,9 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _X32 = 0x40000000
 
 _X86_64 = {
-    "open": 2, "ioctl": 16, "shmget": 29, "shmat": 30, "socket": 41, "connect": 42, "accept": 43, "bind": 49,
-    "listen": 50, "socketpair": 53, "setpgid": 109, "setsid": 112,
+    "open": 2, "ioctl": 16, "shmget": 29, "shmat": 30, "shmctl": 31, "socket": 41, "connect": 42, "accept": 43,
+    "bind": 49, "listen": 50, "socketpair": 53, "setpgid": 109, "setsid": 112, "semop": 65, "semctl": 66,
+    "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "fcntl": 72, "semtimedop": 220,
     "kill": 62, "semget": 64, "msgget": 68, "flock": 73, "truncate": 76, "rename": 82, "mkdir": 83, "rmdir": 84,
     "creat": 85, "link": 86, "unlink": 87, "symlink": 88, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93,
     "lchown": 94, "ptrace": 101, "syslog": 103, "rt_sigqueueinfo": 129, "utime": 132, "mknod": 133,
@@ -44,7 +45,8 @@ _X86_64 = {
 }  # fmt: skip
 _AARCH64 = {
     "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
-    "ioctl": 29, "setpgid": 154, "setsid": 157, "socketpair": 199,
+    "fcntl": 25, "ioctl": 29, "setpgid": 154, "setsid": 157, "msgctl": 187, "msgrcv": 188, "msgsnd": 189,
+    "semctl": 191, "semtimedop": 192, "semop": 193, "shmctl": 195, "socketpair": 199,
     "ioprio_set": 30, "flock": 32, "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37,
     "renameat": 38, "umount2": 39, "mount": 40, "pivot_root": 41, "truncate": 45, "fchmod": 52, "fchmodat": 53,
     "fchownat": 54, "fchown": 55, "openat": 56, "quotactl": 60, "utimensat": 88, "acct": 89, "kexec_load": 104,
@@ -87,15 +89,15 @@ def forbid(
     with_flags: Iterable[tuple[str, int, int]] = (),
     with_value: Iterable[tuple[str, int, int]] = (),
     unknown: Iterable[str] = (),
-    passed_over: Iterable[str] = (),
+    passed_over: Iterable[str | tuple[str, int, int]] = (),
 ) -> None:
     """Have these calls of this process, and of all that it starts, fail with EPERM from now on.
 
     Those `of_others` fail where their first argument isn't 0, which stands for oneself; those in `with_flags` where the
     argument of that number has any of these bits, those `with_value` where it is this; those `unknown` fail as if the
-    kernel had no such call, so that libraries fall back to what can be looked at, and those `passed_over` do
-    nothing and say that they did. Names that an architecture has no call for are left out. For a process with one
-    thread, after `landlock.forbid_new_privileges`. Raises OSError.
+    kernel had no such call, so that libraries fall back to what can be looked at, and those `passed_over`, always or
+    where an argument has a value, do nothing and say that they did. Names that an architecture has no call for are left
+    out. For a process with one thread, after `landlock.forbid_new_privileges`. Raises OSError.
     """
     if not available():
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -104,13 +106,16 @@ def forbid(
     refuse, missing, nothing = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS, _ERRNO
     program = [(_LOAD, 0, 0, _ARCH), (_EQUAL, 1, 0, code), (_RETURN, 0, 0, refuse), (_LOAD, 0, 0, _NR)]
     program += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, refuse)]
-    for names, answer in ((calls, refuse), (unknown, missing), (passed_over, nothing)):
+    passed_over = [*passed_over]
+    whole = [name for name in passed_over if isinstance(name, str)]
+    for names, answer in ((calls, refuse), (unknown, missing), (whole, nothing)):
         for name in names:
             if name in numbers:
                 program += [(_EQUAL, 0, 1, numbers[name]), (_RETURN, 0, 0, answer)]
     tests = [(name, 0, _EQUAL, 0, _ALLOW, refuse) for name in of_others]
     tests += [(*one[:2], _ANY_BIT, one[2], refuse, _ALLOW) for one in with_flags]
     tests += [(*one[:2], _EQUAL, one[2], refuse, _ALLOW) for one in with_value]
+    tests += [(*one[:2], _EQUAL, one[2], nothing, _ALLOW) for one in passed_over if not isinstance(one, str)]
     for name, argument, test, value, met, unmet in tests:
         if name in numbers:
             # What isn't met goes on to the next test of the same call, for which the number is loaded anew.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 ATTEMPTS = """
-import ctypes, json, os, pathlib, signal, socket, subprocess, sys
+import ctypes, json, os, pathlib, signal, socket, sqlite3, subprocess, sys
 from twelvefold.agents.sandbox.sealed import seal
 
 folder, unix, by = pathlib.Path(sys.argv[1]), sys.argv[3], sys.argv[5]
@@ -55,6 +57,11 @@ attempts = {
     "attribute": lambda: os.setxattr(kept, "user.seen", b"1"),
     "flags": lambda: __import__("fcntl").ioctl(kept.open(), 0x40086602, bytes(8)),
     "lock": lambda: __import__("fcntl").flock(kept.open(), 2),
+    "lease": lambda: __import__("fcntl").fcntl(kept.open(), 1024, 0),
+    "owner": lambda: __import__("fcntl").fcntl(kept.open(), 8, other),
+    "semaphores": lambda: by_number({"x86_64": 66, "aarch64": 191}[os.uname().machine], 2**31 - 1, 0, 0, 0),
+    "messages": lambda: by_number({"x86_64": 71, "aarch64": 187}[os.uname().machine], 2**31 - 1, 0, 0),
+    "segments": lambda: by_number({"x86_64": 31, "aarch64": 195}[os.uname().machine], 2**31 - 1, 0, 0),
     "child writes": child,
     "terminal": lambda: open("/dev/tty", "w"),
     "tcp": lambda: connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", port)),
@@ -83,6 +90,10 @@ fine = {"read": kept.read_text(), "pair": bool(socket.socketpair()), "limits": l
 apart = "import os; os.setsid() if os.getpid() != os.getsid(0) else None; os.setpgid(0, 0); print(os.getpgid(0))"
 own = subprocess.run([sys.executable, "-c", apart], capture_output=True, text=True, start_new_session=True).stdout
 fine["group"] = int(own) == os.getpgid(0)
+locked = kept.open()
+__import__("fcntl").lockf(locked, 1)
+fine["others can lock"] = f":{os.fstat(locked.fileno()).st_ino} " not in pathlib.Path("/proc/locks").read_text()
+fine["query"] = sqlite3.connect(f"file:{folder}/kept.db?mode=ro", uri=True).execute("SELECT a FROM t").fetchone()
 fine["child reads"] = subprocess.run(["cat", kept], capture_output=True, text=True).stdout
 print(json.dumps({"said": said, "fine": fine}))
 """
@@ -113,6 +124,8 @@ def test_a_sealed_process_changes_nothing_and_reaches_nobody(
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "kept.txt").write_text("kept")
+    with contextlib.closing(sqlite3.connect(folder / "kept.db")) as database:
+        database.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (7)")
     before = (folder / "kept.txt").stat()
     other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     try:
@@ -129,8 +142,11 @@ def test_a_sealed_process_changes_nothing_and_reaches_nobody(
         assert other.wait(30) == 0
     assert {name: said for name, said in found["said"].items() if not said.startswith("PermissionError")} == {}
     fine = found["fine"]
-    assert fine == {"read": "kept", "pair": True, "limits": True, "group": True, "child reads": "kept"}
-    assert [path.name for path in folder.iterdir()] == ["kept.txt"]
+    assert fine == {
+        "read": "kept", "pair": True, "limits": True, "group": True, "child reads": "kept", "others can lock": True,
+        "query": [7],
+    }  # fmt: skip
+    assert sorted(path.name for path in folder.iterdir()) == ["kept.db", "kept.txt"]
     after = (folder / "kept.txt").stat()
     assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (before.st_mode, before.st_mtime_ns, 1)
 
