@@ -47,9 +47,9 @@ def trace(
     had come to, until a signal; `up` does that by itself where the environment names a receiver. docs/traces.md has the
     variables and what spans hold. Exit status 1 if spans were not delivered. With --json, `trace RUN` has the keys run,
     trace, state (open, ended), outcome, start, end, duration_s and spans: each with trace_id, span_id, parent_id, name,
-    kind, start, end, duration_s, open, status, message, attributes, events, links, position. `trace export` has target,
-    spans, traces, open, delivered, rejected, undelivered, unsampled, reason; with --status a list of target, position,
-    delivered, rejected, undelivered, failing_since, reason, updated, behind.
+    kind, start, end, duration_s, open, status, message, attributes, events, links, position. `trace export` to a file
+    or receiver has target, spans, traces, open, delivered, rejected, undelivered, unsampled, reason; with --status a
+    list of target, position, delivered, rejected, undelivered, failing_since, reason, updated, behind.
     """
     exports = target == "export"
     if not exports and (run or follow or otlp or file or status):
@@ -99,9 +99,13 @@ def _export(settings: Settings, run: str, *, follow: bool, otlp: str, file: Path
         why = "OTEL_SDK_DISABLED is set" if tracing.is_disabled else "OTEL_TRACES_EXPORTER names no place"
         note(f"nothing is exported: {why}")
         return 0
+    if as_json and (follow or "console" in places):
+        why = "an export that follows has no end" if follow else "standard output gets the spans themselves"
+        raise UsageInvalid(f"--json tells what an export has come to, and {why}", _COMMAND)
     if follow:
         from ..tracing.live import export_live
 
+        open_own_log(settings.home).close()
         return export_live(settings.home, tracing, places, note)
     results = [_once(settings, run, tracing, place) for place in places]
     for result in results:
@@ -126,7 +130,6 @@ def _places(tracing: TraceSettings, otlp: str, file: Path | None) -> list[str | 
 
 
 def _once(settings: Settings, given: str, tracing: TraceSettings, place: str | Path) -> Exported:
-    from ..run_log import RunLog
     from ..tracing.exporting import export
     from ..tracing.span_source import all_spans, run_spans
 
@@ -134,7 +137,7 @@ def _once(settings: Settings, given: str, tracing: TraceSettings, place: str | P
     if given:
         with open_run(settings.home, given, f"{_COMMAND} export --run") as (log, run, _):
             return export(_some(run_spans(log, run, content=tracing.content), given), sink, tracing, sample=False)
-    with RunLog(settings.home) as log:
+    with open_own_log(settings.home) as log:
         return export(all_spans(log, content=tracing.content), sink, tracing, sample=True)
 
 

@@ -1,7 +1,7 @@
 """Where spans are sent: a file, standard output, or (in `otlp`) a receiver.
 
-Owns the contract of a sink and the two that need nothing but this process. Keeps: a file is whole or not there, unless
-it is followed; then it grows by whole lines.
+Owns the contract of a sink and those that need nothing but this process. Keeps: a file is whole or not there, unless it
+is followed; then it grows by whole lines. A device or a pipe is written to, and never replaced.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol
 
 import msgspec
 
-from ..errors import NotAccessible
+from ..errors import NotAccessible, OutputUnwritable
 from ..projections.otlp_json import TAIL, document, head, span_json
 from ..projections.span import Span
 from .settings import TraceSettings
@@ -48,8 +49,10 @@ class FileSink:
 
     def __init__(self, path: Path, settings: TraceSettings) -> None:
         self.target = str(path)
-        self._path = path
-        self._making = path.with_name(f".{path.name}.{os.getpid()}.making")
+        self._is_special = _is_special(path)
+        #: A link to a file stays one: what it leads to is written.
+        self._path = path if self._is_special else Path(os.path.realpath(path))
+        self._making = self._path.with_name(f".{self._path.name}.{os.getpid()}.making")
         self._limits = settings.limits
         self._head = head(settings.resource)
         self._between = b""
@@ -68,22 +71,27 @@ class FileSink:
 
     def close(self, *, good: bool = True) -> None:
         """Give the file its name, or take it away."""
-        if self._file is None and not good:
-            return
         try:
-            file = self._opened()
-            file.write(TAIL)
-            file.close()
             if good:
-                self._making.replace(self._path)
-            else:
-                self._making.unlink()
+                file = self._opened()
+                file.write(TAIL)
+                file.close()
+                if not self._is_special:
+                    self._making.replace(self._path)
         except OSError as error:
+            good = False
             raise _unwritable(self._path, error) from error
+        finally:
+            if not good and self._file is not None:
+                # A full disk refuses what is held back, too, and that the file can't be whole is known already.
+                with suppress(OSError):
+                    self._file.close()
+                if not self._is_special:
+                    self._making.unlink(missing_ok=True)
 
     def _opened(self) -> IO[bytes]:
         if self._file is None:
-            self._file = self._making.open("wb")
+            self._file = (self._path if self._is_special else self._making).open("wb")
             self._file.write(self._head)
         return self._file
 
@@ -100,7 +108,7 @@ class OutputSink:
     def send(self, spans: Sequence[Span]) -> Sent:
         """Write spans behind those before them; raises BrokenPipeError where nobody reads."""
         for span in spans:
-            sys.stdout.write(self._between + span_json(span, self._limits).decode())
+            _put(self._between + span_json(span, self._limits).decode())
             self._between = ","
         return Sent(len(spans))
 
@@ -108,7 +116,7 @@ class OutputSink:
         """Write the end, if there was a beginning or all of it went well."""
         if good:
             begun = "" if self._between == "," else self._between
-            sys.stdout.write(begun + TAIL.decode())
+            _put(begun + TAIL.decode())
 
 
 class LinesSink:
@@ -129,8 +137,7 @@ class LinesSink:
             return Sent(0)
         resource, limits = self._settings.resource, self._settings.limits
         if self._path is None:
-            sys.stdout.write("".join(document(resource, [span], limits).decode() for span in spans))
-            sys.stdout.flush()
+            _put("".join(document(resource, [span], limits).decode() for span in spans), at_once=True)
             return Sent(len(spans))
         line = document(resource, list(spans), limits)
         try:
@@ -146,7 +153,7 @@ class LinesSink:
     def _mend(self, path: Path) -> None:
         """Take away the half of a line that a killed process has left."""
         try:
-            if not path.exists():
+            if not path.exists() or _is_special(path):
                 return
             with path.open("r+b") as file:
                 end = file.seek(0, os.SEEK_END)
@@ -161,6 +168,23 @@ class LinesSink:
                 file.truncate(end)
         except OSError as error:
             raise _unwritable(path, error) from error
+
+
+def _is_special(path: Path) -> bool:
+    """Tell whether something is there that is neither a file nor a folder."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _put(text: str, *, at_once: bool = False) -> None:
+    """Write to standard output; raises OutputUnwritable, and BrokenPipeError where nobody reads."""
+    try:
+        sys.stdout.write(text)
+        if at_once:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputUnwritable(error.strerror or str(error)) from None
 
 
 def _unwritable(path: Path, error: OSError) -> NotAccessible:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.projections.told import Told
-from tests.twelvefold.conftest import CommandLine
+from tests.twelvefold.conftest import COMMAND, CommandLine
 from twelvefold.eventstore.event import NewEvent
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
@@ -172,6 +174,9 @@ def test_a_busy_receiver_is_asked_again(twelvefold: CommandLine, home: Path, rec
         (("trace", "export", "--all", "--run", RUN), {}, "E004"),
         (("trace", "export", "--all", "--otlp", "http://a", "--file", "b"), {}, "E004"),
         (("trace", RUN, "--file", "b"), {}, "E004"),
+        (("trace", "export", "--all", "--json"), {}, "E004"),
+        (("trace", "export", "--all", "--file", "-", "--json"), {}, "E004"),
+        (("trace", "export", "--follow", "--file", "b", "--json"), {}, "E004"),
         (("trace", "export", "--all", "--otlp", "localhost:4318"), {}, "E550"),
         (("trace", "export", "--all"), {"OTEL_TRACES_EXPORTER": "jaeger"}, "E550"),
         (("trace", "export", "--all", "--otlp", "http://a"), {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "E551"),
@@ -227,3 +232,51 @@ def test_an_empty_log_has_no_spans(twelvefold: CommandLine) -> None:
     document = json.loads((twelvefold.cwd / "t.json").read_text())
     assert document["resourceSpans"][0]["scopeSpans"][0]["spans"] == []
     assert twelvefold("trace", "export", "--status", "--json").json == []
+
+
+def test_an_export_replaces_files_only(twelvefold: CommandLine, home: Path) -> None:
+    """A link leads on to its file, a pipe is written to, and what can't be written leaves nothing behind."""
+    (twelvefold.cwd / "real").mkdir()
+    link = twelvefold.cwd / "t.json"
+    link.symlink_to("real/t.json")
+    assert twelvefold("trace", "export", "--all", "--file", "t.json").status == 0
+    assert link.is_symlink()
+    whole = (twelvefold.cwd / "real" / "t.json").read_bytes()
+    pipe = twelvefold.cwd / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    done = twelvefold("trace", "export", "--all", "--file", "pipe")
+    assert done.status == 0, done.err
+    assert os.read(reader, 1 << 20) == whole
+    os.close(reader)
+    assert pipe.is_fifo()
+    (twelvefold.cwd / "taken").mkdir()
+    assert "error[E015]" in twelvefold("trace", "export", "--all", "--file", "taken").err
+    assert sorted(one.name for one in twelvefold.cwd.iterdir() if "making" in one.name) == []
+
+
+def test_a_full_disk_is_told_of(twelvefold: CommandLine, home: Path) -> None:
+    """Spans that standard output doesn't take are no defect of ours; nobody is told that they were exported."""
+    full = twelvefold.cwd / "full"
+    full.symlink_to("/dev/full")
+    with full.open("wb") as out:
+        done = subprocess.run(
+            [COMMAND, "trace", "export", "--all"], cwd=twelvefold.cwd, env=twelvefold.environment, stdout=out,
+            stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "error[E016]" in done.stderr
+    done_to_file = twelvefold("trace", "export", "--all", "--file", "full")
+    assert done_to_file.status == 1
+    assert "error[E015]" in done_to_file.err
+    assert "exported" not in done_to_file.err
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_home_without_a_log_has_nothing_to_export(twelvefold: CommandLine) -> None:
+    """Once or live, it is said in the words of every command; nothing is made on the way."""
+    for arguments in (("--follow", "--file", "t.jsonl"), ("--all",), ("--status",), ("--run", RUN)):
+        done = twelvefold("trace", "export", *arguments)
+        assert done.status == 3, done.err
+        assert "error[E111]" in done.err
+    assert not (twelvefold.cwd / "t.jsonl").exists()
