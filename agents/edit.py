@@ -23,6 +23,8 @@ Reason = Literal[
 #: What an edit does to its file: `replace` one text by another, put lines `after` or `before` others, at its `end` or
 #: `start`, `set` a setting, `move` or `delete` it. `everywhere` names no file: it replaces in all that have the text.
 How = Literal["replace", "everywhere", "after", "before", "end", "start", "set", "move", "delete"]
+#: What a diff says of the end of a file's last line, where it changes it: a line end comes, or goes (`bare`).
+Tail = Literal["", "newline", "bare"]
 #: The `count` of an edit that replaces every occurrence, however many (at least one).
 EVERY = 0
 
@@ -34,7 +36,8 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     a `new` of None deletes it. `line` is where the issue says so, `at_line` where it says that the text stands.
     Other kinds, by `how`: `old` is the text beside which `new` is put (None: the line `at_line`); `key` names the
     setting whose value becomes `new`, and was `old` where that is not None; `to` is the path that a file gets; `files`
-    in how many files a text is said to be (0: not said).
+    in how many files a text is said to be (0: not said). With a `tail` the lines are the last ones of the file, which
+    then ends so.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     to: str = ""
     files: int = 0
+    tail: Tail = ""
 
 
 class EditFailure(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from .edit_inserts import insertions
 from .edit_moves import arrange
 from .edit_places import is_prose, occurrences
 from .edit_settings import settings_changes
+from .edit_tails import at_the_end, has_tail, with_tail
 from .text_file import TextFile, decode
 from .tools.syntax import broken_by
 
@@ -148,10 +149,13 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     changes: list[_Change] = []
     failures: list[EditFailure] = []
     there: list[int] = []
+    ends: list[tuple[str, list[int]]] = []
     for number, edit in edits:
         found = _found(number, edit, file)
         if isinstance(found, EditFailure):
             failures.append(found)
+        elif isinstance(found, _Present) and not has_tail(file.text, edit.tail):
+            ends.append((path, [found.line]))
         elif isinstance(found, _Present):
             there.append(found.line)
         else:
@@ -170,9 +174,10 @@ def _file_edits(path: str, edits: list[tuple[int, Edit]], content: bytes | None)
     except UnicodeEncodeError:
         message = f"the new text cannot be written in the encoding of {path} ({file.encoding})"
         return [_failure("not_text", number, edit, message)]
+    new = with_tail(new, [edit for _, edit in edits])
     if broken := broken_by(path, content, new):
         return [_failure("syntax_broken", number, edit, broken)]
-    return new, [(path, [file.line_at(change.start)]) for change in changes], there
+    return new, [*((path, [file.line_at(change.start)]) for change in changes), *ends], there
 
 
 def _at_one_place(changes: list[_Change], by_number: dict[int, Edit], path: str, file: TextFile) -> list[EditFailure]:
@@ -268,9 +273,10 @@ def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present 
     """Find where one edit applies, or that it had been made before, or why it cannot be."""
     old, new = edit.old or "", edit.new or ""
     prose = is_prose(edit.path)
-    found = occurrences(file.text, old, edit.lines, prose)
+    found = at_the_end(occurrences(file.text, old, edit.lines, prose), edit, file.text)
     spans = [span for span in found if not _would_misalign(edit, file.text, span[0])]
     made = occurrences(file.text, new, edit.lines, prose) if len("".join(new.split())) > 3 or old in new else []
+    made = at_the_end(made, edit, file.text)
     live = [span for span in spans if not any(start <= span[0] and span[1] <= end for start, end in made)]
     if not live and made and edit.count in (EVERY, len(made)):
         return _Present(file.line_at(made[0][0]))
@@ -280,7 +286,8 @@ def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present 
     lines = [file.line_at(start) for start, _ in live]
     if not live:
         hint = nearest(old, file.text)
-        message = f"the old text is not in {edit.path}" + (f"; {hint.message}" if hint else "")
+        where = f"at the end of {edit.path}, where the diff has it" if edit.tail else f"in {edit.path}"
+        message = f"the old text is not {where}" + (f"; {hint.message}" if hint else "")
         return _failure("old_text_missing", number, edit, message, [hint.line] if hint else [])
     if edit.count not in (EVERY, len(live)):
         times = "exactly once" if edit.count == 1 else f"{edit.count} times"

@@ -14,6 +14,7 @@ from unidiff.constants import LINE_TYPE_NO_NEWLINE
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
+from .edit import Tail
 from .issue_blocks import Block
 from .issue_comments import named_file
 from .issue_moves import git_moves
@@ -120,7 +121,8 @@ def _real(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
                 new = new.removesuffix("\n")
             after = None if file.is_removed_file else new
             line = block.line + (hunk[0].diff_line_no or 0) if len(hunk) else block.line
-            found.append(_hunk(before, after, line, place, at_line=hunk.source_start))
+            tail = _tail("".join(item.line_type for item in hunk))
+            found.append(_hunk(before, after, line, place, at_line=hunk.source_start, tail=tail))
     return found
 
 
@@ -144,12 +146,22 @@ def _changed_lines(text: str) -> int:
     return count
 
 
-def _hunk(old: str | None, new: str | None, line: int, place: list[Scope], at_line: int = 0) -> Pair | Problem:
+def _hunk(
+    old: str | None, new: str | None, line: int, place: list[Scope], at_line: int = 0, tail: Tail = ""
+) -> Pair | Problem:
     if old is not None and not old.strip():
         return Problem(line, "is a diff that adds lines and does not say where")
-    if old == new:
-        return Problem(line, "is a diff that changes nothing but the end of the file")
-    return Pair(old, new, True, line, place, at_line=at_line)
+    if old == new and not tail:
+        return Problem(line, "is a diff that changes nothing")
+    tail = "" if old is None or new is None else tail
+    return Pair(old, new, True, line, place, at_line=at_line, tail=tail)
+
+
+def _tail(signs: str) -> Tail:
+    """Return how the file ends after a hunk, where it ended otherwise before; `signs` are those before its lines."""
+    old = re.search(r"[ -]\\", signs) is not None
+    new = re.search(r"[ +]\\", signs) is not None
+    return "" if old == new else "bare" if new else "newline"
 
 
 def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[Pair | Problem]:
@@ -158,23 +170,22 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
     place = list(offered)
     old: list[str] = []
     new: list[str] = []
+    signs = ""
     begun = block.line + 1
     adding = False
     count = next((stated_count(b.text) for b in before if b.kind == "text"), None)
 
     def finish(next_line: int) -> None:
-        nonlocal begun
-        nonlocal adding
+        nonlocal adding, begun, signs
         if adding and new:
             found.append(Pair(None, _text(new), True, begun, place))
             adding = False
-        elif old != new:
-            made = _hunk(_text(old), _text(new), begun, place)
-            found.append(
-                Pair(made.old, made.new, True, made.line, place, count or 1) if isinstance(made, Pair) else made
-            )
+        elif old != new or _tail(signs):
+            made = _hunk(_text(old), _text(new), begun, place, tail=_tail(signs))
+            found.append(msgspec.structs.replace(made, count=count or 1) if isinstance(made, Pair) else made)
         old.clear()
         new.clear()
+        signs = ""
         begun = next_line
 
     named, text = named_file(block.text)
@@ -183,6 +194,7 @@ def _typed(block: Block, offered: list[Scope], before: Sequence[Block]) -> list[
     first = block.line + 2 if named else block.line + 1
     for number, line in enumerate(text.split("\n")[:-1], first):
         header = _HEADER.match(line)
+        signs += line[:1] or " "
         if header and not (line.startswith(("--- ", "+++ ")) and old):
             finish(number + 1)
             if git := re.fullmatch(r"diff --git a/(\S+) b/\1", line):

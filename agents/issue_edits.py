@@ -37,7 +37,7 @@ def edits_of(pair: Pair, listed: Sequence[str], files: Collection[str]) -> list[
     if pair.how == "set":
         return _setting(pair, path)
     if pair.how == "replace":
-        if pair.old == pair.new:
+        if pair.old == pair.new and not pair.tail:
             return Problem(pair.line, "has the same text twice, as the old and as the new one")
         if pair.old is not None and not pair.old.strip():
             return Problem(pair.line, "has no old text, so nothing says where the new one goes")
@@ -58,6 +58,7 @@ def _edit(pair: Pair, path: str, to: str = "") -> Edit:
         how=pair.how,
         key=pair.key,
         to=to,
+        tail=pair.tail,
     )
 
 

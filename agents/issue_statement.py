@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from .edit import EVERY, How
+from .edit import EVERY, How, Tail
 from .issue_paths import Scope
 
 _NUMBER = {"once": 1, "twice": 2, "both": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7}
@@ -46,8 +46,8 @@ _IN_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
 class Pair(msgspec.Struct, frozen=True):
     """An old text, the new one, and what the issue says about their place and number.
 
-    None as old or new text stands for a file to be made or removed; `at_line` is a diff's line. `how`, `key` and `to`
-    are those of an edit; a `to` that ends with a slash is the folder that a file goes to.
+    None as old or new text stands for a file to be made or removed; `at_line` is a diff's line. `how`, `key`, `to` and
+    `tail` are those of an edit; a `to` that ends with a slash is the folder that a file goes to.
     """
 
     old: str | None
@@ -61,6 +61,7 @@ class Pair(msgspec.Struct, frozen=True):
     key: str = ""
     to: str = ""
     files: int = 0
+    tail: Tail = ""
 
 
 class Problem(msgspec.Struct, frozen=True):
