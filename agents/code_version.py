@@ -38,7 +38,7 @@ def code_version(target: str, cls: type, folder: Path, before: int) -> CodeVersi
     # looking at one copies its page.
     newest = islice(reversed(sys.modules), max(len(sys.modules) - before, 0))
     named = {cls.__module__: _file_of(cls.__module__)}
-    named |= {name: file for name in list(newest) if (file := _file_of(name)).startswith(top) and _is_own(file)}
+    named |= {name: file for name in list(newest) if (file := _file_of(name)).startswith(top) and is_own(file)}
     found = hashlib.sha256()
     for name in sorted(named):
         try:
@@ -62,5 +62,6 @@ def _file_of(name: str) -> str:
     return file if isinstance(file, str) else ""
 
 
-def _is_own(file: str) -> bool:
+def is_own(file: str) -> bool:
+    """Tell whether a source is a project's own, not a package that was installed into a folder of it."""
     return not any(part in file for part in _INSTALLED)

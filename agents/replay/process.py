@@ -12,24 +12,24 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...eventstore.errors import TwelvefoldError
 from ...orchestration.prctl import die_with
 from ..agent_settings import AgentSettings, agent_settings
-from ..base import BaseAgent
-from ..code_version import code_version
 from ..context import current_task
 from ..errors import AgentNotLoadable, InvalidTool
 from ..faults import whole
-from ..loading import load_agent
 from ..models import choose
 from ..sandbox.errors import NotSealed
 from ..sandbox.sealed import seal
 from ..store import Stores
+from .beginning import make_up_for
 from .files import Lacking
 from .found import RecordEnds, Rerun
+from .imported import ImportedAgents
 from .models import recorded_model
 from .places import Places, PlacesThen
 from .rerun import ReplayContext, rerun
@@ -66,8 +66,8 @@ class _Pipe:
         return answer.folder, answer.store
 
 
-def main() -> int:
-    """Run tasks again until there are no more of them; the exit status."""
+def main(held: Mapping[str, str], path: list[str]) -> int:
+    """Run tasks again until there are no more of them; the exit status. What was `held` back: see `beginning`."""
     die_with(os.getppid())
     reading, writing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -90,27 +90,28 @@ def main() -> int:
         pipe.say(Sealed(error.reason))
         return error.exit_code
     pipe.say(Sealed())
-    _framework.update(sys.modules)
+    make_up_for(held, path)
+    agents = ImportedAgents()
     while (work := pipe.next()) is not None:
-        pipe.say(Done(_done(work, settings, pipe)))
+        pipe.say(Done(_done(work, agents, settings, pipe)))
     return 0
 
 
-def _done(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
+def _done(work: Work, agents: ImportedAgents, settings: AgentSettings, pipe: _Pipe) -> Rerun:
     """Run one task again; where it differs, once more, as code that does not agree with itself is another matter."""
-    first = _once(work, settings, pipe)
+    first = _once(work, agents, settings, pipe)
     if first.status != "different":
         return first
-    again = _once(work, settings, pipe)
+    again = _once(work, agents, settings, pipe)
     steady = again.status == "different" and again.found == first.found
     return Rerun(first.status, first.found, first.problem, first.served, first.code, steady)
 
 
-def _once(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
+def _once(work: Work, agents: ImportedAgents, settings: AgentSettings, pipe: _Pipe) -> Rerun:
     code = ""
     try:
         Stores.recorded = {repo: Path(store) for repo, store in work.repositories.items()}
-        agent, code = _agent(work.target, Path(work.folder))
+        agent, code = agents.make(work.target, Path(work.folder))
         places = PlacesThen(Path(work.home), Path(work.place))
         found = rerun(agent, work.record, places, settings, Places(pipe.lay_out))
     except (AgentNotLoadable, InvalidTool) as error:
@@ -126,35 +127,6 @@ def _once(work: Work, settings: AgentSettings, pipe: _Pipe) -> Rerun:
         problem = f"its record has a shape that no agent writes: {type(error).__name__}: {error}"
         return Rerun("lacking", problem=problem, code=code)
     return Rerun(found.status, found.found, found.problem, found.served, code)
-
-
-#: The class and the version of each target by its folder.
-_loaded: dict[tuple[str, Path], tuple[type[BaseAgent], str]] = {}
-
-
-def _agent(target: str, folder: Path) -> tuple[BaseAgent, str]:
-    """Make an agent, which knows nothing of earlier tasks, and return it with its version; raises as `load_agent`."""
-    os.chdir(folder)
-    if (target, folder) in _loaded:
-        cls, code = _loaded[target, folder]
-        try:
-            return cls(), code
-        except (Exception, SystemExit) as error:
-            raise AgentNotLoadable(target, f"making it once more failed: {type(error).__name__}: {error}") from error
-    # Each target is imported as in a process of its own: what others have imported of the same folder isn't its.
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.startswith(f"{folder}/") and name not in _framework:
-            del sys.modules[name]
-    before = len(sys.modules)
-    agent = load_agent(target, folder)
-    code = str(code_version(target, type(agent), folder, before))
-    _loaded[target, folder] = type(agent), code
-    return agent, code
-
-
-#: What was imported before the first agent.
-_framework: set[str] = set()
 
 
 def _let_time_fly() -> None:
@@ -176,7 +148,3 @@ def _let_time_fly() -> None:
 
     time.sleep = wait
     asyncio.sleep = sleep
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from typing import IO
 import msgspec
 
 from ..sandbox.errors import NotSealed
+from .beginning import beginning
 from .found import Rerun
 from .kept import KeptRun
 from .laying_out import LayingOut
@@ -34,7 +34,6 @@ _FAREWELL_S = 0.5
 _SAID_LENGTH_MAX = 2000
 #: No answer is as long as that.
 _MESSAGE_BYTES_MAX = 1 << 30
-_COMMAND = (sys.executable, "-P", "-m", "twelvefold.agents.replay.process")
 
 
 class Replayer:
@@ -62,9 +61,10 @@ class Replayer:
         """Start the process without waiting for it, so that it gets ready meanwhile."""
         if self._process is None:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+            command, environ = beginning(self._environ)
             self._process = subprocess.Popen(
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-                env=self._environ, start_new_session=True,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+                env=environ, start_new_session=True,
             )  # fmt: skip
             self._sealed = False
             self._buffer.clear()
