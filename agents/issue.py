@@ -23,6 +23,7 @@ from .issue_orders import find_follow_ups
 from .issue_pairs import find_pairs
 from .issue_paths import listed_files
 from .issue_statement import Pair, Problem
+from .path_forms import with_known_names
 
 #: What a status may say of an issue that is over; such an issue asks for nothing any more.
 _OVER = re.compile(
@@ -47,7 +48,7 @@ class Issue(msgspec.Struct, frozen=True):
         edits: list[Edit] = []
         problems = list(self.problems)
         for pair in self.pairs:
-            found = edits_of(pair, self.listed, files)
+            found = edits_of(with_known_names(pair, files), self.listed, files)
             if isinstance(found, Problem):
                 problems.append(found)
             else:

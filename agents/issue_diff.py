@@ -31,6 +31,8 @@ _SEARCH = re.compile(
 )
 #: What `git format-patch` puts at the end.
 _SIGNATURE = re.compile(r"\n-- ?\n\d[\w.-]*\n*\Z")
+#: A name that git has put into quotes, as not all of its characters are printable ASCII.
+_QUOTED = re.compile(r'^(?:--- |\+\+\+ |diff --git |rename (?:from|to) )(?=.*\\[0-3][0-7]{2}).*"[ \t]*$', re.M)
 _UNSUPPORTED = re.compile(r"^(?:rename from|copy from|GIT binary patch|Binary files|old mode|new mode)", re.MULTILINE)
 
 
@@ -49,6 +51,20 @@ def is_diff(block: Block) -> bool:
     lines = block.text.split("\n")
     marked = all(line[:1] in ("", "-", "+", " ", "@") for line in lines)
     return language == "" and marked and {"-", "+"} <= {line[:1] for line in lines}
+
+
+def _unquoted(header: re.Match[str]) -> str:
+    """Return a line that names files with the names as they are."""
+
+    def plain(name: re.Match[str]) -> str:
+        octal = re.sub(r"\\([0-3][0-7]{2})", lambda found: chr(int(found[1], 8)), name[1])
+        # A byte each: what is no name in UTF-8 stays quoted, and names no file.
+        try:
+            return octal.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            return name[0]
+
+    return re.sub(r'"([^"\n]+)"', plain, header[0])
 
 
 def _searched(block: Block, offered: list[Scope]) -> list[Pair | Problem]:
@@ -73,7 +89,7 @@ def find_diffs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
     for at, block in enumerate(blocks):
         if not is_diff(block):
             continue
-        text, moves = git_moves(block.text, block.line)
+        text, moves = git_moves(_QUOTED.sub(_unquoted, block.text), block.line)
         pairs += moves
         if moves and not re.search(r"^(?:@@|[-+])", text, re.M):
             continue

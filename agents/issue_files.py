@@ -11,14 +11,14 @@ from collections.abc import Collection, Sequence
 
 from .issue_blocks import CODE, Block
 from .issue_labels import is_label
-from .issue_paths import Scope, looks_like_path, mentioned, normal, of_heading
+from .issue_paths import LETTER, Scope, looks_like_path, mentioned, normal, of_heading
 from .issue_statement import Pair, Problem
 
 _ORDER = r"\W*(?:\d+[.)]\s*)?(?:and |then |also |please )*"
 _PLACE = (
     r"(?:the |a |an |this |another )*(?:new |empty |following )*(?:file |module |test |page )*"
     r"(?:named |called |at |: )*"
-    rf"({CODE}|[\w.@+~/\-]+)"
+    rf"({CODE}|[{LETTER}.@+~/\-]+)"
 )
 _MAKE = re.compile(
     rf"{_ORDER}(?:(?:create|add|write) {_PLACE}|new (?:file|module|test|page)s?\W* ?{_PLACE})"

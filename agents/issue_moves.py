@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .issue_blocks import CODE, Block
 from .issue_orders import END, Order, Said, path_of
-from .issue_paths import Scope, looks_like_path, normal
+from .issue_paths import LETTER, Scope, looks_like_path, normal
 from .issue_statement import Pair, Problem
 
 _LEAD = r"(?:please |also |simply |just |finally |first |next |then |now |and )*"
@@ -91,10 +91,12 @@ def _move(said: Said, match: re.Match[str]) -> Order | None:
     folder = kind in ("folder", "directory", "package") or old.endswith("/")
     into = (match["into"] or "").lower() in ("folder", "directory", "package") or new.endswith("/")
     if folder:
-        if not re.fullmatch(r"[\w.@+~\-]+(?:/[\w.@+~\-]+)*/?", old) or not re.fullmatch(r"[\w.@+~\-/]+", new):
+        if not re.fullmatch(rf"[{LETTER}.@+~\-]+(?:/[{LETTER}.@+~\-]+)*/?", old) or not re.fullmatch(
+            rf"[{LETTER}.@+~\-/]+", new
+        ):
             return None
         return Order(match.end(), [_moved(old.rstrip("/") + "/", new.rstrip("/") + "/", said, sure=True)])
-    moves = not match["verb"].lower().startswith("renam") and re.fullmatch(r"[\w.@+~\-]+", new) is not None
+    moves = not match["verb"].lower().startswith("renam") and re.fullmatch(rf"[{LETTER}.@+~\-]+", new) is not None
     if not path_of(old) or not (into or path_of(new) or moves):
         return None  # names of something else than files
     target = new if not into else new.rstrip("/") + "/"

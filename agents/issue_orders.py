@@ -17,7 +17,7 @@ import msgspec
 
 from .issue_blocks import CODE, Block
 from .issue_labels import is_label
-from .issue_paths import Scope, looks_like_path, normal, of_heading, scopes, stated
+from .issue_paths import LETTER, Scope, looks_like_path, normal, of_heading, scopes, stated
 from .issue_statement import Pair, Problem
 
 _NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
@@ -82,7 +82,8 @@ _FOLLOW_UP = re.compile(
 
 
 _FILE_FIRST = re.compile(
-    rf"[\s(]*(?P<file>{CODE}|[\w.@+~/\-]+)(?:,? ?\(?(?:on |at |in )?(?:the )?lines? \d+(?:[-–]\d+)?\)?)? ?[:–—-]\s",
+    rf"[\s(]*(?P<file>{CODE}|[{LETTER}.@+~/\-]+)"
+    r"(?:,? ?\(?(?:on |at |in )?(?:the )?lines? \d+(?:[-–]\d+)?\)?)? ?[:–—-]\s",
     re.I,
 )
 
@@ -300,7 +301,7 @@ def _beyond(line: int, blocks: Sequence[Block], edited: Collection[str]) -> bool
 def paths_as_code(block: Block) -> Block:
     """Return a block in which every path is inline code, though nobody marked it as such."""
     text, codes = block.text, list(block.codes)
-    for found in reversed(list(re.finditer(r"(?<![\w/@:.])[\"'“]?((?:\w|\.\w)[\w.@+~/\-]*)[\"'”]?", text))):
+    for found in reversed(list(re.finditer(rf"(?<![\w/@:.])[\"'“]?((?:\w|\.\w)[{LETTER}.@+~/\-]*)[\"'”]?", text))):
         word = found[1].rstrip(".,:;")
         if looks_like_path(word) and "://" not in text[max(0, found.start() - 8) : found.end()]:
             end = found.start(1) + len(word)

@@ -18,7 +18,7 @@ from .issue_inserts import find_block_insert, is_insert_label, read_insert
 from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
 from .issue_moves import find_listed, find_marked, read_moves
 from .issue_orders import MORE, explained, find_orders
-from .issue_paths import Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
+from .issue_paths import LETTER, Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
 from .issue_sentences import find_in_table, find_sentences, without
 from .issue_settings import read_settings_order
 from .issue_statement import EXCEPTED, Pair, Problem, stated_count
@@ -261,7 +261,11 @@ def _value(lines: Sequence[_Line], at: int) -> tuple[str, bool, int] | None:
 
 def _places(line: _Line) -> list[str]:
     codes = line.codes[:-1] if head_of(line.text) != line.text else line.codes
-    plain = [normal(word) for word in re.findall(r"[\w.@+~/:\-]+", _ASIDE.sub(" ", line.text)) if looks_like_path(word)]
+    plain = [
+        normal(word)
+        for word in re.findall(rf"[{LETTER}.@+~/:\-]+", _ASIDE.sub(" ", line.text))
+        if looks_like_path(word)
+    ]
     for aside in _ASIDE.finditer(line.text):  # "(as in `b.py`)" names no place
         first = line.text.count(CODE, 0, aside.start())
         codes = [code for n, code in enumerate(codes) if not first <= n < first + aside[0].count(CODE)]

@@ -24,16 +24,20 @@ _NAME_WORDS = """
     CONTRIBUTING NOTICE .gitignore .gitattributes .editorconfig .env .dockerignore"""
 _EXTENSIONS = frozenset(_EXTENSION_WORDS.split())
 _NAMES = frozenset(_NAME_WORDS.split())
-_SHAPE = re.compile(r"[\w.@+~\-][\w.@+~/\-\[\] ()]*|/[\w.@+~/\-]+")
-_WORD = re.compile(r"[\w.@+~/\-]+")
+#: A letter of a name, also where its accent is a character of its own.
+LETTER = r"\w\u0300-\u036f"
+_SHAPE = re.compile(rf"[{LETTER}.@+~\-][{LETTER}.@+~/\-\[\] ()]*|/[{LETTER}.@+~/\-]+")
+_WORD = re.compile(rf"[{LETTER}.@+~/\-]+")
 _LEAD = (
     r"(?:(?:in|files?|path|module|edit|open|update|modify|at|for|changes? (?:in|to))\b"
     r"(?: (?:the )?(?:file|module))?\s*:?\s*)?"
 )
 #: A line that does nothing but name a file: "In `a.py`:", "**a.py**", "File: a.py, class `X`".
-_STATEMENT = re.compile(rf"(?:\d+[.)]\s*)?{_LEAD}[\"'“]?({CODE}|[\w.@+~/\-]+)[\"'”]?\s*(?:[,:;(]|\Z)", re.IGNORECASE)
+_STATEMENT = re.compile(
+    rf"(?:\d+[.)]\s*)?{_LEAD}[\"'“]?({CODE}|[{LETTER}.@+~/\-]+)[\"'”]?\s*(?:[,:;(]|\Z)", re.IGNORECASE
+)
 #: A path without backticks in the middle of a sentence.
-_PLAIN = re.compile(r"(?i)(?<=\b(?:in|of|at) )(?:(?:the )?file )?[\"'“]?([\w.@+~/\-]*\w)[\"'”]?(?=[\s,:;.)]|\Z)")
+_PLAIN = re.compile(rf"(?i)(?<=\b(?:in|of|at) )(?:(?:the )?file )?[\"'“]?([{LETTER}.@+~/\-]*\w)[\"'”]?(?=[\s,:;.)]|\Z)")
 
 
 #: Of a section no more blocks than these, before the place in question, are read for files.
