@@ -23,6 +23,7 @@ from .large_decisions import shrunk
 from .levels import depth_from, limits_from
 from .plan import Plan, plan_data
 from .result import RunResult, RunView
+from .rollback_request import check_request
 from .run_state import ENDS, Run, run_of
 
 if TYPE_CHECKING:
@@ -149,7 +150,11 @@ def cancel(client: BusClient, run: str, reason: str = "") -> Event:
 
 
 def rollback(client: BusClient, run: str, to: int | None = None, reason: str = "", *, again: bool = False) -> Event:
-    """Ask that a run is taken back to a position, also one that has ended; see `rollback_request`."""
+    """Ask that a run is taken back to a position, also one that has ended; see `rollback_request`.
+
+    Raises RunNotFound, RollbackOutside, RollbackUnderWay.
+    """
+    check_request(client, run, to)
     return client.emit_many([rollback_request(run, to, reason, again=again)])[0]
 
 

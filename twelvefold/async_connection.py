@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .bus.aio import AsyncBusClient
@@ -18,6 +19,7 @@ from .orchestration.inbox import Waiting
 from .orchestration.large_decisions import shrunk
 from .orchestration.plan import Plan
 from .orchestration.result import RunResult, RunView
+from .orchestration.rollback_request import checking_steps
 from .tracing.caller import caller_traceparent
 
 if TYPE_CHECKING:
@@ -79,6 +81,11 @@ class Connection(AsyncBusClient):
 
     async def rollback(self, run: str, *, to: int | None = None, reason: str = "", again: bool = False) -> Event:
         """Ask that a run is taken back to how it was after the event at `to`; see `SyncConnection.rollback`."""
+        steps = checking_steps(run, to)
+        with suppress(StopIteration):
+            asked = next(steps)
+            while True:
+                asked = steps.send([event async for event in self.read(**asked)])
         return await self._ask(runs.rollback_request(run, to, reason, again=again))
 
     async def pause(self, run: str) -> Event:

@@ -84,7 +84,8 @@ class SyncConnection(BusClient):
         """Ask that a run, open or ended, is taken back to how it was after the event at `to` (docs/rollback.md).
 
         Without `to`: to its beginning. `wait` returns once it is `rolled_back`, or a human is needed. A run that was
-        taken back to there before is left as it is, unless its files are to be laid out `again`.
+        taken back to there before is left as it is, unless its files are to be laid out `again`. Raises RunNotFound,
+        RollbackOutside where `to` is before the run or beyond the log, and RollbackUnderWay.
         """
         return runs.rollback(self, run, to, reason, again=again)
 

@@ -19,6 +19,7 @@ from .eventstore.event import Event
 from .eventstore.forgotten import refuse_forgotten
 from .orchestration.errors import RunNotFound
 from .orchestration.rollback_preview import RollbackPreview, preview
+from .orchestration.rollback_request import RollbackOutside, RollbackUnderWay
 from .orchestration.run_state import Run
 from .projections.workspace_files import RunFiles, files_of
 from .run_file_errors import RunReadOnly
@@ -26,58 +27,6 @@ from .run_log import RunLog
 from .run_place import open_run
 
 _COMMAND = "twelvefold rollback"
-
-
-@dataclass(eq=False)
-class RollbackOutside(TwelvefoldError):
-    """A run can't be taken back to a position at which there is nothing of it.
-
-    It is taken back to how it was after the event at a position of the log: from the run's first event on, up to the
-    log's last. A fork's first event is the one that began it: the past that it shares is its parent's, which can be
-    rolled back, or forked there. `twelvefold log --run RUN` shows the positions.
-    """
-
-    code = "E530"
-    exit_code = 2
-    run: str
-    to: int
-    first: int
-    head: int
-    parent: str = ""
-
-    def message(self) -> str:
-        """Say where the run lies, or the log ends."""
-        if self.to > self.head:
-            return f"position {self.to} is not in the log yet, whose last one is {self.head}"
-        if self.parent:
-            before = f"what was before, {self.to} too, was done by run {self.parent}"
-            return f"run {self.run} is a fork that begins at position {self.first}; {before}"
-        return f"run {self.run} begins at position {self.first}, after {self.to}"
-
-    def help(self) -> str:
-        """Show the positions of the run, or name what can be done with what a fork shares."""
-        if self.parent and self.to <= self.head:
-            return f"from there: twelvefold fork {self.parent} --at {self.to}; or leave --to out, for its beginning"
-        return f"see what there is: twelvefold log --run {self.run} --oneline"
-
-
-@dataclass(eq=False)
-class RollbackUnderWay(TwelvefoldError):
-    """A run is being taken back to another position already; one rollback is brought to its end before the next."""
-
-    code = "E531"
-    exit_code = 4
-    run: str
-    to: int
-    under_way: int
-
-    def message(self) -> str:
-        """Name both positions."""
-        return f"run {self.run} is being taken back to position {self.under_way}, so it can't be to {self.to} now"
-
-    def help(self) -> str:
-        """Follow the one that goes on."""
-        return f"follow it: twelvefold tree {self.run} -f; then ask again"
 
 
 @dataclass(eq=False)

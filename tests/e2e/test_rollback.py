@@ -14,7 +14,9 @@ from tests.orchestration.checking import check_decisions
 from tests.orchestration.plans_to_kill import GOOD, UNDO, UNDO_FLAKY
 from twelvefold import connect_sync
 from twelvefold.eventstore.run import read_run
+from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.plan import plan_from
+from twelvefold.orchestration.rollback_request import RollbackOutside
 from twelvefold.orchestration.submit import rollback, submit
 
 from .conftest import CALC, RIGHT, JobHome, git, make_repo, snapshot
@@ -149,6 +151,11 @@ def test_every_position_of_ten_shell_commands_can_be_had_back(shells: tuple[str,
     with connect_sync() as bus:
         commits = [*bus.read(type="workspace.committed", run=run)]
         assert len(commits) == STEPS
+        for wrong in (0, 10**9):
+            with pytest.raises(RollbackOutside):
+                bus.rollback(run, to=wrong, reason="look")
+        with pytest.raises(RunNotFound):
+            bus.rollback("f" * 32, reason="look")
         for event in random.Random(7).sample(commits, STEPS):
             bus.rollback(run, to=event.position, reason="look")
             ended = bus.wait(run, 60)

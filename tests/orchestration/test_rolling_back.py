@@ -12,9 +12,12 @@ from tests.orchestration.random_plans import Agents
 from tests.orchestration.simulation import RUN, Simulation
 from twelvefold.agents.journal import fresh_id
 from twelvefold.eventstore.event import new_event
+from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.run import read_run
+from twelvefold.orchestration.errors import RunNotFound
 from twelvefold.orchestration.redecide import redecide
 from twelvefold.orchestration.rollback_preview import preview
+from twelvefold.orchestration.rollback_request import RollbackOutside, RollbackUnderWay, check_request
 from twelvefold.orchestration.run_state import tree_order
 
 STEPS = 10
@@ -136,6 +139,39 @@ def test_a_run_that_failed_and_was_undone_is_not_undone_again() -> None:
     assert world.end()[0] == "failed"
     assert rolled_back(world) == []
     assert world.end()[0] == "rolled_back"
+
+
+def test_a_request_for_what_is_no_position_of_the_run_is_refused() -> None:
+    """Nobody who asks without having looked at a preview is taken somewhere else than asked; the run's ends are in."""
+    world = Simulation(Agents(SEED), SEED, lossy=False)
+    world.log.append(Append(events=[new_event("demo.happened", {}, stream="demo.1", id=fresh_id())]))
+    world.request("run.requested", {"plan": TEN})
+    world.settle_down()
+    for wrong in (-1, 0, 1, world.log.head + 1):
+        with pytest.raises(RollbackOutside) as refused:
+            check_request(world.log, RUN, wrong)
+        assert (refused.value.first, refused.value.head) == (2, world.log.head)
+    for right in (None, 2, world.log.head):
+        check_request(world.log, RUN, right)
+    with pytest.raises(RunNotFound):
+        check_request(world.log, "f" * 32, None)
+
+
+def test_another_rollback_is_refused_while_one_is_under_way() -> None:
+    """It would be ignored; the same one may be asked for, and another one once that is over."""
+    world = ran(TEN)
+    world._human = lambda: False  # type: ignore[method-assign]
+    world.branches = [MOVED]
+    world.request("run.rollback_requested", {"to": 2, "reason": "wrong"})
+    world.settle_down()
+    with pytest.raises(RollbackUnderWay) as refused:
+        check_request(world.log, RUN, None)
+    assert (refused.value.to, refused.value.under_way) == (1, 2)
+    check_request(world.log, RUN, 2)
+    world.request("human.answered", {"path": "0.undo", "answer": "give_up"})
+    world.settle_down()
+    assert world.end()[0] == "rolled_back"
+    check_request(world.log, RUN, None)
 
 
 def test_a_branch_that_was_moved_is_left_to_a_human() -> None:
