@@ -36,6 +36,8 @@ _FETCH = (
     "--upload-pack",
     UPLOAD_PACK,
 )
+#: The name of the effect that makes a branch's patch file.
+PATCH = "format-patch"
 
 
 class PublishTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,7 @@ class PublisherAgent(BaseAgent):
         parameters = {"base": task.base, "commit": task.commit, "file": str(target)}
         context.effect(
             "git",
-            "format-patch",
+            PATCH,
             parameters,
             lambda: write_patch(stores.git, store, task.base, task.commit, target),
             effect="idempotent",
@@ -149,7 +151,7 @@ def delete_ref(git: Git, repository: Repository, ref: str, commit: str) -> bool:
     found = commit_at(git, repository, ref)
     if not found:
         return False
-    if found != commit or _is_checked_out(git, repository, ref):
+    if found != commit or is_checked_out(git, repository, ref):
         raise RefMoved(str(repository.top), ref, commit, found)
     try:
         git.run("update-ref", "--no-deref", "-d", ref, commit, at=repository.top)
@@ -169,7 +171,7 @@ def move_ref(git: Git, repository: Repository, store: RunStore, ref: str, commit
     found = commit_at(git, repository, ref)
     if found == commit:
         return False
-    if found != was or (found and _is_checked_out(git, repository, ref)):
+    if found != was or (found and is_checked_out(git, repository, ref)):
         raise RefMoved(str(repository.top), ref, was, found)
     source = ("--", str(store.git_dir), commit)
     git.run(*_FETCH, *source, at=repository.top, settings=_plain_url(store.git_dir))
@@ -183,7 +185,8 @@ def move_ref(git: Git, repository: Repository, store: RunStore, ref: str, commit
     return True
 
 
-def _is_checked_out(git: Git, repository: Repository, ref: str) -> bool:
+def is_checked_out(git: Git, repository: Repository, ref: str) -> bool:
+    """Tell whether a branch is checked out, in any working tree of its repository."""
     shown = git.run("for-each-ref", "--format=%(HEAD)%(worktreepath)", "--", ref, at=repository.top).text
     return bool(shown.strip())
 

@@ -16,10 +16,10 @@ from ..eventstore.errors import TwelvefoldError
 from ..eventstore.reader import LogReader
 from ..eventstore.run import read_run
 from ..projections.workspace_files import PublishedRef, RunFiles, WorkspaceFiles, apply, initial
-from .git import Git, check_branch
+from .git import Git, check_branch, is_commit
 from .guarded import alone
 from .journal import AgentPlaces
-from .publisher import commit_at, delete_ref, move_ref, patch_path
+from .publisher import PATCH, commit_at, delete_ref, is_checked_out, move_ref, patch_path, write_patch
 from .store import Repository, RunStore, Stores, find_repository
 from .work_errors import CommitMissing, RefMoved
 from .workspace import Workspaces, discard_folder
@@ -33,8 +33,8 @@ def restore_run(home: Path, run: str, to: int) -> dict[str, Any]:
 
     `workspaces` and `branches` each have a `state`: `restored`, or `moved` and `failed` with the `problem` in words.
     """
-    then, now = _then_and_now(home, run, to)
-    restoring = _Restoring(home, run, to)
+    then, now, patches = _then_and_now(home, run, to)
+    restoring = _Restoring(home, run, to, patches)
     with restoring.stores.locked(LOCK):
         workspaces = [restoring.workspace(one) for one in then.latest()]
         restoring.clear({str(one["key"]) for one in workspaces})
@@ -45,14 +45,20 @@ def restore_run(home: Path, run: str, to: int) -> dict[str, Any]:
     return {"workspaces": workspaces, "branches": branches}
 
 
-def _then_and_now(home: Path, run: str, to: int) -> tuple[RunFiles, RunFiles]:
-    """Return the files of a run as of a position, and as of now."""
+def _then_and_now(home: Path, run: str, to: int) -> tuple[RunFiles, RunFiles, dict[str, Any]]:
+    """Return the files of a run as of a position and as of now, and what patch files were made of by then, by name."""
     then = now = initial()
+    patches: dict[str, Any] = {}
     with LogReader(home / "log.db") as log:
         for event in read_run(log, run):
             now = apply(now, event)
-            then = now if event.position <= to else then
-    return then, now
+            if event.position > to:
+                continue
+            then = now
+            data = event.data if event.type == "effect.intended" and event.payload is not None else None
+            if isinstance(data, dict) and data.get("name") == PATCH and isinstance(data.get("parameters"), dict):
+                patches[str(data["parameters"].get("file"))] = data["parameters"]
+    return then, now, patches
 
 
 def branch_now(git: Git, one: PublishedRef, wanted: str) -> dict[str, Any]:
@@ -60,25 +66,28 @@ def branch_now(git: Git, one: PublishedRef, wanted: str) -> dict[str, Any]:
     told = _told(one, wanted)
     try:
         check_branch(one.ref)
-        found = commit_at(git, find_repository(git, Path(one.repo)), one.ref)
+        repository = find_repository(git, Path(one.repo))
+        found = commit_at(git, repository, one.ref)
+        stays = found != one.commit or (bool(found) and is_checked_out(git, repository, one.ref))
     except TwelvefoldError as error:
         return {**told, "state": "failed", "problem": error.message()}
     told["at"] = found or None
     if found == wanted or wanted == one.commit == "":
         return {**told, "state": "restored"}
-    if found == one.commit:
+    if not stays:
         return {**told, "state": "ready"}
     return {**told, "state": "moved", "problem": RefMoved(one.repo, one.ref, one.was, found).message()}
 
 
 class _Restoring:
-    """One rollback's way with files: the stores of the home, a run and a position."""
+    """One rollback's way with files: the stores of the home, a run and a position, and its patch files by then."""
 
-    def __init__(self, home: Path, run: str, to: int) -> None:
+    def __init__(self, home: Path, run: str, to: int, patches: dict[str, Any]) -> None:
         self.places = AgentPlaces(home)
         self.stores = Stores(Git(), self.places.stores)
         self.run = run
         self.to = to
+        self._patches = patches
         self._workspaces = Workspaces(self.stores, self.places.workspaces, _tell_nobody)
 
     def workspace(self, one: WorkspaceFiles) -> dict[str, Any]:
@@ -147,8 +156,18 @@ class _Restoring:
             move_ref(git, repository, store, one.ref, wanted, one.commit)
         else:
             delete_ref(git, repository, one.ref, one.commit)
-            patch_path(self.places.patches, one.repo, one.ref).unlink(missing_ok=True)
+        self._bring_patch_back(one, wanted, store if wanted else None)
         return {"at": wanted or None}
+
+    def _bring_patch_back(self, one: PublishedRef, wanted: str, store: RunStore | None) -> None:
+        """Write a branch's patch file as it was, or remove it where there was none."""
+        file = patch_path(self.places.patches, one.repo, one.ref)
+        made = self._patches.get(str(file), {})
+        base = made.get("base")
+        if store is not None and made.get("commit") == wanted and is_commit(base):
+            write_patch(self.stores.git, store, base, wanted, file)
+        else:
+            file.unlink(missing_ok=True)
 
     def _any_store(self, repository: Repository, commit: str) -> RunStore:
         """Return any run's store of a repository that has a commit: that of a fork's parent."""

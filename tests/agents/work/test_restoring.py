@@ -13,7 +13,7 @@ import pytest
 from twelvefold.agents.git import Git
 from twelvefold.agents.journal import fresh_id
 from twelvefold.agents.kept_files import FilesDamaged, FilesVerdict, verify_files
-from twelvefold.agents.publisher import delete_ref, publish_ref
+from twelvefold.agents.publisher import PATCH, delete_ref, patch_path, publish_ref, write_patch
 from twelvefold.agents.restoring import branch_now, restore_run
 from twelvefold.agents.store import Stores, find_repository
 from twelvefold.agents.workspace import Workspace, Workspaces
@@ -227,6 +227,26 @@ def test_a_branch_goes_back_to_where_it_was(two_steps: Recorded) -> None:
     assert user.refs() == refs
 
 
+def test_the_patch_file_of_a_branch_comes_and_goes_with_it(two_steps: Recorded) -> None:
+    """Taken back it is gone, and forward again it has every byte that it had."""
+    before, git = two_steps.log.head, two_steps.stores.git
+    commit = files_of(read_run(two_steps.log, two_steps.run)).workspaces["0.2"].commit
+    ref = two_steps.branch(commit)
+    alone = two_steps.log.head
+    file = patch_path(two_steps.home / "patches", str(two_steps.user.folder), ref)
+    store = two_steps.stores.find_run(two_steps.run)
+    assert store is not None
+    parameters = {"base": two_steps.base, "commit": commit, "file": str(file)}
+    two_steps.emit("effect.intended", {"kind": "git", "name": PATCH, "key": "k", "parameters": parameters})
+    write_patch(git, store, two_steps.base, commit, file)
+    content, published = file.read_bytes(), two_steps.log.head
+    assert content
+    for to, there in ((before, False), (published, True), (alone, False), (published, True), (published, True)):
+        two_steps.restore(to)
+        assert file.exists() == there
+    assert file.read_bytes() == content
+
+
 def test_a_branch_that_somebody_moved_deleted_or_has_checked_out_stays(two_steps: Recorded) -> None:
     """Only where the run has put it is it the run's to move; what stays is told with where it is."""
     user, before = two_steps.user, two_steps.log.head
@@ -234,8 +254,11 @@ def test_a_branch_that_somebody_moved_deleted_or_has_checked_out_stays(two_steps
     ref = two_steps.branch(commit)
     published = two_steps.log.head
     user.git("checkout", "-q", "twelvefold/x")
+    one = files_of(read_run(two_steps.log, two_steps.run)).published[str(user.folder), ref]
+    shown = branch_now(Git(), one, "")
     (told,) = two_steps.restore(before)["branches"]
     assert (told["state"], told["at"]) == ("moved", commit)
+    assert (shown["state"], shown["problem"]) == ("moved", told["problem"])
     newer = user.commit({"mine.txt": "mine\n"})
     user.git("checkout", "-q", "main")
     (told,) = restore_run(two_steps.home, two_steps.run, before)["branches"]
