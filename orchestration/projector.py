@@ -29,10 +29,11 @@ from ..projections.runner import PAGE, Runner
 from ..projections.store import Store
 
 PARKED, RESUMED = "projection.parked", "projection.resumed"
-#: How often the log is looked at while it grows and while it rests; a look costs some ten microseconds.
-_GROWING_S, _RESTING_S = 0.05, 0.1
-#: How long it takes to rest, and how long a fault of the file or the log is left alone.
-_TIRED_S, _FAULT_S = 2.0, 1.0
+#: How often the log is looked at, at some ten microseconds a look. A row that many events have changed meanwhile is
+#: written once, so looking more often costs more.
+_LOOK_S = 0.1
+#: How long a fault of the file or the log is left alone.
+_FAULT_S = 1.0
 #: How long the bus may take to take an alert, and after how long it is told again.
 _TELL_S, _TELL_AGAIN_S = 2.0, 10.0
 
@@ -94,7 +95,7 @@ class _Projector:
                     self._follow(runner, log)
             except LogNotFound:
                 # The bus makes it.
-                self._stopped.wait(_RESTING_S)
+                self._stopped.wait(_LOOK_S)
             except TwelvefoldError as error:
                 self._complain(error.message())
                 self._stopped.wait(_FAULT_S)
@@ -104,20 +105,16 @@ class _Projector:
         waiting = [
             (one, word.data.get("position", 0)) for one, word in told if word is not None and word.type == PARKED
         ]
-        grown = time.monotonic()
         while not self._stopped.is_set():
             taken = runner.advance()
-            now = time.monotonic()
             for one, position in [*waiting]:
                 if one.failure is None and one.position >= position:
                     waiting.remove((one, position))
                     self._alert(log, RESUMED, one.projection.name, position, "")
-            if self._alerts and now >= self._tell_at:
+            if self._alerts and time.monotonic() >= self._tell_at:
                 self._tell()
-            if taken:
-                grown = now
             if taken < PAGE:
-                self._stopped.wait(_GROWING_S if now - grown < _TIRED_S else _RESTING_S)
+                self._stopped.wait(_LOOK_S)
 
     def _parked(self, log: LogReader, failure: ProjectionFailed) -> None:
         self._alert(log, PARKED, failure.name, failure.position, failure.reason)

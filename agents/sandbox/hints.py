@@ -42,6 +42,8 @@ def outdated_by(payload: str) -> str:
 
     Another process, bound anew, could.
     """
+    if "/" not in payload:
+        return ""  # it names no path: nothing needs to be looked at for each of many quick tasks
     for path in unreadable():
         if msgspec.json.encode(path.encode(errors="replace").decode())[1:-1].decode() in payload:
             log.warning("%s was made after this process was bound to its file rules: another takes its place", path)
