@@ -16,9 +16,9 @@ from .agent_settings import AgentSettings
 from .dry_run import preview
 from .engines.engine import AUTO
 from .git import Git
-from .issue_saga import EXACT, JobTask, part_tasks
+from .issue_saga import EXACT, JobTask, part_name, part_tasks
 from .job import Request
-from .part_notes import wish_notes
+from .part_notes import not_done_note, wish_notes
 
 #: The engines that cost money or depend on a service: a dry run says that they would be asked.
 _ASKED_IN_RUNS = frozenset({"model"})
@@ -36,7 +36,7 @@ def rehearse(job: JobTask, request: Request, settings: AgentSettings) -> dict[st
     able = open_engines(job.engine, settings, job.command)
     decided = decide(job, _RUN, open_engines=able)
     found = _rehearsed(job, request, settings, decided, able=able)
-    return {**found, "notes": wish_notes(decided["left"], found["outcome"] or "")}
+    return {**found, "notes": [*wish_notes(decided["left"], found["outcome"] or ""), *found.get("notes", ())]}
 
 
 def _rehearsed(
@@ -76,19 +76,24 @@ def _engines(job: JobTask, settings: AgentSettings) -> list[str]:
 
 def _tried(job: JobTask, tasks: list[dict[str, Any]], settings: AgentSettings) -> dict[str, Any]:
     """Have the fixer do the parts one after the other in a home that is removed afterwards."""
-    from .fixer import IssueFixerAgent
+    from .fixer import NOT_DONE, IssueFixerAgent
     from .store import Stores
     from .trial import Trial, run_task
 
     with tempfile.TemporaryDirectory(prefix="twelvefold-dry-") as folder:
         trial = Trial(Path(folder), settings)
-        commit, message = job.base, ""
+        commit, message, notes = job.base, "", list[str]()
+        made: dict[str, str] = {}
         for number, given in enumerate(tasks):
             task = {**given, "after": [], "start": commit if commit != job.base else None}
+            task |= {"needs": [made.get(one["$from"]) for one in given["needs"]]} if "needs" in given else {}
             outcome = run_task(IssueFixerAgent(), task, trial=trial, run=_RUN, path=f"0.0.{number}")
+            if outcome.outcome == "nothing_to_do" and outcome.reason == NOT_DONE:
+                notes.append(not_done_note(outcome.value, outcome.message))
+                continue
             message = outcome.message or message
             if outcome.outcome == "succeeded":
-                commit = outcome.value["commit"]
+                commit = made[part_name(number)] = outcome.value["commit"]
             elif outcome.outcome != "nothing_to_do" or (number == 0 and len(tasks) == 1):
                 told = f"{outcome.reason}: {outcome.message}"
                 return {"outcome": outcome.outcome, "message": told, "files_changed": [], "diff": ""}
@@ -106,6 +111,7 @@ def _tried(job: JobTask, tasks: list[dict[str, Any]], settings: AgentSettings) -
         "message": f"{message}; tests were not run",
         "files_changed": changed,
         "diff": shown,
+        "notes": notes,
     }
 
 

@@ -2,7 +2,8 @@
 
 Owns what is asked before an engine is chosen, and how its result becomes an answer; `engines` own the ways of fixing.
 Leaves tests to `testing` and the branch to `publisher`. Keeps: work starts from the commit that the task names, never
-from the user's checkout; no workspace is left, however the task ends; and no success without a commit.
+from the user's checkout; no workspace is left, however the task ends; and no success without a commit. Work beside
+explicit edits that can't be done is answered by `nothing_to_do: not_done`, so that the edits stay.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from .workspace import Workspaces
 
 #: An issue beyond this many characters is not read.
 ISSUE_LENGTH_MAX = 1_000_000
+#: The reason of a task that did nothing as it couldn't, where what was done before it stands without it.
+NOT_DONE = "not_done"
 
 
 class IssueFixerAgent(BaseAgent):
@@ -45,6 +48,9 @@ class IssueFixerAgent(BaseAgent):
         issue, refusal = read_issue_text(task.issue)
         if issue is None:
             return _answer(refusal, task)
+        if task.beside and None in task.needs:
+            message = "what it goes on with was not done"
+            return _answer(FixResult(outcome="failed", reason="part_not_done", message=message), task)
         self.current_stage = "edit"
         workspace = task_workspace(task, context)
         try:
@@ -103,6 +109,9 @@ def _answer(result: FixResult, task: FixTask) -> ToolResponse:
         return ToolResponse.succeeded(value, [Evidence("commit", result.commit)], message)
     if result.outcome == "nothing_to_do":
         return ToolResponse.nothing_to_do(result.reason, result.message)
+    if task.beside and task.origin != task.base and (result.outcome == "failed" or not result.mine):
+        value |= {"not_done": task.requirement, "why": result.reason}
+        return ToolResponse(True, value, message=result.message, outcome="nothing_to_do", reason=NOT_DONE)
     value["failures"] = result.failures
     if result.outcome == "needs_human":
         return ToolResponse.needs_human(result.reason, result.message, value)

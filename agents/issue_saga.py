@@ -2,7 +2,8 @@
 
 Owns the steps, what each is handed, and into which parts a larger issue is fixed. Leaves the steps to their agents and
 their order to orchestration. Pure. Keeps: the parts of an issue are fixed one after the other, each from the commit of
-the part before it, so that their changes need no joining; tested, reviewed and published is the whole, once.
+the part before it, so that their changes need no joining; tested, reviewed and published is the whole, once. Explicit
+edits stand by themselves: work beside them that can't be done doesn't take them back.
 """
 
 from __future__ import annotations
@@ -59,12 +60,18 @@ class JobTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of an issue: `requirement` in words ("" for all of the issue), the engine, the files that are known."""
+    """One part of an issue: `requirement` in words ("" for all of the issue), the engine, the files that are known.
+
+    `beside` says that it is work beside explicit edits, which stand without it; `needs` are the numbers of the parts,
+    counted from 0, whose work it goes on with.
+    """
 
     title: str
     requirement: str = ""
     engine: str = AUTO
     files: tuple[str, ...] = ()
+    beside: bool = False
+    needs: tuple[int, ...] = ()
 
 
 def parts_of(found: Understanding, engine: str, *, open_engines: bool) -> list[Part]:
@@ -81,7 +88,9 @@ def parts_of(found: Understanding, engine: str, *, open_engines: bool) -> list[P
     edits = any(edit["path"] for edit in issue.edits)
     if edits and (left or issue.further) and engine == AUTO:
         first = Part(title="the explicit edits", engine=EXACT)
-        return [first, *(_grouped(left, engine) if left else [_further(issue.further, engine)])]
+        others = _grouped(left, engine) if left else [_further(issue.further, engine)]
+        shifted = [msgspec.structs.replace(part, needs=tuple(n + 1 for n in part.needs)) for part in others]
+        return [first, *(msgspec.structs.replace(part, beside=True) for part in shifted)]
     larger = found.work.assessment.level in _LARGER
     fixes = [subtask for subtask in ungrouped(found.work.subtasks) if subtask.kind not in _NO_FIX]
     if not larger or edits or len(fixes) < 2:
@@ -119,10 +128,14 @@ def _grouped(subtasks: Sequence[Subtask], engine: str) -> list[Part]:
     """Return one part for each subtask in the order of their dependencies; the last takes what is beyond the bound."""
     ordered = in_order(subtasks)
     kept, rest = ordered[: PARTS_MAX - 1], ordered[PARTS_MAX - 1 :]
-    parts = [Part(title=one.title, requirement=_requirement([one]), engine=engine) for one in kept]
-    if rest:
-        title = rest[0].title if len(rest) == 1 else f"{rest[0].title}, and {len(rest) - 1} more"
-        parts.append(Part(title=title, requirement=_requirement(rest), engine=engine))
+    groups = [[one] for one in kept] + ([rest] if rest else [])
+    place = {one.id: n for n, group in enumerate(groups) for one in group}
+    parts = []
+    for n, group in enumerate(groups):
+        title = group[0].title if len(group) == 1 else f"{group[0].title}, and {len(group) - 1} more"
+        needs = {place[other] for one in group for dep in one.depends_on for other in _meant(dep, subtasks)}
+        before = tuple(sorted(need for need in needs if need < n))
+        parts.append(Part(title=title, requirement=_requirement(group), engine=engine, needs=before))
     return parts
 
 
@@ -241,8 +254,15 @@ def _fix(
         given |= {"requirement": part.requirement}
     if before:
         # A part in which there was nothing to do has no commit: the one before it counts then.
-        given["after"] = [{"$from": part_name(n), "key": "commit", "default": None} for n in reversed(range(before))]
+        given["after"] = [_commit_of(n) for n in reversed(range(before))]
+    if part.beside:
+        given |= {"beside": True, "needs": [_commit_of(n) for n in part.needs]}
     return Task(name=name or part_name(before), agent="issue_fixer", input=given, requires=["commit"], undo=undo)
+
+
+def _commit_of(number: int) -> dict[str, Any]:
+    """Refer to the commit of a part, null where it has none."""
+    return {"$from": part_name(number), "key": "commit", "default": None}
 
 
 def part_tasks(plan: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ..orchestration.result import Cost
 from ..orchestration.run_fold import fold_run
 from ..orchestration.run_state import Run, TaskState
 from ..orchestration.steps import steps_of
-from .part_notes import decision_notes, decision_of, engine_notes, part_notes
+from .part_notes import decision_notes, decision_of, engine_notes, part_notes, undone_wishes
 
 
 def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -> dict[str, Any]:
@@ -36,10 +36,13 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
     several = _repositories(run, steps, decision_of(known, load)) or _undecided(asked)
     tested = [_value(run, one["steps"].get("test")) for one in several] or [_value(run, steps.get("test"))]
     report = run.end
+    undone = undone_wishes(
+        run, [path for one in several or [{"steps": steps}] for path in _fix_paths(run, one["steps"])]
+    )
     document = {
         "run": run_id,
         "outcome": run.outcome or None,
-        "reason": _reason(run, tested),
+        "reason": _reason(run, tested, undone),
         "repo": asked.get("repo"),
         "base_commit": asked.get("base"),
         **_change(run, steps),
@@ -47,6 +50,7 @@ def job_report(run_id: str, events: Iterable[Event], load: Load | None = None) -
             *_notes(run),
             *decision_notes(known, run.outcome, load),
             *part_notes(run, steps),
+            *undone,
             *(note for one in (several or [{"steps": steps}]) for note in _fix_notes(run, one["steps"])),
             *(remark for test in tested for remark in _remarks(test)),
         ],
@@ -182,11 +186,13 @@ def _published(run: Run, path: str) -> bool:
     return done and path not in run.undone
 
 
-def _reason(run: Run, tested: Sequence[Mapping[str, Any]]) -> str | None:
-    """Say why it ended so: in the words of the run's end, or what limits a success (nothing was tested)."""
+def _reason(run: Run, tested: Sequence[Mapping[str, Any]], undone: Sequence[str]) -> str | None:
+    """Say why it ended so: in the words of the run's end, or what limits a success (a part is lacking, or tests)."""
     if run.outcome == "succeeded":
         untested = [test for test in tested if test.get("status") in ("none", "unusable")]
-        return str(untested[0].get("reason") or "nothing was tested") if untested else None
+        limits = ["only a part of the issue was done"] if undone else []
+        limits += [str(test.get("reason") or "nothing was tested") for test in untested[:1]]
+        return "; ".join(limits) or None
     if not run.outcome:
         return None
     if run.end.get("reason") == "timeout":

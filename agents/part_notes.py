@@ -6,7 +6,7 @@ Pure. Keeps: a part counts as done only where its task has succeeded, and what w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..eventstore.event import Event
@@ -58,6 +58,24 @@ def part_notes(run: Run, steps: Mapping[str, str]) -> list[str]:
         return [f"none of {len(parts)} parts begun was done"]
     stands = "taken back" if path in run.undone else "not published"
     return [f"done, and {stands}: {_some(told)} of {len(parts)} parts begun"]
+
+
+def undone_wishes(run: Run, paths: Sequence[str]) -> list[str]:
+    """Say which work beside explicit edits could not be done, of the tasks at these paths, and why."""
+    told = []
+    for path in paths:
+        task = run.tasks.get(path)
+        report = task.report if task is not None else None
+        value = report.value if report is not None and report.outcome == "nothing_to_do" else None
+        if report is not None and isinstance(value, dict) and isinstance(value.get("not_done"), str):
+            told.append(not_done_note(value, report.message))
+    return told
+
+
+def not_done_note(value: Mapping[str, Any], message: str | None) -> str:
+    """Say of one task that its work could not be done, and why; `value` is the task's."""
+    lines = [line.removeprefix("- ") for line in str(value["not_done"]).split("\n") if line.strip()]
+    return f"not done: {_some(lines)[:600]} ({value.get('why')}: {message})"
 
 
 def engine_notes(fix: Mapping[str, Any]) -> list[str]:

@@ -40,6 +40,8 @@ class FixTask(msgspec.Struct, frozen=True, kw_only=True):
     first of `after` that is one, as an earlier task may have had nothing to do.
     `requirement`: the part of the issue that is asked for, in words; empty for all of it. `files`: the only paths that
     may be changed; empty for any. `command`: the command line for the engine of that name, in place of the setting.
+    `beside`: this is work beside what was done before, which stands without it: where it can't be done, that is told,
+    and is no failure. `needs`: the commits of the tasks whose work it goes on with, None for one that wasn't done.
     """
 
     issue: IssueText
@@ -51,6 +53,8 @@ class FixTask(msgspec.Struct, frozen=True, kw_only=True):
     requirement: str = ""
     files: tuple[str, ...] = ()
     command: str | None = None
+    beside: bool = False
+    needs: tuple[str | None, ...] = ()
 
     @property
     def origin(self) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from twelvefold.agents.agent_settings import AgentSettings
 from twelvefold.agents.dry_fix import as_job, rehearse
+from twelvefold.agents.fixer import IssueFixerAgent
 from twelvefold.agents.intelligent_issue import IntelligentIssueAgent
 from twelvefold.agents.issue_saga import PARTS_MAX, in_order, part_tasks
 from twelvefold.agents.job import job_plan, resolve_request
@@ -251,6 +252,58 @@ def test_a_part_that_fails_takes_the_others_back(user: UserRepo, job: Job, tmp_p
     assert not any(one["agent"] in ("testing", "publisher") for one in document["tasks"])
     assert user.picture() == before
     assert not list(job.trial.places.workspaces.glob("*"))
+
+
+BESIDE = f"{ISSUE}\n## Also\n\nPlease document the sum in `docs/use.md`, with an example of two numbers.\n"
+
+
+def broken_coder(tmp_path: Path) -> str:
+    """The command line of a coding program that changes a file and fails."""
+    file = tmp_path / "broken.py"
+    file.write_text("import pathlib, sys\npathlib.Path('calc.py').write_text('no')\nsys.exit('I give up')\n")
+    return f"{sys.executable} {file}"
+
+
+def test_a_wish_that_nobody_can_do_leaves_the_edits(user: UserRepo, job: Job, tmp_path: Path) -> None:
+    """What is stated edit by edit is published; that and why the rest was not done is said, in the reason as well."""
+    base = user.commit({"calc.py": SOURCE, "docs/use.md": "# Use\n"})
+    settings = AgentSettings(fixer_command=broken_coder(tmp_path), sandbox="off")
+    request = resolve_request(user.folder)
+    rehearsed = rehearse(as_job(("12.md", BESIDE), request), request, settings)
+    assert (rehearsed["outcome"], rehearsed["files_changed"]) == ("succeeded", ["calc.py"])
+    document = run_job(job, verdict_of(), BESIDE, settings=settings)
+    assert document["outcome"] == "succeeded", document
+    assert document["files_changed"] == ["calc.py"]
+    assert user.git("rev-list", "--count", f"{base}..{document['branch']}") == "1"
+    assert user.git("show", f"{document['branch']}:calc.py") == SOURCE.replace("a - b", "a + b").strip()
+    assert document["reason"].startswith("only a part of the issue was done")
+    for told in (document["notes"], rehearsed["notes"]):
+        (note,) = [note for note in told if note.startswith("not done: ")]
+        assert "docs/use.md" in note
+        assert "command_failed" in note
+        assert "I give up" in note
+    fixes = [one["outcome"] for one in document["tasks"] if one["agent"] == "issue_fixer"]
+    assert fixes == ["succeeded", "nothing_to_do"]
+
+
+def test_nothing_made_and_nothing_possible_is_a_failure(user: UserRepo, job: Job, tmp_path: Path) -> None:
+    """Where the edits had been made before and the rest can't be done, there is no part to publish."""
+    user.commit({"calc.py": SOURCE.replace("a - b", "a + b"), "docs/use.md": "# Use\n"})
+    settings = AgentSettings(fixer_command=broken_coder(tmp_path), sandbox="off")
+    document = run_job(job, verdict_of(), BESIDE, settings=settings)
+    assert (document["outcome"], document["branch"]) == ("failed", None)
+    assert "command_failed" in document["reason"]
+
+
+def test_what_goes_on_with_undone_work_is_not_begun(user: UserRepo) -> None:
+    """A part that depends on another one is not tried where that one was not done."""
+    base = user.commit({"calc.py": SOURCE})
+    start = user.commit({"calc.py": SOURCE.replace("a - b", "a + b")})
+    given = {"issue": {"name": "12.md", "text": ISSUE}, "repo": str(user.folder), "base": base, "start": start}
+    given |= {"requirement": "go on", "beside": True, "needs": [start, None]}
+    answered = run_task(IssueFixerAgent(), given)
+    assert (answered.outcome, answered.reason) == ("nothing_to_do", "not_done")
+    assert answered.value["why"] == "part_not_done"
 
 
 def test_a_rehearsal_by_a_program(user: UserRepo, tmp_path: Path) -> None:
