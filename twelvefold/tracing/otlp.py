@@ -1,17 +1,22 @@
 """Sending spans to a receiver by OTLP, with OpenTelemetry's own exporter: the extra `otlp`.
 
 Owns the way from our spans to the SDK's, and what an answer means. The exporter encodes, compresses, retries and reads
-headers and certificates from the environment. Keeps: nothing here raises for what a receiver does or doesn't do.
+headers and certificates from the environment; for `http/json` its request gets our own document as body. Keeps: nothing
+here raises for what a receiver does or doesn't do, and only what a receiver says it has taken counts as delivered.
 """
 
 from __future__ import annotations
 
+import gzip
 import logging
+import zlib
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from ..projections.otlp_json import SCOPE, limited
+import msgspec
+
+from ..projections.otlp_json import SCOPE, document, limited
 from ..projections.span import Span
 from ..settings import masked
 from ..trace_errors import ExporterMissing
@@ -19,10 +24,12 @@ from .settings import TraceSettings
 from .sinks import Sent
 
 #: Answers after which sending the same again is of no use; others may go away (a wrong token, a wrong path).
-_FINAL = frozenset({400, 413, 415, 422})
+_FINAL = frozenset({400, 413, 415, 422, "INVALID_ARGUMENT"})
+#: With fewer particulars a line of the exporter's log only says that it gives up.
+_TELLING = 3
 _EXPORTERS = {
     "http/protobuf": ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "twelvefold[otlp]"),
-    "http/json": ("opentelemetry.exporter.otlp.json.http.trace_exporter", "opentelemetry-exporter-otlp-json-http"),
+    "http/json": ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "twelvefold[otlp]"),
     "grpc": ("opentelemetry.exporter.otlp.proto.grpc.trace_exporter", "opentelemetry-exporter-otlp-proto-grpc"),
 }
 
@@ -48,18 +55,21 @@ class OtlpSink:
         self.target = masked("", settings.endpoint)
         self._limits = settings.limits
         self._convert = _Converter(settings)
-        #: The last answer, and the last error of the connection: the exporter tells only whether all was well.
+        self._resource, self._as_json = settings.resource, settings.protocol == "http/json"
+        #: The body of the request at hand, where it isn't the exporter's.
+        self._json = b""
+        #: The last answer and the last error of the connection, where the exporter lets them be seen.
         self._answer: tuple[int, str, bytes] = (0, "", b"")
         self._error: Exception | None = None
+        self._is_failing = self._is_closed = False
+        self._complaints = _Complaints()
         logger = logging.getLogger("opentelemetry")
-        logger.handlers, logger.propagate = [logging.NullHandler()], False
+        logger.handlers, logger.propagate = [self._complaints], False
         self._exporter: Any = self._made(settings)
 
     def _made(self, settings: TraceSettings) -> Any:
         exporter: Any = import_module(_EXPORTERS[settings.protocol][0]).OTLPSpanExporter
         if settings.protocol == "grpc":
-            return exporter(endpoint=settings.endpoint.removesuffix("/v1/traces"), timeout=settings.timeout_s)
-        if settings.protocol == "http/json":
             return exporter(endpoint=settings.endpoint, timeout=settings.timeout_s)
         import requests
 
@@ -69,12 +79,19 @@ class OtlpSink:
             """A session that lets its sink know what it has heard."""
 
             def send(self, request: Any, **options: Any) -> Any:
+                if sink._json:
+                    request.prepare_body(_compressed(sink._json, request.headers.get("Content-Encoding", "")), None)
+                    request.headers["Content-Type"] = "application/json"
+                # After a redirection the request would be repeated without the spans, mostly.
+                options["allow_redirects"] = False
                 try:
                     response = super().send(request, **options)
-                    sink._answer = (response.status_code, str(response.reason), response.content[:65_536])
                 except requests.RequestException as error:
                     sink._error = error
                     raise
+                to = response.headers.get("Location")
+                reason = f"{response.reason}, to {to}" if response.is_redirect else str(response.reason)
+                sink._answer = (response.status_code, reason, response.content[:65_536])
                 return response
 
         return exporter(endpoint=settings.endpoint, timeout=settings.timeout_s, session=Listening())
@@ -84,31 +101,87 @@ class OtlpSink:
         if not spans:
             return Sent(0)
         self._answer, self._error = (0, "", b""), None
+        self._complaints.clear()
+        self._json = self._document(spans) if self._as_json else b""
         result = self._exporter.export([self._convert.span(limited(one, self._limits)) for one in spans])
         status, reason, content = self._answer
-        if result.name == "SUCCESS":
+        # The exporter takes a redirection for an answer like any other.
+        self._is_failing = result.name != "SUCCESS" or status >= 300
+        if not self._is_failing:
             refused, why = _partial(content)
-            refused = min(refused, len(spans))
-            return Sent(len(spans) - refused, refused, why if refused else "")
-        if status == 413 and len(spans) > 1:
-            half = len(spans) // 2
-            first = self.send(spans[:half])
-            if first.delivered + first.rejected < half:
-                return first
-            second = self.send(spans[half:])
-            reason = second.reason or first.reason
-            return Sent(first.delivered + second.delivered, first.rejected + second.rejected, reason)
-        told = f"it answered {status} {reason}".strip() if status else _in_short(self._error)
-        return Sent(0, len(spans) if status in _FINAL else 0, told)
+            refused = min(max(refused, 0), len(spans))
+            return Sent(len(spans) - refused, refused, _plain(why) if refused else "")
+        code, told = (status, reason) if status else self._complaints.told()
+        if self._is_closed:
+            return Sent(0, reason="the export was ended")
+        if len(spans) > 1 and (self._complaints.kept_back or _is_too_large(code, told)):
+            return self._halved(spans)
+        is_final = code in _FINAL or self._complaints.kept_back or _is_too_large(code, told)
+        said = told or _in_short(self._error)
+        if code:
+            # What gRPC has a name for may not have come from the receiver.
+            said = f"it answered {code} {told}" if isinstance(code, int) else f"{code} {told}"
+        return Sent(0, len(spans) if is_final else 0, _plain(said))
+
+    def _document(self, spans: Sequence[Span]) -> bytes:
+        return document(self._resource, list(spans), self._limits)
+
+    def _halved(self, spans: Sequence[Span]) -> Sent:
+        half = len(spans) // 2
+        first = self.send(spans[:half])
+        if first.delivered + first.rejected < half:
+            return first
+        second = self.send(spans[half:])
+        reason = second.reason or first.reason
+        return Sent(first.delivered + second.delivered, first.rejected + second.rejected, reason)
 
     @property
     def is_failing(self) -> bool:
         """Whether the last thing heard of the receiver is an error."""
-        return self._error is not None or self._answer[0] >= 400
+        return self._is_failing
 
     def close(self, *, good: bool = True) -> None:
         """Give up what is being retried, and the connection."""
+        self._is_closed = True
         self._exporter.shutdown()
+
+
+class _Complaints(logging.Handler):
+    """Hears what the exporter logs, as nothing else tells why it has failed with gRPC, or before it sent anything."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self._heard.append(record)
+
+    def clear(self) -> None:
+        """Forget what was heard."""
+        self._heard.clear()
+
+    @property
+    def kept_back(self) -> bool:
+        """Whether the exporter did not send anything, as it can't be encoded or is more than it sends at once."""
+        return any(str(one.msg).startswith(("Dropping", "Failed to encode")) for one in self._heard)
+
+    def told(self) -> tuple[int | str, str]:
+        """Return the status of the last answer, a number or gRPC's name for it, 0 for none; and its words, or why."""
+        for record in reversed(self._heard):
+            args = record.args if isinstance(record.args, tuple) else ()
+            if len(args) < _TELLING:
+                continue
+            code: Any = next((one for one in args if isinstance(one, int) or type(one).__name__ == "StatusCode"), 0)
+            error = next((one for one in args if isinstance(one, BaseException)), None)
+            said = _in_short(error) if error else next(one for one in (args[-1], args[0], "") if isinstance(one, str))
+            return getattr(code, "name", code), said
+        return 0, ""
+
+
+def _is_too_large(code: int | str, told: str) -> bool:
+    """Tell whether a receiver takes no request as large: less at once may go."""
+    return code == 413 or (code in ("RESOURCE_EXHAUSTED", "OUT_OF_RANGE") and "large" in told)
 
 
 def _in_short(error: BaseException | None) -> str:
@@ -126,7 +199,27 @@ def _in_short(error: BaseException | None) -> str:
         if inner is None:
             break
         seen = inner
-    return (found or type(error).__name__).lower()
+    return found.lower() if found else (str(seen).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _plain(text: str) -> str:
+    """Return what a receiver has said as one line that does nothing to a terminal."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]
+
+
+def _compressed(body: bytes, encoding: str) -> bytes:
+    if encoding == "gzip":
+        return gzip.compress(body)
+    return zlib.compress(body) if encoding == "deflate" else body
+
+
+class _PartialSuccess(msgspec.Struct, frozen=True, rename="camel"):
+    rejected_spans: int | str = 0
+    error_message: str = ""
+
+
+class _JsonAnswer(msgspec.Struct, frozen=True, rename="camel"):
+    partial_success: _PartialSuccess = _PartialSuccess()
 
 
 def _partial(content: bytes) -> tuple[int, str]:
@@ -135,8 +228,11 @@ def _partial(content: bytes) -> tuple[int, str]:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     try:
+        if content[:1] == b"{":
+            told = msgspec.json.decode(content, type=_JsonAnswer).partial_success
+            return int(told.rejected_spans), told.error_message
         said = ExportTraceServiceResponse.FromString(content).partial_success
-    except DecodeError:
+    except (DecodeError, msgspec.DecodeError, ValueError):
         return 0, ""  # some receivers answer with text
     return int(said.rejected_spans), str(said.error_message)
 

@@ -19,8 +19,8 @@ from ..trace_errors import TraceSettingInvalid
 Exporter = Literal["otlp", "console"]
 Protocol = Literal["http/protobuf", "http/json", "grpc"]
 
-#: Where a collector listens for OTLP over HTTP if nobody says otherwise.
-ENDPOINT = "http://localhost:4318"
+#: Where a collector listens for OTLP over HTTP, and over gRPC, if nobody says otherwise.
+ENDPOINT, GRPC_ENDPOINT = "http://localhost:4318", "http://localhost:4317"
 _PATH = "/v1/traces"
 _TIMEOUT_MS, _BATCH, _DELAY_MS = 10_000.0, 512, 1_000.0
 #: Below, a time-out is meant in seconds, as Python's SDK reads it: nobody answers in so few milliseconds.
@@ -44,8 +44,8 @@ class Sampler(msgspec.Struct, frozen=True):
 class TraceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The effective settings. `exporters` is where spans go by the environment, () for nowhere.
 
-    `endpoint` is the whole URL for traces; `is_disabled` is OTEL_SDK_DISABLED; `content` lets spans hold what models
-    and tools were given and said.
+    `endpoint` is the whole URL for traces (for gRPC one without a path); `is_disabled` is OTEL_SDK_DISABLED; `content`
+    lets spans hold what models and tools were given and said.
     """
 
     exporters: tuple[Exporter, ...]
@@ -65,10 +65,12 @@ def trace_settings(environ: Mapping[str, str], endpoint: str = "") -> TraceSetti
     """Return what an environment says; `endpoint` is a URL from the command line. Raises TraceSettingInvalid."""
     given = {name: value.strip() for name, value in environ.items() if name.startswith("OTEL_") and value.strip()}
     is_disabled = given.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    protocol = _protocol(given)
+    url = traces_url(endpoint, "--otlp") if endpoint else _endpoint(given, protocol)
     return TraceSettings(
         exporters=() if is_disabled else _exporters(given),
-        endpoint=traces_url(endpoint, "--otlp") if endpoint else _endpoint(given),
-        protocol=_protocol(given),
+        endpoint=url if protocol != "grpc" else urlsplit(url)._replace(path="", query="", fragment="").geturl(),
+        protocol=protocol,
         timeout_s=_timeout_s(given),
         resource=_resource(given),
         sampler=_sampler(given),
@@ -109,11 +111,11 @@ def _exporters(given: Mapping[str, str]) -> tuple[Exporter, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _endpoint(given: Mapping[str, str]) -> str:
+def _endpoint(given: Mapping[str, str], protocol: Protocol) -> str:
     if whole := given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
         traces_url(whole, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         return whole
-    base = given.get("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT)
+    base = given.get("OTEL_EXPORTER_OTLP_ENDPOINT", GRPC_ENDPOINT if protocol == "grpc" else ENDPOINT)
     checked = urlsplit(traces_url(base, "OTEL_EXPORTER_OTLP_ENDPOINT"))
     # The specification adds the path whatever the base ends with.
     return checked._replace(path=urlsplit(base).path.rstrip("/") + _PATH).geturl()
