@@ -6,6 +6,7 @@ rows of a fork come from. Leaves keeping rows to `store`.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -18,6 +19,8 @@ from .projection import Alias, Projection, data_of, text
 
 _PAGE = 5_000
 _MISSING: Final = object()
+#: So many events are looked at for what a projection of somebody else's changes in place; such code shows early.
+_WATCHED = 1_000
 
 
 class Fold:
@@ -44,6 +47,8 @@ class Fold:
         self._fetch = fetch
         self._initial = _initial_of(projection)
         self._wanted: dict[str, bool] = {}
+        #: Of our own projections a test sees to it that they are pure.
+        self._to_watch = 0 if type(projection).__module__.startswith(f"{__package__}.") else _WATCHED
 
     def take(self, events: Iterable[Event]) -> None:
         """Fold events, in position order. Raises ProjectionFailed at the first that can't be folded, all before it
@@ -51,6 +56,8 @@ class Fold:
         """
         wanted, states, changed = self._wanted, self.states, self.changed
         keys, apply, inherits = self.projection.keys, self.projection.apply, self.projection.inherits
+        if self._to_watch > 0:
+            apply = self._watched_apply
         for event in events:
             interest = wanted.get(event.type)
             if interest is None:
@@ -74,7 +81,11 @@ class Fold:
                         after.append((key, new))
             except StoreFailed:
                 raise  # not the projection's fault
-            except Exception as error:
+            except _ChangedInPlace as error:
+                states[key] = error.before
+                reason = "apply changed the state that it was given in place; return a new one instead"
+                raise ProjectionFailed(self.projection.name, event.position, event.type, reason) from None
+            except (Exception, SystemExit) as error:
                 raise ProjectionFailed(
                     self.projection.name, event.position, event.type, f"{type(error).__name__}: {error}"
                 ) from error
@@ -94,6 +105,15 @@ class Fold:
         """Yield the rows in memory, in the order of their keys."""
         states = self.states
         yield from ((key, states[key]) for key in sorted(states.keys() - self._blank) if states[key] is not None)
+
+    def _watched_apply(self, state: Any, event: Event) -> Any:
+        """Apply an event; raises _ChangedInPlace where that isn't pure, by which changes would be lost silently."""
+        self._to_watch -= 1
+        before = copy.deepcopy(state)
+        new = self.projection.apply(state, event)
+        if state != before:
+            raise _ChangedInPlace(before)
+        return new
 
     def _stored(self, key: str) -> Any:
         found = None if self._fetch is None else self._fetch(key)
@@ -126,6 +146,14 @@ class Fold:
                 taken = self.projection.taken_over(state, event)
             found[child + key[len(parent) :]] = taken
         return found
+
+
+class _ChangedInPlace(Exception):
+    """A state was changed that should have been left as it was; `before` is how it was."""
+
+    def __init__(self, before: Any) -> None:
+        super().__init__()
+        self.before = before
 
 
 def fold_log(

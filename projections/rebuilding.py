@@ -38,7 +38,7 @@ def check_rebuild(home: Path, log: LogReader, *, progress: Callable[[int, int], 
     """
     good, _ = all_projections()
     codes = {one.name: (code_of(one), one.version) for one in good}
-    kept = [one for one in StoredRows(home).checkpoints() if one.live]
+    kept = [one for one in StoredRows(home).checkpoints() if one.live and one.position]
     asked = log.last_position(REQUESTED)
     wanted = {
         one.name: one

@@ -81,7 +81,7 @@ def _loaded(entry: EntryPoint) -> Projection[Any]:
     try:
         made = entry.load()
         projection = made() if isinstance(made, type) else made
-    except Exception as error:  # whatever a user's module raises: it must not take the others down
+    except (Exception, SystemExit) as error:  # whatever a user's module raises: it must not take the others down
         raise ProjectionBroken(entry.name, entry.value, f"{type(error).__name__}: {error}") from error
     if not isinstance(projection, Projection):
         raise ProjectionBroken(entry.name, entry.value, "it is not a subclass of twelvefold.Projection")

@@ -301,6 +301,39 @@ def test_others_go_on_beside_a_parked_one(home: Home) -> None:
         assert [(one.projection.name, one.position) for one in runner.followed] == [("counts", 1), ("plain", 3)]
 
 
+def test_a_projection_that_exits_parks_too(home: Home) -> None:
+    """Leaving the process is no way to fold an event: the projection parks, and the process that follows goes on."""
+
+    class Leaving(Counts):
+        def apply(self, before: dict[str, Any], event: Event) -> dict[str, Any] | None:
+            if event.position == 3:
+                raise SystemExit(3)
+            return super().apply(before, event)
+
+    home.append("demo.a", "demo.a", "demo.a")
+    (failure,) = follow(home, Leaving(), pages=1000)
+    assert (failure.position, failure.reason) == (3, "SystemExit: 3")
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_state_that_is_changed_in_place_parks(home: Home, returns: bool) -> None:
+    """What is changed in place and returned as it was given would be lost: said at the event, and what was is kept."""
+
+    class InPlace(Counts):
+        def apply(self, before: dict[str, Any], event: Event) -> dict[str, Any] | None:
+            if event.position < 3:
+                return super().apply(before, event)
+            before["count"] += 1
+            return before if returns else {**before}
+
+    home.append("demo.a", "demo.a", "demo.a")
+    (failure,) = follow(home, InPlace(), pages=1000)
+    assert (failure.position, "in place" in failure.reason) == (3, True)
+    assert rows(home, 2, InPlace()) == {"demo.a": {"count": 2, "last": 1}}
+    with pytest.raises(ProjectionFailed, match="in place"):
+        rows(home, projection=InPlace())
+
+
 @pytest.mark.parametrize("state", [{1: "a number for a key"}, {"set": {1, 2}}, {"tuple": (1, 2)}])
 def test_a_state_that_json_would_change_parks(home: Home, state: dict[Any, Any]) -> None:
     """What would come back as something else is refused at the event that made it, not found out after a restart."""
