@@ -50,8 +50,9 @@ class Rollback(msgspec.Struct, frozen=True):
     """A rollback of a run to the position `to` that may be ordered.
 
     `tasks` is what becomes of its tasks; `workspaces` and `branches` have a document each, as `restore_run` tells of
-    them, of what is to be there. `forks` are runs that were forked from what would be undone. `state` is `new`;
-    `under_way` or `done` where it was ordered before, or `again` where what it laid out has been changed since.
+    them, of what is to be there. `unrecorded` are folders of workspaces that hold changes that no event tells of, which
+    it would remove. `forks` are runs that were forked from what would be undone. `state` is `new`; `under_way` or
+    `done` where it was ordered before, or `again` where what it laid out has been changed since.
     """
 
     run: Run
@@ -61,6 +62,7 @@ class Rollback(msgspec.Struct, frozen=True):
     workspaces: list[dict[str, Any]]
     branches: list[dict[str, Any]]
     forks: list[str]
+    unrecorded: list[str]
     state: str = "new"
 
     @property
@@ -105,7 +107,8 @@ def _planned(home: Path, log: RunLog, run: str, to: int | None) -> Rollback:
     git = Git()
     wanted = {key: one.commit for key, one in then.published.items()}
     branches = [branch_now(git, one, wanted.get(key, "")) for key, one in now.published.items()]
-    return Rollback(known, to, event, tasks, _workspaces(home, run, then, now), branches, _forks(log, run, to), state)
+    workspaces, forks = _workspaces(home, run, then, now), _forks(log, run, to)
+    return Rollback(known, to, event, tasks, workspaces, branches, forks, _unrecorded(now), state)
 
 
 def _workspaces(home: Path, run: str, then: RunFiles, now: RunFiles) -> list[dict[str, Any]]:
@@ -123,6 +126,16 @@ def _is_as_laid_out(now: RunFiles) -> bool:
     return all(
         is_laid_out(Path(one.folder), Path(one.store), one.commit) for one in now.workspaces.values() if one.is_open
     )
+
+
+def _unrecorded(now: RunFiles) -> list[str]:
+    """Return the folders whose files are not those of the last commit: somebody works there, or has looked around."""
+    return [
+        one.folder
+        for one in now.workspaces.values()
+        if one.is_open and Path(one.folder).is_dir() and Path(one.store).is_dir()
+        if not is_laid_out(Path(one.folder), Path(one.store), one.commit)
+    ]
 
 
 def _forks(log: RunLog, run: str, to: int) -> list[str]:

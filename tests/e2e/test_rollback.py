@@ -170,6 +170,13 @@ def test_every_position_of_ten_shell_commands_can_be_had_back(shells: tuple[str,
             assert tree == git(Path(files["store"]), "rev-parse", f"{event.data['commit']}^{{tree}}").strip()
         assert git(repo, "status", "--porcelain") == ""
         check_decisions(run, [*read_run(bus, run)])
+    shown = own_home("rollback", run, "--reason", "look", "--dry-run", cwd=repo)
+    assert "loses" not in shown.out
+    (folder / "mine.txt").write_text("worked on since\n")
+    shown = own_home("rollback", run, "--to", str(commits[0].position), "--reason", "look", "--dry-run", cwd=repo)
+    assert f"loses      changes that nothing has recorded in {folder}" in shown.out
+    assert "ignores don't" in shown.err
+    (folder / "mine.txt").unlink()
     assert own_home("verify", cwd=repo).status == 0
 
 

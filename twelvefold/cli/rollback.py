@@ -38,13 +38,14 @@ def rollback(
     Whether it is open or has ended: what is at work is withdrawn, what was done since is compensated in reverse, its
     workspaces and published branches become what they were at the position, and the run ends as rolled_back. Nothing
     is deleted from the log; to go on from there, fork. What it would do is shown first, with what can't be undone. A
-    branch that somebody has moved stays where it is, and the inbox says so. Asking twice changes nothing.
+    branch that somebody has moved stays where it is, and the inbox says so. Files that the repository ignores are not
+    recorded, so they don't come back. Asking twice changes nothing.
 
     Exit status: 0 rolled back, 7 needs a human. The keys with --json are run, to, state (new, under_way, done, again),
     reason, outcome (null before), preview (withdrawn, compensations, not_undone, undone_before, effects, workspaces,
-    branches, forks), undone and not_undone (paths), workspaces (key, folder, store, commit, tree, state), branches
-    (repo, ref, was, commit, at, state: restored, moved, failed), waiting (as `inbox` has it), position (of its end);
-    with --detach run, to and asked (the position of the request).
+    branches, forks, unrecorded), undone and not_undone (paths), workspaces (key, folder, store, commit, tree, state),
+    branches (repo, ref, was, commit, at, state: restored, moved, failed), waiting (as `inbox` has it), position (of its
+    end); with --detach run, to and asked (the position of the request).
     """
     from ..rollback import plan_rollback
     from ..settings import load_settings
@@ -135,7 +136,7 @@ def _document(found: Rollback, ended: dict[str, Any] | None = None) -> dict[str,
     tasks = msgspec.to_builtins(found.tasks)
     names = ("withdrawn", "compensations", "not_undone", "undone_before", "effects")
     told = {name: tasks[name] for name in names}
-    told |= {"workspaces": found.workspaces, "branches": found.branches, "forks": found.forks}
+    told |= {name: getattr(found, name) for name in ("workspaces", "branches", "forks", "unrecorded")}
     document = {"run": found.run.id, "to": found.to, "state": found.state, "reason": None, "outcome": None}
     if ended is None and found.state == "done":
         ended = _ended(found.run.id)
@@ -162,6 +163,7 @@ def _show(found: Rollback) -> None:
     _rows("can't redo", style.red, since)
     files = [f"{one['key']} at {one['commit'][:12]} in {one['folder']}" for one in found.workspaces]
     _rows("files", style.green, files)
+    _rows("loses", style.red, [f"changes that nothing has recorded in {folder}" for folder in found.unrecorded])
     for one in found.branches:
         branch, to = str(one["ref"]).removeprefix("refs/heads/"), one["commit"]
         if one["state"] == "ready":
@@ -175,6 +177,8 @@ def _show(found: Rollback) -> None:
     _rows("forks", style.yellow, [f"{one} goes on from what is undone here" for one in found.forks])
     if not (tasks.withdrawn or tasks.compensations or found.workspaces or found.branches):
         note("there is nothing to undo")
+    if found.workspaces:
+        note("files come back as they were committed; those that the repository ignores don't")
 
 
 def _stays(found: Rollback, style: Style) -> None:
@@ -217,6 +221,9 @@ def _show_end(document: dict[str, Any]) -> None:
     for one in (*document["workspaces"], *document["branches"]):
         if one.get("state") == "restored" and "folder" in one:
             _rows("files", style.dim, [f"{one['key']} at {one['commit'][:12]} in {one['folder']}"])
+        elif one.get("state") == "restored":
+            at = f"at {one['at'][:12]}" if one.get("at") else "is not there"
+            _rows("branch", style.dim, [f"{str(one['ref']).removeprefix('refs/heads/')} {at} in {one['repo']}"])
         elif one.get("state") != "restored":
             _rows("stays", style.red, [str(one.get("problem"))])
     _rows("asks", style.yellow, [f"{one['id']} {one['path']}: {one['question']}" for one in document["waiting"]])
