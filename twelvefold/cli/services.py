@@ -60,10 +60,6 @@ def orchestrator() -> int:
     )
 
 
-#: How much nicer than others the projector is (nice(2)): it gets a third of their share, so it never starves.
-_YIELDING = 5
-
-
 def projector() -> int:
     """Run the projector: the process that keeps read models up to date.
 
@@ -74,8 +70,6 @@ def projector() -> int:
     from ..orchestration.projector import main
 
     settings = load_settings()
-    # Nothing waits for it: while both the work and the reading of it want the processor, the work comes first.
-    os.nice(_YIELDING)
     return main(
         endpoints(settings.home, settings.runtime_dir),
         settings.home,
