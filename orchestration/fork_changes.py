@@ -18,6 +18,7 @@ from .fork_errors import ForkChangeInvalid
 from .levels import LEVELS, depth_from, limits_from
 from .plan import plan_data, plan_from
 from .run_state import Run, number
+from .values import INPUT, references
 
 #: What can be changed beside fields of the input, which may be named by themselves.
 PARTS = ("input", "plan", "budget", "labels", "levels", "settings", "timeout_s", "depth_max")
@@ -26,9 +27,7 @@ PARTS = ("input", "plan", "budget", "labels", "levels", "settings", "timeout_s",
 def changed(run: Run, changes: Mapping[str, Any]) -> Run:
     """Return the run as it would be with these changes, in their order; raises ForkChangeInvalid."""
     for name, value in changes.items():
-        part, *keys = name.split(".")
-        if part not in PARTS:
-            part, keys = "input", name.split(".")
+        part, keys = _place(name)
         if not all(keys) or not part:
             raise ForkChangeInvalid(name, "it is no name with dots between its parts")
         try:
@@ -40,6 +39,27 @@ def changed(run: Run, changes: Mapping[str, Any]) -> Run:
         except _Unfit as error:
             raise ForkChangeInvalid(name, str(error)) from None
     return run
+
+
+def untaken(run: Run, changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the changes of the input that no task of the plan takes, as far as that stands in the plan; as `changed`.
+
+    Only a plan that an agent answers with might still take them.
+    """
+    plan = changed(run, changes).plan
+    places = [] if plan is None else [ref.keys for _, ref in references(plan_data(plan)) if ref.name == INPUT]
+    given = [(name, keys) for name in changes for part, keys in (_place(name),) if part == "input"]
+    return tuple(
+        name
+        for name, keys in given
+        if not any(all(str(one) == other for one, other in zip(place, keys, strict=False)) for place in places)
+    )
+
+
+def _place(name: str) -> tuple[str, list[str]]:
+    """Return the part that a change is of, and the keys to its place there."""
+    part, *keys = name.split(".")
+    return (part, keys) if part in PARTS else ("input", [part, *keys])
 
 
 class _Unfit(Exception):

@@ -224,6 +224,7 @@ def test_refusals_of_the_command(home: JobHome, written: tuple[str, list[Event]]
     assert said(run, "--at", str(first), "--live", "world")[0] == 2
     assert said(run, "--at", str(first), "--set", "budget.gold=1")[0] == 2
     assert said("0123", "--at", "1")[0] == 3
+    assert "--set word: no task" in said(run, "--at", str(first), "--live", "tools", "--set", "word=new")[1]
     assert forks() == before
 
 

@@ -18,6 +18,7 @@ from twelvefold.eventstore.forgotten import RunForgotten
 from twelvefold.eventstore.run import read_run
 from twelvefold.orchestration.appending import in_order
 from twelvefold.orchestration.errors import RunNotFound
+from twelvefold.orchestration.fork_changes import untaken
 from twelvefold.orchestration.fork_errors import ForkChangeInvalid, ForkEnded, ForkOutside, LayerUnknown
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.forking import fork_request
@@ -28,6 +29,7 @@ from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import Retry, Task
 from twelvefold.orchestration.redecide import redecide, redecide_all
 from twelvefold.orchestration.result import result_of
+from twelvefold.orchestration.run_state import Run
 from twelvefold.orchestration.saga import Saga
 
 SECOND = 1_000_000_000
@@ -299,6 +301,15 @@ def test_a_change_that_does_not_fit_is_refused(world: Any, changes: dict[str, An
     with pytest.raises(ForkChangeInvalid, match=problem):
         played.fork(run, at=2, set=changes)
     assert played.log.head == head
+
+
+def test_what_no_task_takes_of_the_input_is_told() -> None:
+    """A change of the run's input does something only where the plan says that a task takes it from there."""
+    taking = Task("writer", {"word": {"$from": "input", "key": "word"}})
+    assert untaken(Run("a", plan=taking), {"word": "leaf", "wrod": "laef", "input.size": 2}) == ("wrod", "input.size")
+    assert untaken(Run("a", plan=Task("writer", {"$from": "input"})), {"size": 2}) == ()
+    assert untaken(Run("a", plan=Task("writer", {"word": "tree"})), {"word": "leaf", "budget.tasks": 2}) == ("word",)
+    assert untaken(Run("a", plan=taking), {"input.word": "leaf", "plan.input.word": "own"}) == ("input.word",)
 
 
 def test_forks_where_there_is_nothing_are_refused(world: Any) -> None:

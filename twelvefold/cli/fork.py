@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..bus.errors import BusNotRunning
 from ..connection import connect_sync
 from ..errors import UsageInvalid
+from ..orchestration.errors import NotUp
+from ..orchestration.fork_changes import untaken
 from ..orchestration.fork_preview import ForkPreview, preview_fork
 from ..orchestration.forking import as_value, checked_layers, fork_request
 from ..orchestration.home_lock import holder_of
@@ -58,16 +61,16 @@ def fork(
     if follow and as_json:
         raise UsageInvalid("--follow has no end, so it cannot be combined with --json", "twelvefold fork")
     layers, given = checked_layers(live), dict(_change(text) for text in changes or ())
-    parent, preview = _prepare(run, at, layers, given, shown=bool(layers) or as_json)
+    parent, preview, untaken = _prepare(run, at, layers, given, shown=bool(layers) or as_json)
+    for name in untaken:
+        note(f"--set {name}: no task of the plan takes that of the run's input; what a task has of its own is plan.…")
     if layers and preview is not None:
         _show(preview, layers)
         line = f"twelvefold fork {run} --at {at} --live {live}"
         if not confirmed("Fork it so?", "a fork whose effects may be repeated", line, yes=yes):
             note("nothing was forked")
             return 1
-    _begin(parent)
-    with connect_sync() as bus:
-        new = bus.fork(parent, at, live=layers, set=given)
+    new = _fork(parent, at, layers, given)
     if as_json and preview is not None:
         write_json(_document(new, preview, layers, given))
         return 0
@@ -82,20 +85,30 @@ def fork(
 
 def _prepare(
     run: str, at: int, layers: tuple[str, ...], changes: dict[str, Any], *, shown: bool
-) -> tuple[str, ForkPreview | None]:
-    """Return the whole id of a run that can be forked so, and what is to be shown of that; raises what can't be."""
+) -> tuple[str, ForkPreview | None, tuple[str, ...]]:
+    """Return the whole id of a run that can be forked so, what is to be shown of that, and the changes that no task
+    takes; raises what can't be.
+    """
     with open_own_run(load_settings().home, run, "twelvefold fork") as (log, parent):
         fork_request(log, parent, at, live=layers, set=changes, load=log.load)
         preview = preview_fork(log, parent, at, layers, log.load) if shown else None
-    return parent, preview
+        missed = untaken(log.view(parent)[0].state, changes) if changes else ()
+    return parent, preview, missed
 
 
-def _begin(run: str) -> None:
-    """Have something run that a fork of a run goes on with, where nothing does."""
+def _fork(run: str, at: int, layers: tuple[str, ...], changes: dict[str, Any]) -> str:
+    """Fork a run and return the fork, having something run that goes on with it; raises NotUp where that is not ours
+    to start.
+    """
     settings = load_settings()
     if holder_of(settings.home) is None:
         with RunLog(settings.home) as log:
             revive(settings, os.environ, log.view(run)[0].state.plan)
+    try:
+        with connect_sync() as bus:
+            return bus.fork(run, at, live=layers, set=changes)
+    except BusNotRunning:
+        raise NotUp(str(settings.home)) from None
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -112,7 +125,7 @@ def _show(preview: ForkPreview, layers: tuple[str, ...]) -> None:
     rows = [
         ("stays done", listed(preview.done)),
         ("anew", listed([f"{path} {agent}" for path, agent in preview.anew])),
-        ("recorded", f"{preview.served} results of these, which are not done again" if preview.served else ""),
+        ("recorded", _results(preview.served)),
         ("asks again", listed(preview.asks)),
         ("paused", "as the run was there, until it is resumed" if preview.paused else ""),
         *(
@@ -126,6 +139,12 @@ def _show(preview: ForkPreview, layers: tuple[str, ...]) -> None:
     for name, told in rows:
         if told:
             note(f"  {style.dim(name.ljust(10))} {told}")
+
+
+def _results(count: int) -> str:
+    if count == 1:
+        return "1 result of these, which is not done again"
+    return f"{count} results of these, which are not done again" if count else ""
 
 
 def _times(count: int) -> str:
