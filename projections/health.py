@@ -74,6 +74,7 @@ def judged(seen: Observed, limits: Limits | None = None) -> SystemHealthStatus:
         *_stuck(seen, bounds),
         *_parked(seen),
         *_projections(seen, bounds),
+        *_traces(seen, bounds),
         *_disk(seen, bounds),
         *_wal(seen, bounds),
         *_clock(seen, bounds),
@@ -113,10 +114,10 @@ def _log(seen: Observed) -> Iterator[Check]:
         yield Check("log", "unhealthy", f"the bus writes no more: {failure}", "twelvefold doctor")
     elif seen.log_problem:
         yield Check("log", "unhealthy", seen.log_problem, "twelvefold verify")
-    elif seen.head:
-        yield Check("log", "healthy", f"{seen.head} events in {_size(seen.log_bytes)}")
     else:
-        yield Check("log", "healthy", "no events yet")
+        words = f"{seen.head} events in {_size(seen.log_bytes)}" if seen.head else "no events yet"
+        beside = f", beside {seen.imported} imported run{'' if seen.imported == 1 else 's'}" if seen.imported else ""
+        yield Check("log", "healthy", words + beside)
 
 
 def _orchestrator(seen: Observed, limits: Limits) -> Iterator[Check]:
@@ -207,6 +208,19 @@ def _projections(seen: Observed, limits: Limits) -> Iterator[Check]:
         behind = max((seen.head - one.position for one in seen.projections), default=0)
         words = f"{len(seen.projections)} folded, at most {behind} events behind" if seen.projections else "none folded"
         yield Check("projections", "healthy", words)
+
+
+def _traces(seen: Observed, limits: Limits) -> Iterator[Check]:
+    """Judge whether spans arrive where a process exports them to; how far others once came is nobody's trouble."""
+    running = [one for one in seen.exports if one.is_running]
+    failing = [one for one in running if one.failing_s is not None and one.failing_s > limits.lag_s]
+    for one in failing:
+        words = f"{one.target} has taken no spans for {_span(one.failing_s or 0.0)}, {one.undelivered} wait"
+        yield Check("traces", "degraded", f"{words}: {one.reason}", "twelvefold trace export --status")
+    if running and not failing:
+        delivered, rejected = sum(one.delivered for one in running), sum(one.rejected for one in running)
+        refused = f", {rejected} refused for good" if rejected else ""
+        yield Check("traces", "healthy", f"{delivered} spans delivered{refused}")
 
 
 def _disk(seen: Observed, limits: Limits) -> Iterator[Check]:

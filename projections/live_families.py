@@ -29,6 +29,7 @@ def live_families(seen: Observed) -> Iterator[Family]:
     yield from _projection_families(seen)
     yield gauge("human_waiting", "What waits for a human in open runs, by kind.", ("kind",),
                 (((kind,), count) for kind, count in sorted(seen.waiting.items())))  # fmt: skip
+    yield from _export_families(seen)
     if seen.processes is not None:
         yield from _process_families(seen)
 
@@ -113,6 +114,22 @@ def _projection_families(seen: Observed) -> Iterator[Family]:
                 (((one.name,), one.behind_s) for one in found))  # fmt: skip
     yield gauge("projection_parked", "1 if a projection can't fold an event and waits before it.", label,
                 (((one.name,), int(one.parked is not None)) for one in found))  # fmt: skip
+
+
+def _export_families(seen: Observed) -> Iterator[Family]:
+    label, found = ("target",), sorted(seen.exports, key=lambda one: one.target)
+    for name, what, value in (
+        ("delivered", "Spans that a place to which traces are exported live has taken.", "delivered"),
+        ("rejected", "Spans that it will never take.", "rejected"),
+    ):
+        samples = (((one.target,), getattr(one, value)) for one in found)
+        yield counter(f"trace_spans_{name}_total", what, label, samples)
+    yield gauge("trace_spans_undelivered", "Spans that wait for a place that doesn't take them now.", label,
+                (((one.target,), one.undelivered) for one in found))  # fmt: skip
+    yield gauge("trace_export_running", "1 if a process exports to the place now.", label,
+                (((one.target,), int(one.is_running)) for one in found))  # fmt: skip
+    yield gauge("trace_export_lag_events", "Events whose spans were not sent there yet.", label,
+                (((one.target,), one.behind) for one in found))  # fmt: skip
 
 
 def _process_families(seen: Observed) -> Iterator[Family]:

@@ -56,13 +56,28 @@ class ParkedSeen(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class ExportSeen(msgspec.Struct, frozen=True):
+    """How far the export of traces to one place has come. `is_running` tells whether a process exports to it now;
+    `failing_s` is for how long it hasn't taken spans, None where it takes them, and `reason` says why.
+    """
+
+    target: str
+    delivered: int = 0
+    rejected: int = 0
+    undelivered: int = 0
+    behind: int = 0
+    failing_s: float | None = None
+    reason: str = ""
+    is_running: bool = True
+
+
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a home.
 
     `stats` are the bus's counters, None where it did not answer (`bus_problem` says why); `round_trip_s` is how long a
     question to it took. `processes` are those of an `up`, None where none runs (or it did not answer: `up_problem`).
     `head_ns` is the time of the last event. `waiting` counts what waits for a human, by kind. `undecided_s` is how long
-    the oldest requested run has waited to be begun.
+    the oldest requested run has waited to be begun. `imported` counts the runs of other homes that lie beside the log.
     """
 
     now_ns: int
@@ -83,6 +98,8 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Mapping[str, int] = {}
     parked: tuple[ParkedSeen, ...] = ()
     undecided_s: float = 0.0
+    imported: int = 0
+    exports: tuple[ExportSeen, ...] = ()
 
     @property
     def groups(self) -> Mapping[str, Mapping[str, Any]]:

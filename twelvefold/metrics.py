@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,17 @@ class MetricsCollector:
         write = openmetrics.generate_latest if format == "openmetrics" else exposition.generate_latest
         return str(write(self.registry()).decode())
 
+    def unread(self) -> int:
+        """Return how many events of the log the next of these calls has to read first: all of a log that no projector
+        has folded. Some 100,000 take a second.
+        """
+        with self._lock, self._own_log() as log:
+            if log is None:
+                return 0
+            if not self._position:
+                self._take_over(log)
+            return max(0, log.head - self._position)
+
     def families(self) -> list[Family]:
         """Return all metrics as plain data."""
         sums, seen = self._sums(), observe(self._place, memory=True)
@@ -84,14 +96,21 @@ class MetricsCollector:
 
     def _sums(self) -> LogSums:
         """Fold what is new in the log."""
-        path = self._place.home / "log.db"
-        with self._lock:
-            if not path.exists():
+        with self._lock, self._own_log() as log:
+            if log is None:
                 self._begin()
             else:
-                with LogReader(path) as log:
-                    self._catch_up(log)
+                self._catch_up(log)
             return log_sums(dict(self._fold.rows()))
+
+    @contextmanager
+    def _own_log(self) -> Iterator[LogReader | None]:
+        path = self._place.home / "log.db"
+        if not path.exists():
+            yield None
+        else:
+            with LogReader(path) as log:
+                yield log
 
     def _begin(self) -> None:
         self._fold, self._position, self._last_hash = Fold(Metrics()), 0, b""
@@ -100,10 +119,7 @@ class MetricsCollector:
         if self._position and not self._goes_on(log):
             self._begin()
         if not self._position:
-            start = StoredRows(self._place.home).nearest(self._fold.projection, log, log.head)
-            if start is not None:
-                self._fold.states.update(start.rows)
-                self._position = start.position
+            self._take_over(log)
         goes_on, forgot = self._last_hash != b"", False
         for page in pages(log, self._position, None):
             forgot |= goes_on and any(event.type == FORGOTTEN for event in page)
@@ -113,6 +129,13 @@ class MetricsCollector:
             # What payloads said that were freed meanwhile counts no more, as for a collector that begins now.
             self._begin()
             self._catch_up(log)
+
+    def _take_over(self, log: LogReader) -> None:
+        """Begin where the projector has come to."""
+        start = StoredRows(self._place.home).nearest(self._fold.projection, log, log.head)
+        if start is not None:
+            self._fold.states.update(start.rows)
+            self._position = start.position
 
     def _goes_on(self, log: LogReader) -> bool:
         """Tell whether the log is still the one that was read: another may have been put in its place."""

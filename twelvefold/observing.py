@@ -27,11 +27,13 @@ from .orchestration.inbox import read_inbox
 from .orchestration.process_report import memory_of_sessions
 from .projections.folding import Fold, pages
 from .projections.inbox import Inbox
-from .projections.observed import Observed, ParkedSeen, ProcessSeen, ProjectionSeen
+from .projections.observed import ExportSeen, Observed, ParkedSeen, ProcessSeen, ProjectionSeen
 from .projections.projection import data_of, text
 from .projections.stored import StoredRows
 from .reach import listens
 from .run_log import RunLog
+from .run_place import imported_runs
+from .tracing.progress import running_progress
 
 #: How long bus and supervisor are waited for: who asks has to be told soon that they don't answer.
 WAIT_S = 2.0
@@ -57,6 +59,8 @@ def observe(place: Place, *, memory: bool = False, wait_s: float = WAIT_S) -> Ob
     facts |= _processes(place, wait_s, memory=memory)
     facts |= _disk(place.home)
     facts |= _log(place.home, now_ns)
+    facts["exports"] = _exports(place.home, facts.get("head", 0), now_ns)
+    facts["imported"] = len(imported_runs(place.home))
     return Observed(**facts)
 
 
@@ -138,6 +142,19 @@ def _projections(home: Path, log: LogReader, head: int, now_ns: int) -> tuple[Pr
         behind_s = max(0, now_ns - missing[0].time) / 1e9 if missing else 0.0
         found.append(ProjectionSeen(one.name, one.position, behind_s, one.parked, one.error))
     return tuple(found)
+
+
+def _exports(home: Path, head: int, now_ns: int) -> tuple[ExportSeen, ...]:
+    """Return how far exports of traces are; of several whose targets look alike, the one that goes on."""
+    found: dict[str, ExportSeen] = {}
+    for one, is_running in running_progress(home):
+        failing_s = max(0, now_ns - one.failing_since) / 1e9 if one.failing_since else None
+        if is_running or one.target not in found:
+            found[one.target] = ExportSeen(
+                one.target, one.delivered, one.rejected, one.undelivered, max(0, head - one.position), failing_s,
+                one.reason, is_running,
+            )  # fmt: skip
+    return tuple(found.values())
 
 
 def _waiting(home: Path, log: RunLog, head: int) -> dict[str, int]:

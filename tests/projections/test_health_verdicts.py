@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from twelvefold.projections.agent_health import HealthStatus, judged_agent
 from twelvefold.projections.health import Check, Limits, SystemHealthStatus, judged
-from twelvefold.projections.observed import Observed, ParkedSeen, ProcessSeen, ProjectionSeen
+from twelvefold.projections.observed import ExportSeen, Observed, ParkedSeen, ProcessSeen, ProjectionSeen
 
 NOW_NS = 1_800_000_000 * 10**9
 FREE = 50 << 30
@@ -101,6 +101,8 @@ WRONG: list[tuple[str, Observed, str, str]] = [
     ("work", replace(WELL, waiting={"in_doubt": 1, "question": 4}), "degraded", "1 in doubt"),
     ("parked", replace(WELL, parked=(ParkedSeen("delivery", "q", 9, 60.0, "boom\nat"),)), "degraded", "boom"),
     ("projections", replace(WELL, projections=(ProjectionSeen("mine", 5, 0, 6, "KeyError"),)), "degraded", "KeyError"),
+    ("traces", replace(WELL, exports=(ExportSeen("http://a", undelivered=7, failing_s=200.0, reason="refused"),)),
+     "degraded", "http://a has taken no spans for 3 min, 7 wait: refused"),
     ("disk", replace(WELL, free_bytes=100 << 20), "unhealthy", "100.0 MiB free"),
     ("disk", replace(WELL, free_bytes=None), "degraded", "can't be told"),
     ("wal", replace(WELL, wal_bytes=1 << 30), "degraded", "1.0 GiB"),
@@ -123,6 +125,8 @@ def test_what_is_wrong_is_found(name: str, seen: Observed, level: str, words: st
     [
         replace(with_stats(roles={}, open_runs=0), processes=None),
         replace(WELL, waiting={"question": 3, "approval": 1}),
+        replace(WELL, exports=(ExportSeen("a", 9, 1), ExportSeen("b", failing_s=5.0))),
+        replace(WELL, exports=(ExportSeen("a", undelivered=5, failing_s=900.0, is_running=False),)),
         with_stats(groups={"q/x": queue("x", members=0, waiting=2, oldest_age_s=2)}),
         with_stats(groups={"q/x": queue("x", members=2, waiting=200, oldest_age_s=900)}),
         replace(WELL, projections=(ProjectionSeen("runs", 5, 7200.0),)),
@@ -131,7 +135,19 @@ def test_what_is_wrong_is_found(name: str, seen: Observed, level: str, words: st
         with_fixer(paused=True),
         replace(WELL, processes=(*(WELL.processes or ()), place("web.1"))),
     ],
-    ids=["bare bus", "human", "just asked", "backlog", "no projector", "clock", "stopped", "paused", "foreign"],
+    ids=[
+        "bare bus",
+        "human",
+        "exports",
+        "no export any more",
+        "just asked",
+        "backlog",
+        "no projector",
+        "clock",
+        "stopped",
+        "paused",
+        "foreign",
+    ],
 )
 def test_what_is_meant_is_not_wrong(seen: Observed) -> None:
     """A bare bus, questions to humans, fresh or queued work, what was stopped or paused on purpose: all is well."""
@@ -213,3 +229,17 @@ def test_who_is_not_known_is_not_healthy() -> None:
     assert (status.status, status.healthy) == ("unknown", False)
     down = judged_agent(Observed(now_ns=1, home="/h", bus_problem="no bus runs"), "fixer")
     assert "no bus runs" in down.message
+
+
+def test_exports_of_traces_are_counted_where_one_goes_on() -> None:
+    """What was delivered and refused is told of those that go on, and nothing where none does."""
+    told = found(replace(WELL, exports=(ExportSeen("a", 9, 1), ExportSeen("b", 2, is_running=False))), "traces")
+    assert told.message == "9 spans delivered, 1 refused for good"
+    gone = judged(replace(WELL, exports=(ExportSeen("b", 2, is_running=False),)))
+    assert "traces" not in [check.name for check in gone.checks]
+
+
+def test_imported_runs_are_told_beside_the_log() -> None:
+    """A home that holds only what came from others is not taken for an empty one."""
+    assert found(replace(WELL, head=0, imported=1), "log").message == "no events yet, beside 1 imported run"
+    assert found(replace(WELL, imported=2), "log").message.endswith(", beside 2 imported runs")

@@ -25,7 +25,7 @@ def health(
 ) -> int:
     """Tell whether all is well; exit status 1 where it is not.
 
-    Looks at the bus, the orchestrator, agents, stuck and parked work, projections, log, disk and clock; changes
+    Looks at the bus, the orchestrator, agents, stuck and parked work, projections, traces, log, disk and clock; changes
     nothing. Degraded is what works and needs somebody to look, unhealthy what does not work. With --port it is served
     at http://127.0.0.1:PORT/healthz and /readyz (status 200 or 503), beside /metrics, until SIGTERM or Ctrl-C.
 

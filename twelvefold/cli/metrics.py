@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .output import write, write_json
-from .serving import PortOption, serve
+from ..run_place import imported_runs
+from ..settings import load_settings
+from .output import note, write, write_json
+from .serving import PortOption, serve, tell_of_long_work
 
 
 def metrics(
@@ -30,8 +33,17 @@ def metrics(
     collector = MetricsCollector()
     if port is not None:
         return serve(collector, port, "metrics")
+    tell_of_long_work(collector)
+    _tell_of_imports(load_settings().home)
     if as_json:
         write_json({**collector.collect_agent_metrics(), "orchestration": collector.collect_orchestration_metrics()})
     else:
         write(collector.export_metrics(format).rstrip("\n"))
     return None
+
+
+def _tell_of_imports(home: Path) -> None:
+    """Say what the numbers are not about, where a home holds nothing else."""
+    imported = len(imported_runs(home))
+    if imported and not (home / "log.db").exists():
+        note(f"nothing has happened in this home; what was imported ({imported} of other homes' runs) is not counted")

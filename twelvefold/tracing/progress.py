@@ -52,9 +52,16 @@ def read_progress(path: Path) -> Progress | None:
 
 def all_progress(home: Path) -> list[Progress]:
     """Return how far each export of a home is, by its target."""
-    folder = home / _FOLDER
-    found = [read_progress(path) for path in folder.glob("*.json")] if folder.is_dir() else []
-    return sorted((one for one in found if one is not None), key=lambda one: one.target)
+    return [one for one, _ in running_progress(home)]
+
+
+def running_progress(home: Path) -> list[tuple[Progress, bool]]:
+    """Return how far each export of a home is, by its target, and whether a process exports there now."""
+    paths = (home / _FOLDER).glob("*.json")
+    found = [(one, path) for path in paths if (one := read_progress(path)) is not None]
+    return [
+        (one, _is_locked(path.with_suffix(".lock"))) for one, path in sorted(found, key=lambda pair: pair[0].target)
+    ]
 
 
 def write_progress(path: Path, progress: Progress) -> None:
@@ -62,6 +69,17 @@ def write_progress(path: Path, progress: Progress) -> None:
     making = path.with_suffix(".making")
     making.write_bytes(msgspec.json.encode(progress))
     making.replace(path)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextmanager
