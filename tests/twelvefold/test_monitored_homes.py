@@ -1,4 +1,4 @@
-"""Health and metrics of homes out of the ordinary: exports of traces that fail, imports only, a log nobody has folded."""
+"""Health and metrics of odd homes: exports of traces that fail, imports alone, a log that nobody has folded."""
 
 from __future__ import annotations
 
