@@ -163,6 +163,25 @@ class LineNotFound(TwelvefoldError):
 
 
 @dataclass(eq=False)
+class LineInSeveral(TwelvefoldError):
+    """A run has made a line of this number in files of this name of several repositories, so one must be named."""
+
+    code = "E549"
+    exit_code = 2
+    place: str
+    run: str
+    names: tuple[str, ...]
+
+    def message(self) -> str:
+        """Name the repositories."""
+        return f"{self.place} was made by run {self.run} in {' and in '.join(self.names)}"
+
+    def help(self) -> str:
+        """Name the first one."""
+        return f"say which: twelvefold why --run {self.run} {quote(f'{self.names[0]}/{self.place}')}"
+
+
+@dataclass(eq=False)
 class LineNotOurs(TwelvefoldError):
     """The line stands in a commit that no run of this home has made, so the log knows nothing of it."""
 

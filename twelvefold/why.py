@@ -8,9 +8,9 @@ run's steps, as a job's one commit has been made of many. Reads only.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 
@@ -25,11 +25,13 @@ from .eventstore.run import read_run
 from .eventstore.storage_errors import LogNotFound
 from .orchestration.errors import RunNotFound
 from .projections.origins import Origin, commits_before, is_made, origin_of
-from .run_file_errors import LineNotOurs
+from .run_file_errors import LineInSeveral, LineNotOurs
 from .run_log import RunLog
 from .run_place import imported_runs, imports_folder, open_run
 
 _TRAILER = re.compile(r"^Twelvefold-Run: ([0-9a-f]{32})\s*$", re.MULTILINE)
+#: As git quotes the messages of what it has squashed; anybody's words may look like it.
+_QUOTED = re.compile(r"^[ \t]+Twelvefold-Run: ([0-9a-f]{32})\s*$", re.MULTILINE)
 #: Causes are followed so far at most; a chain is as long as a run is deep.
 _CAUSES_MAX = 1000
 _PAGE = 1000
@@ -59,7 +61,7 @@ def why(
     git = Git()
     message = message_of(git, line.commit, at=at, git_dir=git_dir)
     named = dict.fromkeys([run, *_TRAILER.findall(message)] if run else _TRAILER.findall(message))
-    for candidate in chain(named, _runs_that_made(home, line.commit)):
+    for candidate in chain(named, _runs_that_made(home, line.commit), dict.fromkeys(_QUOTED.findall(message))):
         try:
             with open_run(home, candidate, "") as (log, found, kept):
                 reason = _in_run(git, log, found, kept, line)
@@ -73,17 +75,58 @@ def why(
 def line_of_run(home: Path, given: str, path: str, line: int) -> tuple[BlamedLine, Path] | None:
     """Blame a line of what a run has made last of a path; return it with the store it was found in, None for none.
 
-    Raises RunNotFound, PrefixAmbiguous, RunForgotten.
+    Where the run works on several repositories, `path` may begin with the name of one. Raises RunNotFound,
+    PrefixAmbiguous, RunForgotten, and LineInSeveral where the run has made the line in more than one.
     """
-    git = Git()
     with open_run(home, given, "twelvefold why --run") as (log, run, kept):
         refuse_forgotten(log, run, "say why a line is as it is")
-        for store, commit in _commits_of(_events(log, run), path):
-            folder = store_at(kept, store)
-            found = blame(git, commit, path, line, git_dir=folder) if trees_of(git, folder, [commit]) else None
-            if found is not None:
-                return found, folder
-    return None
+        events = _events(log, run)
+    names = _repositories(events)
+    found = _lines_at(events, kept, names, path, line)
+    top, _, rest = path.partition("/")
+    if not found and rest and len(names) > 1:
+        found = _lines_at(events, kept, {key: name for key, name in names.items() if name == top}, rest, line)
+    ours = {key: one for key, one in found.items() if any(is_made(event, one[0].commit) for event in events)}
+    if len(ours) > 1:
+        raise LineInSeveral(f"{path}:{line}", run, tuple(sorted(names[key] for key in ours)))
+    return next(iter((ours or found).values()), None)
+
+
+def _lines_at(
+    events: Sequence[Event], kept: Path, names: Mapping[str, str], path: str, line: int
+) -> dict[str, tuple[BlamedLine, Path]]:
+    """Blame a line of what was made last of a path in each of these repositories."""
+    git = Git()
+    found: dict[str, tuple[BlamedLine, Path]] = {}
+    for store, commit in _commits_of(events, path):
+        key, folder = _repository(store), store_at(kept, store)
+        if key in found or key not in names or not trees_of(git, folder, [commit]):
+            continue
+        blamed = blame(git, commit, path, line, git_dir=folder)
+        if blamed is not None:
+            found[key] = (blamed, folder)
+            if len(found) == len(names):
+                break
+    return found
+
+
+def _repositories(events: Sequence[Event]) -> dict[str, str]:
+    """Return what tells the repositories of a run's stores apart, each with its name as the tasks were told it."""
+    told = [event for event in events if event.payload is not None and isinstance(event.data, dict)]
+    asked = {event.data.get("path"): event.data.get("input") for event in told if event.type == "task.requested"}
+    found: dict[str, str] = {}
+    for event in told:
+        store = event.data.get("store")
+        if event.type in ("workspace.created", "workspace.committed") and isinstance(store, str):
+            given = asked.get(event.stream.split(".", 2)[-1])
+            repo = given.get("repo") if isinstance(given, dict) else None
+            found[_repository(store)] = PurePath(repo).name if isinstance(repo, str) else _repository(store)
+    return found
+
+
+def _repository(store: str) -> str:
+    """Return what names the repository of a store: the folder in which every run has its own."""
+    return PurePath(store).parent.name
 
 
 def _in_run(git: Git, log: RunLog, run: str, kept: Path, line: BlamedLine) -> Reason | None:

@@ -154,6 +154,11 @@ def test_a_line_is_found_after_its_commit_was_made_anew(past: Past) -> None:
         found = past("why", "calc.py:4", "--json").json
         assert (found["run"], found["by"]) == (past.runs[2], "text")
         assert found["effect"]["parameters"]["new_text"] == "2 * n"
+        git(past.repo, "switch", "--quiet", "--create", "as-one", "main~1")
+        git(past.repo, "merge", "--quiet", "--squash", past.branches[2])
+        git(past.repo, "commit", "--quiet", "--no-edit")
+        found = past("why", "calc.py:4", "--json").json
+        assert (found["run"], found["by"]) == (past.runs[2], "text")
     finally:
         git(past.repo, "switch", "--quiet", "main")
 

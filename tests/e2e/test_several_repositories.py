@@ -74,6 +74,27 @@ def test_each_repository_gets_its_branch(shared_home: JobHome, repos: dict[str, 
     assert shared_home.workspaces() == []
 
 
+def test_a_line_is_asked_about_in_one_of_them(shared_home: JobHome, tmp_path: Path) -> None:
+    """A file of the same name in both must be named with its repository; each line then leads to its own task."""
+    both = {"calc": CALC, "shop": {**CALC, "README.md": "# Shop\n"}}
+    repos = {name: make_repo(tmp_path / name, files) for name, files in both.items()}
+    texts = [section(f"{name}: calc.py", "    return n + 2", "    return n * 2") for name in repos]
+    status, document = run(shared_home, repos, "# Multiply instead of adding\n\n" + "".join(texts))
+    assert status == 0, document
+    lines = {name: git(repo, "show", f"{document['repos'][0]['branch']}:calc.py") for name, repo in repos.items()}
+    (number,) = {text.splitlines().index("    return n * 2") + 1 for text in lines.values()}
+    asked = ("why", "--run", document["run"])
+    refused = shared_home(*asked, f"calc.py:{number}", cwd=tmp_path)
+    assert (refused.status, "error[E549]" in refused.err, "calc and in shop" in refused.err) == (2, True, True)
+    for path, name in (("0.0", "calc"), ("0.1", "shop")):
+        found = shared_home(*asked, f"{name}/calc.py:{number}", "--json", cwd=tmp_path).json
+        assert (found["path"], found["by"], found["effect"]["parameters"]["repo"]) == (path, "commit", str(repos[name]))
+        there = shared_home(
+            "why", f"calc.py:{number}", "--rev", document["repos"][0]["branch"], "--json", cwd=repos[name]
+        )
+        assert (there.json["path"], there.json["run"]) == (path, document["run"])
+
+
 def test_wishes_beside_the_edits_are_told_of_each(shared_home: JobHome, repos: dict[str, Path]) -> None:
     """What no edit carries out is named with its repository."""
     status, document = run(shared_home, repos, f"{BOTH}\nAlso `refund` should be added to `shop/price.py`.\n")

@@ -31,7 +31,8 @@ _SHOWN = 160
 def why(
     place: Annotated[str, typer.Argument(metavar="FILE:LINE", help="A line of a file, counted from 1.")],
     run: Annotated[
-        str | None, typer.Option("--run", metavar="R", help="The line as this run left it; FILE from the top.")
+        str | None,
+        typer.Option("--run", metavar="R", help="The line as this run left it; FILE from the top, or REPO/FILE."),
     ] = None,
     revision: Annotated[
         str | None, typer.Option("--rev", metavar="REV", help="The line in this commit, not in what is checked out.")
