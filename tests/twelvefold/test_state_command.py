@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from twelvefold.cli.boundary import rendered
 from twelvefold.eventstore.event import new_event
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
+from twelvefold.projections.errors import ProjectionFailed
 
 from .conftest import CommandLine
 
@@ -168,3 +170,21 @@ def test_where_only_imported_runs_are(twelvefold: CommandLine, home: Path, argum
     assert "help: twelvefold runs --imported" in shown.err
     assert RUN_A in twelvefold("runs", "--imported", **elsewhere).out
     assert "failed" in twelvefold("state", "tasks", "--run", RUN_A, **elsewhere).out
+
+
+def test_no_words_of_an_event_steer_a_terminal(twelvefold: CommandLine, home: Path) -> None:
+    """Controls in a reason are written as escapes, in tables, differences and errors; a row stays one line."""
+    log = SqliteLog(home / "log.db")
+    hostile = {"reason": "\x1b]0;owned\x07\nsecond \x9b31m\u202e line"}
+    event = new_event("run.failed", hostile, stream=f"run.{RUN_B}", run=RUN_B, id=os.urandom(16), seen=6)
+    position = log.append(Append(events=[event], source="test.1"))
+    log.close()
+    assert position
+    outputs = [twelvefold("state", "runs", *arguments) for arguments in ((), ("--at", "8", "--at", "9"))]
+    for said in [
+        *(done.out + done.err for done in outputs),
+        rendered(ProjectionFailed("mine", 1, "a.b", "\x1b[31mred")),
+    ]:
+        assert "\\u001b" in said
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said)
+    assert len(twelvefold("state", "runs").out.splitlines()) == 3

@@ -24,7 +24,7 @@ from ..access import opening_command
 from ..errors import NotAccessible, OutputUnwritable, UsageInvalid
 from ..eventstore.errors import TwelvefoldError
 from .group import PipeClosed
-from .output import Style, flush, silence
+from .output import Style, flush, harmless, silence
 
 
 @dataclass
@@ -63,14 +63,14 @@ def shown_errors(arguments: Sequence[str]) -> Iterator[Outcome]:
 def rendered(error: TwelvefoldError) -> str:
     """Return an error as the user sees it on stderr, coloured where that is wanted."""
     style = Style(sys.stderr)
-    lines = [style.bold(f"{style.red(f'error[{error.code}]')}: {error.message()}")]
+    lines = [style.bold(f"{style.red(f'error[{error.code}]')}: {harmless(error.message())}")]
     if not isinstance(error, UsageInvalid):
         lines.append(f"  {style.bold('why')}: {reason(type(error))}")
     cause = error.__cause__
     words = getattr(cause, "strerror", None) or str(cause)
     if cause is not None and not isinstance(cause, TwelvefoldError) and words.lower() not in error.message().lower():
-        lines.append(f"  {style.bold('cause')}: {type(cause).__name__}: {cause}")
-    lines.append(f"{style.cyan('help')}: {error.help() or f'twelvefold explain {error.code}'}")
+        lines.append(f"  {style.bold('cause')}: {type(cause).__name__}: {harmless(str(cause))}")
+    lines.append(f"{style.cyan('help')}: {harmless(error.help() or f'twelvefold explain {error.code}')}")
     return "\n".join(lines)
 
 
@@ -108,7 +108,7 @@ def unforeseen(error: Exception, arguments: Sequence[str]) -> str:
     again = shlex.join(["twelvefold", "--debug", *(a for a in arguments if a != "--debug")])
     return "\n".join(
         [
-            style.bold(f"{style.red('error[E000]')}: {type(error).__name__}: {error}"),
+            style.bold(f"{style.red('error[E000]')}: {type(error).__name__}: {harmless(str(error))}"),
             f"  {style.bold('why')}: Nobody foresaw this, so it is a defect of Twelvefold or of the machine ({place}).",
             f"{style.cyan('help')}: {again}",
         ]

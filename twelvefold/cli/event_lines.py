@@ -9,14 +9,11 @@ from typing import Any
 import msgspec
 
 from ..eventstore.event import Event
-from .output import Style, on_terminal, rfc3339, write
+from .output import Style, harmless, on_terminal, rfc3339, write
 
 _GOOD = frozenset({"succeeded", "completed", "ready", "published", "answered"})
 _BAD = frozenset({"failed", "crashed", "parked", "in_doubt", "expired"})
 _UNEASY = frozenset({"needs_human", "cancelled", "restarted", "nothing_to_do", "rolled_back"})
-#: DEL, the C1 controls (one of them begins an escape sequence), and letters that turn the direction of a line.
-_CONTROLS = (*range(0x7F, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS}
 
 
 def envelope(event: Event) -> dict[str, Any]:
@@ -94,11 +91,6 @@ def _indented(payload: str) -> str:
         return harmless(msgspec.json.format(payload, indent=2))
     except msgspec.DecodeError:
         return harmless(_on_one_line(payload))
-
-
-def harmless(text: str) -> str:
-    """Return text with what a terminal would obey written as escapes; JSON has escaped most of it already."""
-    return text.translate(_ESCAPES)
 
 
 def painted(style: Style, type: str, text: str) -> str:

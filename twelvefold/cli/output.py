@@ -16,6 +16,14 @@ import msgspec
 
 from ..errors import OutputUnwritable
 
+#: What a terminal obeys, but for the ends of lines and tabs: controls, DEL, the C1 controls (one of them begins an
+#: escape sequence), and letters that turn the direction of a line.
+_CONTROLS = (
+    *(*range(9), *range(11, 32), *range(0x7F, 0xA0)),
+    *(0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),
+)
+_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS}
+
 
 class Style:
     """ANSI styles for one stream; returns texts unchanged where colour is not wanted."""
@@ -81,6 +89,11 @@ def in_units(size: int) -> str:
     return f"{amount:.0f} {units[0]}" if amount >= 10 or units[0] == "B" else f"{amount:.1f} {units[0]}"
 
 
+def harmless(text: str) -> str:
+    """Return text with what a terminal would obey written as escapes, of which JSON has none left but a few."""
+    return text.translate(_ESCAPES)
+
+
 def write(text: str) -> None:
     """Write one line of data to stdout; raises OutputUnwritable, and BrokenPipeError where nobody reads."""
     if sys.stdout is not None:
@@ -142,11 +155,12 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
     if not rows:
         note(empty)
         return
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[harmless(_cell(row.get(column))) for column in columns] for row in rows]
     headings = [column.replace("_", " ").upper() for column in columns]
     if on_terminal():
         _write_rich(headings, cells)
         return
+    cells = [[cell.replace("\n", "\\n") for cell in row] for row in cells]
     widths = [max(len(row[n]) for row in [headings, *cells]) for n in range(len(columns))]
     for row in [headings, *cells]:
         write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

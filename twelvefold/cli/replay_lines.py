@@ -12,8 +12,8 @@ import msgspec
 from ..orchestration.run_fold import RunFold
 from ..projections.stepping import ABSENT, Change, Step, Stepper
 from ..run_steps import plain, state_document
-from .event_lines import harmless, painted
-from .output import Style, flush, note, on_terminal, rfc3339, write
+from .event_lines import painted
+from .output import Style, flush, harmless, note, on_terminal, rfc3339, write
 
 #: A value takes so many letters at most where lines are not cut at the terminal's edge.
 _VALUE_LENGTH_MAX = 200

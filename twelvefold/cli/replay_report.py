@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from ..replay_check import Difference, RunCheck
-from .event_lines import harmless
-from .output import Style, write
+from .output import Style, harmless, write
 
 _WORDS = ("same", "different", "unchecked", "forgotten")
 _VALUE_LENGTH_MAX = 2000

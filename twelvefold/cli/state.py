@@ -20,7 +20,7 @@ from ..projections.state import Change, changes
 from ..read_models import position_of, rows_at, shown, standings
 from ..run_place import open_own_log, open_run
 from ..settings import load_settings
-from .output import Style, note, redraws, rfc3339, write, write_json, write_jsonl, write_table
+from .output import Style, harmless, note, redraws, rfc3339, write, write_json, write_jsonl, write_table
 
 _NS = "_ns"
 
@@ -203,7 +203,7 @@ def _write_rows(projection: Projection[Any], rows: list[dict[str, Any]], without
 
 def _write_change(style: Style, name: str, change: dict[str, Any]) -> None:
     sign = {"added": style.green("+"), "removed": style.red("-"), "changed": style.yellow("~")}[change["change"]]
-    write(f"{sign} {name} {' '.join(str(part) for part in change['row'].values())}")
+    write(f"{sign} {name} {harmless(' '.join(str(part) for part in change['row'].values()))}")
     for field, values in change["fields"].items():
         before, after = (_word(values[when]) for when in ("before", "after"))
         if change["change"] == "changed":
@@ -215,7 +215,7 @@ def _write_change(style: Style, name: str, change: dict[str, Any]) -> None:
 
 
 def _word(value: Any) -> str:
-    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+    return harmless(value if isinstance(value, str) and value else msgspec.json.encode(value).decode())
 
 
 def _write_list(rows: list[dict[str, Any]], head: int, as_json: bool, as_jsonl: bool) -> None:
