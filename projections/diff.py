@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..eventstore.event import Event
+from ..eventstore.run import FORKED
 from .alignment import ANSWERS, Pair, Place, merge, places_of, shared
 from .likeness import Names, differences
 from .origins import conversation
@@ -141,7 +142,7 @@ def diff(
         tuple(events),
         tuple(prompts),
         (_usage(a), _usage(b)),
-        (_elapsed(a, common), _elapsed(b, common)),
+        (_elapsed(a), _elapsed(b)),
         tuple(TaskDifference(path, sides[0].get(path), sides[1].get(path)) for path in paths),
         names,
     )
@@ -254,9 +255,10 @@ def _usage(events: Sequence[Event]) -> Usage:
     return Usage(calls, **sums) if calls else Usage()
 
 
-def _elapsed(events: Sequence[Event], common: int) -> float:
-    """Return how many seconds a run took: what it shares, and from its own beginning to its end."""
-    parts = (events[:common], events[common:])
+def _elapsed(events: Sequence[Event]) -> float:
+    """Return how many seconds a run took: what it shares, up to each cut, and from its own beginning to its end."""
+    cuts = [n for n, event in enumerate(events) if event.type == FORKED]
+    parts = [events[start:end] for start, end in zip([0, *cuts], [*cuts, len(events)], strict=True)]
     return round(sum((part[-1].time - part[0].time) / 1e9 for part in parts if part), 6)
 
 

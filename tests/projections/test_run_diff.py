@@ -146,16 +146,20 @@ def test_commits_count_by_their_files() -> None:
 
 def test_a_fork_shares_its_parents_past_and_is_aligned_after_it() -> None:
     """What a fork requests anew, and serves from its parent's record, is the parent's own work once more."""
-    log = MemoryLog()
+    now = 0
+    log = MemoryLog(clock=lambda: now)
     parent = MadeRun(log, A)
     parent.begin()
     request = parent.request("0.0")
+    now = 3 * 10**9
     cut = parent.asked("0.0", OPENING, "look").position
     parent.asked("0.0", [("tool", "seen")], "done", since=2)
     parent.answer("0.0", value=3)
     parent.end(value=3)
+    now = 1000 * 10**9
     fork = MadeRun(log, B)
     fork.own("run.forked", parent=A, at=cut)
+    now = 1005 * 10**9
     fork.own("run.started", versions={"twelvefold": "9"})
     fork.request("0.0", fork={"carries": [request.id.hex()]})
     asked = {"model": "m", "prompts": [{"name": "fixer", "hash": "f" * 64}], "since": 2}
@@ -169,6 +173,8 @@ def test_a_fork_shares_its_parents_past_and_is_aligned_after_it() -> None:
     found = diff(sides[0], sides[1], ([A], [B, A]))
     assert found.shared_until == cut
     assert found.first is None, found.first
+    assert found.elapsed_s == (3.0, 8.0)
+    assert diff(sides[1], sides[1], ([B, A], [B, A])).elapsed_s == (8.0, 8.0)
     fork.say("effect.completed", "0.0", **key, parameters=asked, result="more")
     assert diff(sides[0], list(read_run(log, B)), ([A], [B, A])).first is not None
 
