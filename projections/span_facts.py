@@ -12,6 +12,7 @@ import msgspec
 
 from ..eventstore.event import Event
 from .span import Attributes, Kind
+from .span_messages import messages_json, reply_json
 
 SYSTEM = "twelvefold"
 #: How long a text on a span may be; the log has the whole.
@@ -218,7 +219,7 @@ def effect_attributes(effect: Effect, *, content: bool) -> Attributes:
         if any(names):
             found["gen_ai.prompt.name"] = names[0]
         if content and bytes(asked.messages):
-            found["gen_ai.input.messages"] = _content(asked.messages)
+            found["gen_ai.input.messages"] = messages_json(asked.messages, _CONTENT_MAX)
     return found
 
 
@@ -270,14 +271,8 @@ def _reply_attributes(effect: Effect, content: bool) -> Attributes:
     if isinstance(usage.get("usd"), int | float):
         found["twelvefold.usage.usd"] = float(usage["usd"])
     if content and reply is not None:
-        parts = [{"type": "text", "content": reply.text}, *({"type": "tool_call", **one} for one in _dicts(reply))]
-        message = {"role": "assistant", "parts": parts, "finish_reason": reply.finish}
-        found["gen_ai.output.messages"] = _content([message])
+        found["gen_ai.output.messages"] = reply_json(reply.text, reply.tool_calls, reply.finish, _CONTENT_MAX)
     return found
-
-
-def _dicts(reply: _Reply) -> list[dict[str, Any]]:
-    return [one for one in reply.tool_calls if isinstance(one, dict)]
 
 
 def _provider(model: str) -> str:

@@ -113,6 +113,7 @@ PURE = {
     "projections/run_spans.py",
     "projections/span.py",
     "projections/span_facts.py",
+    "projections/span_messages.py",
     "projections/span_tree.py",
     "projections/span_work.py",
     "projections/spans.py",

@@ -280,8 +280,36 @@ def test_conventions_say_what_models_tests_and_commits_were() -> None:
     assert named(closed, "invoke_workflow issue").attributes["twelvefold.label.job"] == "issue"
     told_all, _ = folded(told, content=True)
     chat = named(told_all, "chat llama").attributes
-    assert "hello" in str(chat["gen_ai.input.messages"])
-    assert "hi" in str(chat["gen_ai.output.messages"])
+    assert json.loads(str(chat["gen_ai.input.messages"])) == [
+        {"role": "user", "parts": [{"type": "text", "content": "hello"}]}
+    ]
+    assert json.loads(str(chat["gen_ai.output.messages"])) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "hi"}], "finish_reason": "stop"}
+    ]
+
+
+def test_a_long_talk_with_tools_stands_on_spans_as_whole_json() -> None:
+    """Calls and answers of tools are parts of messages, as the convention has them, and texts are cut, not the JSON."""
+    told = Told()
+    told.requested({"pattern": "task", "agent": "echo"})
+    request = told.task("0", "echo")
+    told.reported(request, "task.started", {})
+    call = {"id": "c1", "name": "saw", "arguments": {"wood": "oak"}}
+    messages = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "x" * 300_000, "tool_call_id": "c1"},
+    ]
+    told.effect(request, "intended", "model:llama:1:0", parameters={"messages": messages})
+    reply = {"model": "llama-3", "finish": "tool_calls", "text": "", "tool_calls": [call]}
+    told.effect(request, "completed", "model:llama:1:0", result=reply)
+    closed, _ = folded(told, content=True)
+    chat = named(closed, "chat llama").attributes
+    asked, answered = json.loads(str(chat["gen_ai.input.messages"]))
+    assert asked == {"role": "assistant", "parts": [{"type": "tool_call", **call}]}
+    assert answered["parts"][0] | {"response": ""} == {"type": "tool_call_response", "id": "c1", "response": ""}
+    assert answered["parts"][0]["response"].endswith("xx…")
+    (said,) = json.loads(str(chat["gen_ai.output.messages"]))
+    assert said == asked | {"finish_reason": "tool_call"}
 
 
 def test_forgotten_payloads_leave_the_tree_with_its_times() -> None:

@@ -164,7 +164,7 @@ class _Complaints(logging.Handler):
     @property
     def kept_back(self) -> bool:
         """Whether the exporter did not send anything, as it can't be encoded or is more than it sends at once."""
-        return any(str(one.msg).startswith(("Dropping", "Failed to encode")) for one in self._heard)
+        return any(str(one.msg).startswith(("Dropping span", "Failed to encode span")) for one in self._heard)
 
     def told(self) -> tuple[int | str, str]:
         """Return the status of the last answer, a number or gRPC's name for it, 0 for none; and its words, or why."""
