@@ -5,6 +5,7 @@ Each is a thin call: settings are read here and handed down as plain values.
 
 from __future__ import annotations
 
+import gc
 import os
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,16 @@ import typer
 from ..home import make_home
 from ..settings import load_settings
 from .output import note
+
+#: Folding makes much that stays for a while and little that only a search can free: after so many objects it is made.
+_GARBAGE_AFTER_OBJECTS = 20_000
+
+
+def _fold_ready(name: str) -> None:
+    """Say that a process which folds is ready; what it is made of stays for good, and need not be searched."""
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_AFTER_OBJECTS)
+    note(f"{name} ready")
 
 
 def bus() -> int:
@@ -54,7 +65,7 @@ def orchestrator() -> int:
         settings.home,
         instance=os.environ.get("TWELVEFOLD_INSTANCE") or "orchestrator",
         versions={"twelvefold": __version__},
-        ready=lambda: note("orchestrator ready"),
+        ready=partial(_fold_ready, "orchestrator"),
         timeout_s=settings.timeout_s,
         keys=told_keys(os.environ.pop(KEYS_VARIABLE, "")),
     )
@@ -74,7 +85,7 @@ def projector() -> int:
         endpoints(settings.home, settings.runtime_dir),
         settings.home,
         instance=os.environ.get("TWELVEFOLD_INSTANCE") or "projector",
-        ready=lambda: note("projector ready"),
+        ready=partial(_fold_ready, "projector"),
         say=note,
     )
 
