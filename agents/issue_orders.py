@@ -20,7 +20,11 @@ from .issue_labels import is_label
 from .issue_paths import LETTER, Scope, looks_like_path, normal, of_heading, scopes, stated
 from .issue_statement import Pair, Problem
 
-_NOT = re.compile(r"\b(?:not|n't|never|without|avoid|instead of|rather than|no longer)\b|n['’]t\b", re.I)
+_NOT = re.compile(
+    r"\b(?:not|nicht|keinesfalls|niemals|jamais|pas|n't|never|without|avoid|instead of|rather than|no longer)\b"
+    r"|n['’]t\b",
+    re.I,
+)
 #: What makes an order one that may or may not be meant.
 _MAYBE = re.compile(
     r"\b(?:if|unless|when(?:ever)?|whether|maybe|perhaps|could|might|would|may|optional(?:ly)?|alternatively|either"
@@ -141,7 +145,12 @@ def sentence_starts(text: str) -> list[int]:
     box = re.match(r"\[ \]\s+", text)  # of a list of tasks, still open
     starts = [
         box.end() if box else 0,
-        *(found.end() for found in re.finditer(r"[.;:!?,]\s+(?:and\s+|then\s+)?|\b(?:and|then)\s+", text)),
+        *(
+            found.end()
+            for found in re.finditer(
+                r"[.;:!?,]\s+(?:(?:and|then|und|dann|et|puis)\s+)?|\b(?:and|then|und|dann|et|puis)\s+", text
+            )
+        ),
     ]
     kept = []
     known: dict[int, int] = {}  # where each sentence is first negated: a long one is looked through once

@@ -15,7 +15,7 @@ from .edit import EVERY
 from .issue_blocks import CODE, Block
 from .issue_comments import halves, named_file
 from .issue_inserts import find_block_insert, is_insert_label, read_insert
-from .issue_labels import NEW, OLD, head_of, is_label, is_weak, label_of
+from .issue_labels import NEW, OLD, has_both_labels, head_of, is_label, is_weak, label_of, split_labels
 from .issue_moves import find_listed, find_marked, read_moves
 from .issue_orders import MORE, explained, find_orders
 from .issue_paths import LETTER, Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
@@ -53,7 +53,7 @@ _LINE = re.compile(
 
 def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[int]]:
     """Return every pair in reading order, what looks like half of one, and the lines of the blocks that were read."""
-    blocks = [_unlabelled(block) for block in blocks]
+    blocks = [part for block in blocks for part in _parted(_unlabelled(block))]
     pairs: list[Pair] = []
     problems: list[Problem] = []
     taken: set[int] = set()
@@ -101,6 +101,8 @@ def _read(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem], 
         return [labelled[0]], [], labelled[1]
     if _OTHER_ORDER.match(blocks[at].text.split("\n")[-1]) and _is_code(blocks, at + 1):
         return [], [Problem(blocks[at].line, "asks for something else than an old text and its new one")], 2
+    if has_both_labels(blocks[at].text):
+        return [], [Problem(blocks[at].line, "has an old and a new text, and more around them than can be read")], 1
     listed, wrong, step = find_listed(blocks, at)
     if step:
         return listed, wrong, step
@@ -134,6 +136,38 @@ def _unlabelled(block: Block) -> Block:
     return msgspec.structs.replace(block, kind="text") if label else block
 
 
+def _parted(block: Block) -> list[Block]:
+    """Return a paragraph in parts, where each begins with the label of another old text."""
+    behind = re.fullmatch(rf"(.*{CODE}) (?:in|dans) (?:the file )?{CODE}[ .;,]*", block.text)
+    if behind and looks_like_path(block.codes[-1]) and has_both_labels(behind[1]):
+        # Its file in front, where it stands mostly.
+        codes = [block.codes[-1], *block.codes[:-1]]
+        return [msgspec.structs.replace(block, text=f"{CODE}: {behind[1]}", codes=codes)]
+    if block.kind != "text" or block.text.count(CODE) < 4:
+        return [block]
+    codes = iter(block.codes)
+    parts: list[Block] = []
+    text, mine, begun, paired = list[str](), list[str](), 0, False
+    for number, line in enumerate(block.text.split("\n")):
+        for part in split_labels(line):
+            inline = head_of(part) != part
+            if paired and inline and label_of(_last_sentence(part), OLD) and not is_weak(_last_sentence(part)):
+                parts.append(_part(block, text, mine, begun))
+                text, mine, begun, paired = [], [], number, False
+            paired = paired or (inline and label_of(_last_sentence(part), NEW) is not None)
+            text.append(part)
+            mine += [next(codes) for _ in range(part.count(CODE))]
+    return [*parts, _part(block, text, mine, begun)] if parts else [block]
+
+
+def _part(block: Block, text: Sequence[str], codes: Sequence[str], begun: int) -> Block:
+    return msgspec.structs.replace(block, text="\n".join(text), codes=list(codes), line=block.line + begun)
+
+
+def _last_sentence(line: str) -> str:
+    return re.split(r"[.!?] ", head_of(line))[-1]
+
+
 def _is_code(blocks: Sequence[Block], at: int) -> bool:
     return at < len(blocks) and blocks[at].kind == "code"
 
@@ -157,7 +191,7 @@ def _lines(blocks: Sequence[Block], at: int, most: int) -> list[_Line]:
             found.append(_Line(n, "", [], block))
             continue
         codes = iter(block.codes)
-        for text in block.text.split("\n"):
+        for text in (part for line in block.text.split("\n") for part in split_labels(line)):
             found.append(_Line(n, text, [next(codes) for _ in range(text.count(CODE))], block))
     return found
 

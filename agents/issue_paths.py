@@ -37,7 +37,10 @@ _STATEMENT = re.compile(
     rf"(?:\d+[.)]\s*)?{_LEAD}[\"'“]?({CODE}|[{LETTER}.@+~/\-]+)[\"'”]?\s*(?:[,:;(]|\Z)", re.IGNORECASE
 )
 #: A path without backticks in the middle of a sentence.
-_PLAIN = re.compile(rf"(?i)(?<=\b(?:in|of|at) )(?:(?:the )?file )?[\"'“]?([{LETTER}.@+~/\-]*\w)[\"'”]?(?=[\s,:;.)]|\Z)")
+_PLAIN = re.compile(
+    r"(?i)(?:(?<=\b(?:in|of|at) )|(?<=\bdans ))(?:(?:(?:the|der|le) )?(?:file|datei|fichier) )?"
+    rf"[\"'“]?([{LETTER}.@+~/\-]*\w)[\"'”]?(?=[\s,:;.)]|\Z)"
+)
 
 
 #: Of a section no more blocks than these, before the place in question, are read for files.

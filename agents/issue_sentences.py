@@ -20,15 +20,30 @@ from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_files
 _DETERMINERS = (
     r"(?:(?:the|this|that|these|all|every|each|both|any|of|old|text|word|line|string|name|value|calls?|code|number"
     r"|version|constant|identifier|variable|function|method|class|key|option|setting|default|import|occurrences?"
-    r"|instances?|uses?|places?|\d+|two|three|four|five) )*"
+    r"|instances?|uses?|places?|\d+|two|three|four|five"
+    r"|der|die|das|den|dem|zeile|wert|wort|le|la|les|valeur|ligne|mot|texte) )*"
 )
 _LINES = r"(?:,? ?\(?(?:on |at |in )?(?:the )?lines? \d+(?:[-–]\d+)?\)?)?"
-_WHERE = rf"(?P<where> (?:in|inside|of|at|within) (?:the |file |module )*{CODE})?"
-_LEAD = rf"(?P<lead>in (?:the |file |module )*{CODE}{_LINES},? )?(?:please |also |simply |just )*"
+_FILE = r"(?:the |file |module |der |datei |im |modul |le |fichier )*"
+_WHERE = rf"(?P<where> (?:in|inside|of|at|within|dans) {_FILE}{CODE})?"
+_LEAD = rf"(?P<lead>(?:in|dans) {_FILE}{CODE}{_LINES},? )?(?:please |also |simply |just |bitte |auch |aussi )*"
 _SENTENCES = (
     re.compile(
         rf"{_LEAD}(?:replace|change|rename|substitute|swap) {_DETERMINERS}{CODE}"
         rf"(?P<mid> (?:in|inside|of) {CODE}| everywhere)? (?:with|by|to|into) {_DETERMINERS}{CODE}{_WHERE}",
+        re.I,
+    ),
+    # In German and French, with the verb in front or at the end.
+    re.compile(
+        rf"{_LEAD}(?:(?:ersetzen? sie|ersetzen?|ändern? sie|ändere|remplace[rz]?|changez|changer) )(?:bitte )?"
+        rf"(?P<place>(?:in|dans) {_FILE}{CODE},? )?(?:bitte )?{_DETERMINERS}{CODE}"
+        rf" (?:durch|mit|zu|par) {_DETERMINERS}{CODE}{_WHERE}",
+        re.I,
+    ),
+    re.compile(
+        rf"{_LEAD}{_DETERMINERS}{CODE} durch {_DETERMINERS}{CODE}{_WHERE}"
+        rf"(?=(?:(?:,| und| sowie) {_DETERMINERS}{CODE} durch {_DETERMINERS}{CODE}(?: in {_FILE}{CODE})?)*"
+        r" ersetzen\s*(?:[.;!,]|$))",
         re.I,
     ),
     re.compile(
@@ -46,18 +61,24 @@ _SHOULD_BE = re.compile(
 _ARROW = re.compile(rf"{CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}(?P<where>[ ,;]*\(?(?:in )?{CODE}\)?)?[.;,]?")
 _FILE_AND_ARROW = re.compile(rf"(?:in )?{CODE}{_LINES} ?[:,–—-]+ {CODE} ?(?:->|-->|→|=>|⇒|⟶) ?{CODE}[.;,]?", re.I)
 #: What may follow an order to replace: another couple of texts for the same file.
-_MORE = re.compile(rf"(?:,? and|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into) {_DETERMINERS}{CODE}", re.I)
-_ELSEWHERE = re.compile(rf"(?:,? and(?: in)?|,) {CODE}")
+_AND = r"(?:and|und|sowie|et)"
+_MORE = re.compile(
+    rf"(?:,? {_AND}|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into|durch|mit|zu|par) {_DETERMINERS}{CODE}{_WHERE}", re.I
+)
+_ELSEWHERE = re.compile(rf"(?:,? {_AND}(?: (?:in|dans))?|,) {CODE}")
 #: What stands before or behind an order that is not to be carried out as it is, and not now.
 _CONDITION_BEFORE = re.compile(
-    r"\W*(?:if|unless|once|as soon as|provided|assuming|optionally|later|eventually|perhaps|maybe|possibly)\b[^:]*,\s*"
+    r"\W*(?:if|unless|once|as soon as|provided|assuming|optionally|later|eventually|perhaps|maybe|possibly"
+    r"|wenn|falls|sofern|sobald|eventuell|vielleicht|si|lorsque|peut-être|éventuellement)\b[^:]*,\s*"
     r"(?:then\s+)?$"
     r"|(?:.*[\s,])?todo\b[^,]*:\s*$|.*\boption \w{1,2}\b[^,]*:\s*$",
     re.I,
 )
 _CONDITION_BEHIND = re.compile(
-    rf"[\s,(]*(?:(?:but )?only )?(?:if|unless|once|as soon as|provided|assuming|when (?:asked|approved))\b"
-    rf"|[\s,(]*or (?:(?:maybe|perhaps|to|with|by|even|else) )*{CODE}",
+    rf"[\s,(]*(?:(?:but )?only )?(?:if|unless|once|as soon as|provided|assuming|when (?:asked|approved)"
+    r"|wenn|falls|sofern|sobald|si|lorsque)\b"
+    rf"|[\s,(]*(?:or|oder|ou) (?:(?:maybe|perhaps|to|with|by|even|else|durch|par) )*{CODE}"
+    r"|\s+(?:nicht|ne|n['’]\w+|wäre|würde|serait|est|ist|hilft|suffit)\b",
     re.I,
 )
 #: How far before an order its condition is looked for: hostile text is long.
@@ -107,11 +128,11 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 found += several
                 break
             found.append(Pair(codes[0], codes[1], False, block.line, offered, times if own is None else own))
-            while pattern is _SENTENCES[0] and (more := _MORE.match(flat, done)):
-                first = flat[:done].count(CODE)
+            while pattern in _SENTENCES[:3] and (more := _MORE.match(flat, done)):
+                codes, groups = block.codes[flat[:done].count(CODE) :][:3], more.groupdict()
+                here = [Scope([normal(codes[2])], block.line)] if groups["where"] else []
+                found.append(Pair(codes[0], codes[1], False, block.line, [*here, *offered], times))
                 done = more.end()
-                old, new = block.codes[first : first + 2]
-                found.append(Pair(old, new, False, block.line, offered, times))
             while groups.get("where") and (other := _ELSEWHERE.match(flat, done)):
                 path = block.codes[flat[:done].count(CODE)]
                 if not looks_like_path(path):
@@ -122,7 +143,7 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 found.append(Pair(codes[0], codes[1], False, block.line, [Scope([normal(path)], block.line)], known))
             if count == EVERY and EXCEPTED.search(flat, start, end if end >= 0 else len(flat)):
                 problems.append(Problem(block.line, "makes an exception from all occurrences"))
-            if pattern in _SENTENCES and re.match(rf",? and {CODE}", flat[done:]):
+            if pattern in _SENTENCES and re.match(rf",? {_AND} {CODE}", flat[done:]):
                 problems.append(Problem(block.line, "names more texts to be replaced, and not by what"))
             break
     if found and taken & told:
@@ -238,13 +259,15 @@ def without(offered: Sequence[Scope], codes: Sequence[str]) -> list[Scope]:
 
 
 _OLD_HEAD = re.compile(
-    r"(?:old|before|current|existing|original|from|find|replace)(?: (?:code|text|value|line|version))?"
-)
-_NEW_HEAD = re.compile(
-    r"(?:new|after|should (?:be|become|read)|to|replace(?:d)? (?:with|by)|with|replacement|proposed|updated|fixed)"
+    r"(?:old|before|current|existing|original|from|find|replace|vorher|alt|aktuell|bisher|avant|actuel|ancien)"
     r"(?: (?:code|text|value|line|version))?"
 )
-_WHERE_HEAD = re.compile(r"(?:file|path|where|in|location|file ?name|file path)s?")
+_NEW_HEAD = re.compile(
+    r"(?:new|after|should (?:be|become|read)|to|replace(?:d)? (?:with|by)|with|replacement|proposed|updated|fixed"
+    r"|nachher|neu|soll|après|nouveau)"
+    r"(?: (?:code|text|value|line|version))?"
+)
+_WHERE_HEAD = re.compile(r"(?:file|path|where|in|location|file ?name|file path|datei|fichier)s?")
 
 
 def find_in_table(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:
