@@ -115,7 +115,7 @@ _SHORT = re.compile(r"(?:to|with|instead|change|fix(?:ed)?|by)\s*", re.I)
 
 def split_labels(text: str) -> list[str]:
     """Return a line in parts, where it has old and new texts in turn, each with a label of its own; else as it is."""
-    parts, begun = [], 0
+    parts, begun = list[str](), 0
     for found in _IN_LINE.finditer(text):
         if _family(text[found.end() :].partition(":")[0], OLD if len(parts) % 2 else NEW):
             parts.append(text[begun : found.start()])

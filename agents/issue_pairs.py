@@ -141,8 +141,8 @@ def _parted(block: Block) -> list[Block]:
     behind = re.fullmatch(rf"(.*{CODE}) (?:in|dans) (?:the file )?{CODE}[ .;,]*", block.text)
     if behind and looks_like_path(block.codes[-1]) and has_both_labels(behind[1]):
         # Its file in front, where it stands mostly.
-        codes = [block.codes[-1], *block.codes[:-1]]
-        return [msgspec.structs.replace(block, text=f"{CODE}: {behind[1]}", codes=codes)]
+        turned = [block.codes[-1], *block.codes[:-1]]
+        return [msgspec.structs.replace(block, text=f"{CODE}: {behind[1]}", codes=turned)]
     if block.kind != "text" or block.text.count(CODE) < 4:
         return [block]
     codes = iter(block.codes)
