@@ -86,6 +86,15 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+def nothing_freed(home: Path) -> Done:
+    """Return what is told where nothing of the log was touched."""
+    size = _size_of(home)
+    return Done(
+        runs=0, payloads=0, bytes=0, blobs=0, blob_bytes=0, kept=Kept(), by="command", compacted=False,
+        log_bytes_before=size, log_bytes_after=size,
+    )  # fmt: skip
+
+
 def forget_runs(
     settings: Settings, runs: Sequence[str], *, reason: str = "", compact: bool | None = None, progress: Progress
 ) -> Done:

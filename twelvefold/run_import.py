@@ -21,6 +21,7 @@ import msgspec
 from .agents.bundles import Bundled, borrow, read_bundle
 from .agents.git import Git
 from .agents.work_errors import GitFailed
+from .agents.workspace import clear_folder
 from .eventstore import storage
 from .eventstore.kept_run import write_kept_log
 from .eventstore.reader import LogReader
@@ -66,6 +67,7 @@ def import_run(home: Path, file: Path) -> Imported:
         making = place.with_name(f".making-{manifest.run}")
         try:
             shutil.rmtree(making, ignore_errors=True)
+            _check_room(home, manifest)
             making.mkdir(parents=True, mode=0o700)
             _unpack(reader, making)
             with LogReader(making / "log.db") as log:
@@ -79,6 +81,23 @@ def import_run(home: Path, file: Path) -> Imported:
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return Imported(manifest.run, place, manifest, fresh=True)
+
+
+def remove_import(home: Path, run: str) -> None:
+    """Remove the copy of an imported run; killed meanwhile, it is gone, and the next call removes what is left of it.
+
+    Raises RunFileUnwritable.
+    """
+    place = imports_folder(home) / run
+    removing = place.with_name(f".removing-{run}")
+    with _alone(home):
+        try:
+            clear_folder(removing)
+            if place.exists():
+                place.rename(removing)
+            clear_folder(removing)
+        except OSError as error:
+            raise RunFileUnwritable(str(place), error.strerror or str(error)) from error
 
 
 def _check_names(reader: RunFileReader) -> None:
@@ -101,6 +120,13 @@ def _check_names(reader: RunFileReader) -> None:
         raise reader.damaged(differing[0], "the manifest does not say what it is, or has no hash of it")
     if not manifest.lineage or manifest.lineage[-1].run != manifest.run:
         raise reader.damaged(MANIFEST, "the lineage does not end in the run")
+
+
+def _check_room(home: Path, manifest: Manifest) -> None:
+    """Require room for all parts: on a disk that is full the bus could not write either. Raises RunFileUnwritable."""
+    needed, free = sum(one.size for one in manifest.members.values()), shutil.disk_usage(home).free
+    if needed > free:
+        raise RunFileUnwritable(str(home), f"it takes {needed} bytes there, and {free} are free")
 
 
 def _is_there(home: Path, place: Path, reader: RunFileReader) -> bool:

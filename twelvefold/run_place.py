@@ -58,7 +58,7 @@ def open_run(home: Path, given: str, command: str) -> Iterator[tuple[RunLog, str
     own = RunLog(home) if (home / "log.db").exists() or not imported else None
     log = own
     try:
-        run = resolve_run(_Known(own, imported), given, command)
+        run = resolve_run(KnownRuns(own, imported), given, command)
         place = home
         if own is None or (run in imported and not own.runs(run, 1)):
             place = imports_folder(home) / run
@@ -82,10 +82,10 @@ def open_own_run(home: Path, given: str, command: str) -> Iterator[tuple[RunLog,
         yield log, run
 
 
-class _Known:
-    """The ids of runs in a home's log together with those of imported ones."""
+class KnownRuns:
+    """The ids of runs in a home's log, if there is one, together with those of imported ones."""
 
-    def __init__(self, log: RunLog | None, imported: list[str]) -> None:
+    def __init__(self, log: LogReader | None, imported: list[str]) -> None:
         self._log, self._imported = log, imported
 
     def runs(self, prefix: str = "", limit: int = 1000) -> list[str]:

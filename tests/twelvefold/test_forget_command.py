@@ -22,6 +22,7 @@ from ..conftest import eventually
 from .conftest import COMMAND, DEADLINE_S, CommandLine
 from .test_run_commands import TRIP, played, run_id, stored
 
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 FIRST, SECOND, THIRD = run_id(1), run_id(2), run_id(3)
 
 
@@ -70,6 +71,26 @@ def test_nothing_is_forgotten_before_somebody_has_confirmed(twelvefold: CommandL
     os.close(theirs)
     assert (home / "log.db").read_bytes() == before
     assert len(leftovers(home, FIRST)) == 3
+
+
+def test_an_imported_copy_is_removed_from_a_home_with_and_without_a_log(twelvefold: CommandLine, home: Path) -> None:
+    """It says how much that has freed; the home's own runs aren't touched, and nothing is left to name afterwards."""
+    file = FIXTURES / "exported" / "format-1.run"
+    told = twelvefold("import", str(file), "--json")
+    assert told.status == 0, told.err
+    run = told.json["run"]
+    own = (home / "log.db").read_bytes()
+    for has_log in (True, False):
+        if not has_log:
+            (home / "log.db").rename(home / "other.db")
+            assert twelvefold("import", str(file)).status == 0
+        done = twelvefold("forget", run[:8], "--yes", "--json")
+        assert done.status == 0, done.err
+        freed = done.json["freed"]
+        assert (freed["runs"], freed["payloads"], freed["disk_bytes"] > 0) == (1, 0, True)
+        assert list((home / "imports").iterdir()) == []
+        assert twelvefold("forget", run, "--yes").status == 3
+    assert (home / "other.db").read_bytes() == own
 
 
 @pytest.mark.parametrize("beside_a_bus", [False, True])

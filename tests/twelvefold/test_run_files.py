@@ -34,7 +34,7 @@ from twelvefold.run_file_errors import (
     RunFileUnwritable,
     RunKnown,
 )
-from twelvefold.run_import import import_run
+from twelvefold.run_import import import_run, remove_import
 from twelvefold.run_place import imported_runs, open_run
 
 A, B, C, D = "a" * 32, "b" * 32, "c" * 32, "d" * 32
@@ -323,6 +323,35 @@ def test_what_was_tampered_with_is_refused_by_name(
     assert named in refused.value.message()
     assert imported_runs(other) == []
     assert not (other / "imports").exists() or not any((other / "imports").iterdir())
+
+
+def test_a_file_that_would_fill_the_disk_is_refused_before_it_does(made: Home, other: Path, tmp_path: Path) -> None:
+    """However small it is packed; what is imported besides and a bus on the same disk go on."""
+    made.export(A, tmp_path / "a.run")
+
+    def swell(parts: Parts) -> None:
+        said(lambda told: next(one for name, one in told["members"].items() if "blobs/" in name).update(size=1 << 60))(
+            parts
+        )
+
+    rewrite(tmp_path / "a.run", tmp_path / "b.run", swell, careful=False)
+    with pytest.raises(RunFileUnwritable) as refused:
+        import_run(other, tmp_path / "b.run")
+    assert "are free" in refused.value.message()
+    assert imported_runs(other) == []
+
+
+def test_an_imported_copy_is_removed_whole_and_can_be_had_again(made: Home, other: Path, tmp_path: Path) -> None:
+    """What a killed removal has left is no run any more, and goes with the next one."""
+    exported = made.export(A, tmp_path / "a.run")
+    place = import_run(other, exported.file).place
+    place.rename(place.with_name(f".removing-{A}"))
+    assert imported_runs(other) == []
+    assert import_run(other, exported.file).fresh
+    remove_import(other, A)
+    assert list((other / "imports").iterdir()) == []
+    assert import_run(other, exported.file).fresh
+    assert [manifest.run for manifest in verify_imports(other)] == [A]
 
 
 def test_nothing_is_left_out_of_what_has_no_full_proof(made: Home, other: Path, tmp_path: Path) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from ..agents.forgetting import Kept
-from ..agents.workspace import clear_folder
 from ..errors import UsageInvalid
 from ..forget_preview import Candidate, candidates, imported_copy, older_than, unfinished
-from ..forgetting import Done, forget_runs
+from ..forgetting import Done, forget_runs, nothing_freed
 from ..moments import parse_moment
-from ..orchestration.errors import RunNotFound
 from ..run_ids import resolve_run
+from ..run_import import remove_import
 from ..run_log import RunLog
-from ..run_place import imported_runs, imports_folder
+from ..run_place import KnownRuns, imported_runs
 from ..settings import load_settings
 from .confirmation import NotConfirmed, confirmed
 from .output import Style, in_units, note, redraws, rfc3339, write, write_json, write_table
@@ -95,11 +96,16 @@ def _go_on(due: list[Candidate], found: list[Candidate], command: str, *, yes: b
 
 def _carried_out(due: list[Candidate], reason: str, compact: bool | None) -> Done:
     settings = load_settings()
-    for one in due:
-        if one.imported:
-            clear_folder(imports_folder(settings.home) / one.run)
     own = [one.run for one in due if not one.imported]
-    return forget_runs(settings, own, reason=reason, compact=compact, progress=_progress())
+    copies = [one for one in due if one.imported]
+    for one in copies:
+        remove_import(settings.home, one.run)
+    if own or not copies or compact:
+        done = forget_runs(settings, own, reason=reason, compact=compact, progress=_progress())
+    else:
+        done = nothing_freed(settings.home)
+    freed = done.kept.plus(Kept(bytes=sum(one.kept.bytes for one in copies)))
+    return msgspec.structs.replace(done, runs=done.runs + len(copies), kept=freed)
 
 
 def _found(given: list[str], older: str | None) -> list[Candidate]:
@@ -107,19 +113,17 @@ def _found(given: list[str], older: str | None) -> list[Candidate]:
     home = load_settings().home
     imported = imported_runs(home)
     found: list[Candidate] = []
-    with RunLog(home) as log:
-        named: list[str] = []
-        for one in given:
-            try:
-                run = resolve_run(log, one, _COMMAND)
-            except RunNotFound:
-                copies = [run for run in imported if run.startswith(one.lower())]
-                if len(copies) != 1:
-                    raise
-                found.append(imported_copy(home, copies[0]))
-                continue
-            if run not in named:
+    named: list[str] = []
+    with ExitStack() as stack:
+        has_log = (home / "log.db").exists() or not imported
+        log = stack.enter_context(RunLog(home)) if has_log else None
+        for run in dict.fromkeys(resolve_run(KnownRuns(log, imported), one, _COMMAND) for one in given):
+            if log is None or (run in imported and not log.runs(run, 1)):
+                found.append(imported_copy(home, run))
+            else:
                 named.append(run)
+        if log is None:
+            return found
         aged = [] if older is None else older_than(log, parse_moment(older, time.time_ns())) + unfinished(home, log)
         return found + candidates(home, log, named, [run for run in aged if run not in named])
 
