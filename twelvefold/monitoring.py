@@ -82,7 +82,8 @@ class Monitoring:
             return _say(start, HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not served", ("Allow", "GET, HEAD"))
         answer: WSGIApplication = {"/metrics": self._metrics, "/healthz": self._health, "/readyz": self._ready}[path]
         try:
-            return answer(environ, start)
+            # A query could choose among metrics, which aren't known before they are collected: all are told.
+            return answer({**environ, "QUERY_STRING": ""}, start)
         except TwelvefoldError as error:
             return _say(start, HTTPStatus.SERVICE_UNAVAILABLE, f"error[{error.code}]: {error.message()}")
 

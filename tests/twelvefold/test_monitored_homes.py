@@ -6,7 +6,10 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 import twelvefold as tf
+from tests.projections.told import Told
 from twelvefold.eventstore.event import NewEvent
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
@@ -89,3 +92,44 @@ def test_a_log_that_nobody_has_folded_is_read_first(twelvefold: CommandLine) -> 
     assert 'twelvefold_events_total{type="demo.happened"} 101000.0' in counted.out
     collector.families()
     assert collector.unread() == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("health", "fixer", "--port", "0"),
+        ("health", "--port", "0", "--json"),
+        ("metrics", "--port", "0", "--json"),
+        ("metrics", "--json", "--format", "openmetrics"),
+        ("metrics", "--port", "0", "--format", "openmetrics"),
+    ],
+)
+def test_what_one_command_can_t_do_at_once_is_refused(twelvefold: CommandLine, arguments: tuple[str, ...]) -> None:
+    """Nothing that was asked for is left out without a word."""
+    done = twelvefold(*arguments)
+    assert (done.status, "error[E004]" in done.err, done.out) == (2, True, "")
+
+
+def test_what_failed_steers_no_terminal(twelvefold: CommandLine) -> None:
+    """Errors of agents and names of what they call are others' texts: they are shown, and obeyed by nothing."""
+    home = twelvefold.cwd / ".twelvefold"
+    home.mkdir()
+    told = Told()
+    told.requested({"pattern": "task", "agent": "echo"})
+    request = told.task("0", "echo")
+    told.reported(request, "task.started", {})
+    told.effect(request, "intended", "tool:\x1b[2Jsaw:1:0")
+    told.reported(request, "task.failed", {"reason": "bad", "error": {"message": "no \x1b]0;wood\x07"}})
+    told.add("delivery.parked", {"error": "gone \x1b[31m"}, stream="group.work")
+    log = SqliteLog(home / "log.db")
+    for event in told.events:
+        fields = {name: getattr(event, name) for name in NewEvent.__struct_fields__}
+        log.append(Append(events=[NewEvent(**fields)], source=event.source))
+    log.close()
+    tree = twelvefold("trace", told.run)
+    assert tree.status == 0, tree.err
+    assert "saw" in tree.out
+    assert "wood" in tree.out
+    health = twelvefold("health")
+    assert "gone" in health.out
+    assert not any(one in tree.out + health.out for one in "\x1b\x07")

@@ -262,6 +262,7 @@ def test_pages_are_served_to_this_machine_only(live: BusHome) -> None:
         status, headers, body = get(server, "/metrics", "HEAD")
         assert (status, body) == (200, b"")
         assert int(headers["content-length"]) > 1000
+        assert b"twelvefold_bus_up 1.0" in get(server, "/metrics?name[]=twelvefold_disk_free_bytes")[2]
         status, _, body = get(server, "/readyz")
         assert (status, json.loads(body)["ready"]) == (200, True)
         assert get(server, "/nothing")[0] == 404

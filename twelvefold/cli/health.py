@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from .output import Style, note, write, write_json
+from ..errors import UsageInvalid
+from .output import Style, harmless, note, write, write_json
 from .serving import PortOption, serve
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def health(
     from ..health import HealthChecker
 
     if port is not None:
+        if agent is not None or as_json:
+            raise UsageInvalid("what is served is the whole home's, as JSON: --port goes alone", "twelvefold health")
         from ..metrics import MetricsCollector
 
         return serve(MetricsCollector(), port, "health")
@@ -61,7 +64,7 @@ def _one(found: HealthStatus, *, as_json: bool) -> int:
     else:
         style = Style(sys.stdout)
         for one in found.instances or (found,):
-            write(f"{_painted(style, one.status)}  {style.bold(one.agent_id)}  {one.message}")
+            write(f"{_painted(style, one.status)}  {style.bold(harmless(one.agent_id))}  {harmless(one.message)}")
     return 0 if found.healthy else 1
 
 
@@ -70,13 +73,13 @@ def _write_checks(found: SystemHealthStatus) -> None:
     style = Style(sys.stdout)
     width = max(len(check.name) for check in found.checks)
     for check in found.checks:
-        first, *rest = check.message.split("\n")
-        write(f"{_painted(style, check.status)}  {style.bold(f'{check.name:<{width}}')}  {first}")
+        first, *rest = harmless(check.message).split("\n")
+        write(f"{_painted(style, check.status)}  {style.bold(harmless(f'{check.name:<{width}}'))}  {first}")
         indent = " " * (width + 13)
         for line in rest:
             write(indent + line)
         if check.fix and check.status != "healthy":
-            write(f"{indent}{style.cyan('fix')}: {check.fix}")
+            write(f"{indent}{style.cyan('fix')}: {harmless(check.fix)}")
     problems = len(found.problems)
     ready = "ready for work" if found.ready else "not ready for work"
     note(f"{found.status}: {problems} problem{'' if problems == 1 else 's'}, {ready}")

@@ -7,17 +7,20 @@ from typing import Annotated
 
 import typer
 
+from ..errors import UsageInvalid
 from ..run_place import imported_runs
 from ..settings import load_settings
 from .output import note, write, write_json
 from .serving import PortOption, serve, tell_of_long_work
+
+_USUAL = "prometheus"
 
 
 def metrics(
     port: PortOption = None,
     format: Annotated[
         str, typer.Option("--format", metavar="F", help="How the text is written: prometheus or openmetrics.")
-    ] = "prometheus",
+    ] = _USUAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int | None:
     """Print metrics as Prometheus reads them, or serve them at a port.
@@ -31,6 +34,11 @@ def metrics(
     from ..metrics import MetricsCollector
 
     collector = MetricsCollector()
+    if (port is not None and (as_json or format != _USUAL)) or (as_json and format != _USUAL):
+        raise UsageInvalid(
+            "--port, --json and --format are three ways to be told, choose one (who asks at a port names the format)",
+            "twelvefold metrics",
+        )
     if port is not None:
         return serve(collector, port, "metrics")
     tell_of_long_work(collector)

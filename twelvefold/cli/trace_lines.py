@@ -9,7 +9,7 @@ from typing import Any
 
 from ..projections.span import Span
 from ..projections.traceparent import root_of
-from .output import Style, on_terminal, rfc3339
+from .output import Style, harmless, on_terminal, rfc3339
 from .run_documents import listed
 
 #: How many spans below one are shown before the others are only counted.
@@ -94,7 +94,7 @@ def _heading(root: Span, spans: Sequence[Span], style: Style) -> Iterator[str]:
         yield f"  {style.dim('trace')}  {root.trace_id}{style.dim(caller)}"
     if parent := root.attributes.get("twelvefold.fork.parent"):
         at = root.attributes.get("twelvefold.fork.at")
-        yield f"  {style.dim('forked from')}  {parent} {style.dim(f'at {at}')}"
+        yield f"  {style.dim('forked from')}  {harmless(str(parent))} {style.dim(harmless(f'at {at}'))}"
 
 
 class _Picture:
@@ -138,8 +138,8 @@ class _Picture:
         took = _duration(_end(span) - span.start) + ("…" if span.end is None else " ")
         times = f"{'+' + _duration(span.start - self._start):>11} {took:>11} "
         bar = f"{self._bar(span, paint)}  " if self._bars else ""
-        told = [style.cyan(span.name), style.dim(str(span.attributes.get("twelvefold.path", "")))]
-        told += [style.dim(word) for word in self._notes(span)]
+        told = [style.cyan(harmless(span.name)), style.dim(harmless(str(span.attributes.get("twelvefold.path", ""))))]
+        told += [style.dim(harmless(word)) for word in self._notes(span)]
         return f"{style.dim(times)}{bar}{lead}{getattr(style, paint)(sign)} {'  '.join(filter(None, told))}"
 
     def _notes(self, span: Span) -> Iterator[str]:
