@@ -16,6 +16,7 @@ from ...orchestration.issue_units import Part, Reading
 from ...orchestration.path_mentions import is_test
 from ...orchestration.work_wording import short
 from ..issue_statement import Pair
+from .leads import expected_beyond, led_to
 
 FURTHER_MAX = 50
 #: A single word is a label; scripts without blanks say a sentence in one.
@@ -91,7 +92,10 @@ _MARKED = Words(
     r"|also,? (?:the|a|an|in|for|please)\b|there(?: is|['’]s| are)? (?:also|another|one more|a second)\b|to-?do\b"
     r"|(?:do (?:that|this|it|the same)|same) (?:too|as well|also)\b"
     r"|(?:it|that) would be (?:\w+ )?(?:nice|great|good|useful|helpful|cool|better|best)\b"
-    r"|thanks?\b.*\bplease\b|related: )"
+    r"|thanks?\b.*\bplease\b|related: |merci d(?:e\b|['’])|(?:in addition|additionally|furthermore|moreover|besides)\b"
+    r"(?!\W*(?:this|that|it|these|the (?:change|fix))\b)"
+    r"|(?:users?|customers?|people|we) (?:also )?(?:want|need|expect|would like)\b)"
+    r"|\bthe same (?:problem|bug|issue|mistake|error)\b"
 )
 #: What tells of a fault, which the edits of another place don't mend.
 _FAULT = Words(
@@ -141,6 +145,7 @@ class _Edits:
     """Where the edits of an issue stand, and what they speak of."""
 
     def __init__(self, reading: Reading, pairs: Sequence[Pair]) -> None:
+        self.reading = reading
         self.pairs = pairs
         self.lines = {pair.line for pair in pairs}
         self.first = min(self.lines)
@@ -151,6 +156,7 @@ class _Edits:
         self.paths |= {pair.to for pair in pairs if pair.to}
         self.texts = [text for pair in pairs for text in (pair.old, pair.new, pair.key) if text]
         self.words = _words("\n".join([*self.texts, *self.paths]))
+        self.title = _words(reading.outline.title)
         self._told = {part.unit.section for part in reading.parts if part.unit.kind != "title"}
         self._faulty = {
             part.unit.section
@@ -219,11 +225,17 @@ def _wish(part: Part, edits: _Edits) -> str:
         return _beyond(unit.text, unit.codes, edits)
     if part.role in ("done", "step", "kept") or unit.checked:
         return ""
-    if len(unit.text.split()) < _WORDS_MIN and (unit.text.isascii() or len(unit.text) < _UNSPACED_MIN):
+    if (
+        len(unit.text.split()) < _WORDS_MIN
+        and unit.checked is None
+        and (unit.text.isascii() or len(unit.text) < _UNSPACED_MIN)
+    ):
         return ""
     told = short(unit.text, 300, unit.codes)
     if edits.stated_in(part):
         return _beyond(unit.text, unit.codes, edits)
+    if lead := led_to(part, edits.reading, edits.texts, edits.first):
+        return short(lead, 300, unit.codes)
     if part.role == "told" or part.implied:
         return told if unit.line >= edits.first and _marked(part, edits) else ""
     reasons = _REASONS.search(edits.sections[unit.section].heading) is not None
@@ -234,8 +246,8 @@ def _wish(part: Part, edits: _Edits) -> str:
         # Each item is a thing by itself; of a list before the edits some are what they carry out.
         return "" if of_edits or (part.role == "criterion" and not _is_work(unit.text, edits)) else told
     if part.role == "criterion":
-        asked = ORDER.match(unit.text) and not of_edits and unit.line >= edits.first
-        return told if asked else ""
+        beyond = expected_beyond(unit.text, edits.words | edits.title, _words(unit.text))
+        return told if (beyond or ORDER.match(unit.text)) and not of_edits and unit.line >= edits.first else ""
     if unit.line < edits.first and not _ALSO.search(unit.text):
         # What leads to the edits tells why they are made.
         others = [code for code in unit.codes if code not in edits.paths]
