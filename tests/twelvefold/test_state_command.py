@@ -188,3 +188,20 @@ def test_no_words_of_an_event_steer_a_terminal(twelvefold: CommandLine, home: Pa
         assert "\\u001b" in said
         assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(said)
     assert len(twelvefold("state", "runs").out.splitlines()) == 3
+
+
+def test_a_narrow_terminal_hides_no_column(twelvefold: CommandLine, home: Path) -> None:
+    """Where the headings don't fit any more, rows are broken by the terminal, and every value is there in one piece."""
+    narrow = twelvefold.on_terminal("state", "runs", columns=40, NO_COLOR="1")
+    assert all(word in narrow.out for word in ("OUTCOME", "REASON", "failed", RUN_A, "2026-01-01T00:00:00.000000Z"))
+
+
+@pytest.mark.parametrize("options", [("--check", "--decisions"), ("--json",), ()])
+def test_a_replay_up_to_before_the_beginning_is_refused(
+    twelvefold: CommandLine, home: Path, options: tuple[str, ...]
+) -> None:
+    """There is a run, and nothing of it up to there: that is neither the same as today's, nor a run that is missing."""
+    done = twelvefold("replay", RUN_B, "--to", "3", *options)
+    assert (done.status, done.out) == (2, "")
+    assert f"run {RUN_B} begins at position 4" in done.err
+    assert twelvefold("replay", RUN_B, "--to", "4", "--check", "--decisions").status == 0

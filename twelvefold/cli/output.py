@@ -1,12 +1,13 @@
 """What commands print: styles, times, ids, JSON documents, JSON lines and tables.
 
 Data goes to stdout; colour only to a terminal, as NO_COLOR, FORCE_COLOR and TERM=dumb say. A table on a terminal is
-rich's and fits its width; elsewhere it is plain columns that are never cut.
+rich's and fits its width, where its headings do; elsewhere it is plain columns that are never cut.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -157,7 +158,9 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
         return
     cells = [[harmless(_cell(row.get(column))) for column in columns] for row in rows]
     headings = [column.replace("_", " ").upper() for column in columns]
-    if on_terminal():
+    # Where not even the headings have room, columns would vanish: lines that the terminal breaks can be read.
+    least = max(len(row[0]) for row in [headings, *cells]) + sum(2 + len(heading) for heading in headings[1:])
+    if on_terminal() and least <= shutil.get_terminal_size().columns:
         _write_rich(headings, cells)
         return
     cells = [[cell.replace("\n", "\\n") for cell in row] for row in cells]

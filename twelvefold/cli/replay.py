@@ -17,8 +17,8 @@ import typer
 from ..errors import UsageInvalid
 from ..eventstore.forgotten import refuse_forgotten
 from ..eventstore.run import read_run
-from ..orchestration.errors import RunNotFound
 from ..projections.stepping import Step
+from ..run_log import RunLog
 from ..run_place import open_run
 from ..run_steps import change_document, run_stepper, state_document
 from ..settings import Settings, load_settings
@@ -78,9 +78,8 @@ def _steps(settings: Settings, run: str, to: int | None, *, step: bool, as_json:
     """Show the steps of a run, or go through them by keys; the exit status."""
     with open_run(settings.home, run, _COMMAND) as (log, id, _):
         refuse_forgotten(log, id, "be replayed")
+        _refuse_nothing(log, id, to)
         events = list(read_run(log, id, until=to))
-        if not events:
-            raise RunNotFound(run)
         stepper = run_stepper(id, events, log.load)
         if as_json:
             end = stepper.state(len(events)).at_head
@@ -96,6 +95,13 @@ def _steps(settings: Settings, run: str, to: int | None, *, step: bool, as_json:
             for one in stepper.all():
                 lines.write(one)
     return 0
+
+
+def _refuse_nothing(log: RunLog, run: str, to: int | None) -> None:
+    """Raise UsageInvalid where there is nothing of a run up to a position: nothing is never the same."""
+    first = next(read_run(log, run), None)
+    if to is not None and first is not None and first.position > to:
+        raise UsageInvalid(f"--to {to}: run {run} begins at position {first.position}", _COMMAND)
 
 
 def _documents(steps: Iterator[Step]) -> Iterator[dict[str, Any]]:
@@ -142,6 +148,7 @@ def _check(
         if run is not None:
             with open_run(settings.home, run, _COMMAND) as (log, id, place):
                 refuse_forgotten(log, id, "be checked")
+                _refuse_nothing(log, id, to)
                 tell(checker.check(log, id, place, to))
         else:
             for one in checker.check_all(to):
