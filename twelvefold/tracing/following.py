@@ -37,8 +37,8 @@ class Follower:
         progress: Progress,
         tell: Callable[[str], None],
     ) -> None:
-        if progress.position > log.head:
-            # Another log lies here than the one that was exported.
+        if not _is_of(progress, log):
+            tell("another log lies here than the one that was exported: it is exported from its beginning")
             progress = Progress(target=progress.target)
         self.progress = progress
         self._log, self._sink, self._settings, self._path, self._tell = log, sink, settings, path, tell
@@ -46,7 +46,7 @@ class Follower:
         #: Up to where the fold has come: further than the progress while nothing is taken.
         self._folded = progress.position
         self._waiting: list[Span] = []
-        self._mark = (progress.position, dict(progress.open_runs))
+        self._mark = (progress.position, progress.log_hash, dict(progress.open_runs))
         self._retry_s = 0.0
         self._retry_at = 0.0
         #: How many of those that are counted as undelivered are held.
@@ -70,7 +70,7 @@ class Follower:
             return min(self._retry_s, self._settings.delay_s or 0.1)
         position = self._mark[0]
         if position > self._saved:
-            self.progress.position, self.progress.open_runs = self._mark
+            self.progress.position, self.progress.log_hash, self.progress.open_runs = self._mark
             self._save()
         return 0.0 if self._folded < self._log.head else self._settings.delay_s or 0.1
 
@@ -81,7 +81,7 @@ class Follower:
             return
         self._waiting = self._sampled(self._fold.take(page))
         self._folded = page[-1].position
-        self._mark = (self._folded, self._fold.open_runs)
+        self._mark = (self._folded, page[-1].hash.hex(), self._fold.open_runs)
 
     def _send(self, now: float) -> bool:
         """Send what waits, batch by batch; tell whether all of it was taken, or refused for good."""
@@ -126,7 +126,7 @@ class Follower:
 
     def _recover(self) -> None:
         """Go on from where it had come to."""
-        position, open_runs = self._mark
+        position, _, open_runs = self._mark
         self._fold = restored(self._log, open_runs, position, content=self._settings.content)
         self._folded = position
         self._retry_s = self._retry_at = 0.0
@@ -146,3 +146,11 @@ class Follower:
         except OSError as error:
             # What was sent is sent again after the next start: that costs time, and nothing else.
             self._tell(f"how far this is can't be written to {self._path}: {error.strerror}")
+
+
+def _is_of(progress: Progress, log: LogReader) -> bool:
+    """Tell whether it is this log that was exported so far."""
+    if not progress.position:
+        return True
+    found = log.read(after=progress.position - 1, limit=1)
+    return bool(found) and (not progress.log_hash or found[0].hash.hex() == progress.log_hash)

@@ -23,11 +23,13 @@ class Progress(msgspec.Struct, kw_only=True):
     """How far an export is. Times are Unix times in nanoseconds, 0 for none.
 
     `open_runs` are the runs with open spans at `position`, and from where each is folded. `undelivered` counts spans
-    that have closed and wait for a receiver that doesn't take them, `rejected` those it will never take.
+    that have closed and wait for a receiver that doesn't take them, `rejected` those it will never take. `log_hash` is
+    the hash of the event at `position`, "" where it isn't known: it tells whether the log is still the same.
     """
 
     target: str
     position: int = 0
+    log_hash: str = ""
     open_runs: dict[str, int] = {}
     delivered: int = 0
     rejected: int = 0

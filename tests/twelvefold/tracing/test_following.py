@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from tests.projections.told import Told
 from twelvefold.projections.otlp_json import document
@@ -233,3 +234,30 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     lines.write_bytes(b'{"whole": 1}\n{"torn": ')
     LinesSink(lines, SETTINGS).send(spans)
     assert lines.read_bytes() == b'{"whole": 1}\n' + document(SETTINGS.resource, spans)
+
+
+def test_another_log_in_the_place_of_the_one_that_was_exported_is_exported_whole(tmp_path: Path) -> None:
+    """Whether it is longer or shorter; a progress that doesn't know of its log yet goes on as it was."""
+    old, path = busy(1), tmp_path / "p.json"
+    caught_up(followed(old, Receiver(), path))
+    shorter, longer = Told("2" * 32), Told("3" * 32)
+    for other in (shorter, longer):
+        other.requested({"pattern": "pipeline", "steps": []})
+        other.add("run.succeeded", {})
+    for _ in range(old.log.head):
+        longer.add("demo.happened", {}, run="", stream="demo")
+    known = path.read_bytes()
+    for other in (shorter, longer):
+        path.write_bytes(known)
+        receiver, said = Receiver(), list[str]()
+        caught_up(followed(other, receiver, path, said))
+        assert [span.run for span in receiver.got] == [other.run]
+        assert "another log" in said[0]
+    path.write_bytes(known)
+    unknowing = read_progress(path)
+    assert unknowing is not None
+    assert unknowing.log_hash
+    write_progress(path, structs.replace(unknowing, log_hash=""))
+    said = []
+    follower = followed(longer, Receiver(), path, said)
+    assert (follower.progress.position, said) == (unknowing.position, [])
