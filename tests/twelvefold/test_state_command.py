@@ -205,3 +205,21 @@ def test_a_replay_up_to_before_the_beginning_is_refused(
     assert (done.status, done.out) == (2, "")
     assert f"run {RUN_B} begins at position 4" in done.err
     assert twelvefold("replay", RUN_B, "--to", "4", "--check", "--decisions").status == 0
+
+
+def test_the_inbox_tells_of_parked_projections(twelvefold: CommandLine, home: Path) -> None:
+    """Until the event that tells that it goes on; nothing of it is to be answered."""
+    log = SqliteLog(home / "log.db")
+
+    def happen(type: str, name: str) -> str:
+        event = new_event(type, {"projection": name}, stream=f"projection.{name}", id=os.urandom(16))
+        log.append(Append(events=[event], source="projector.1"))
+        said = twelvefold("inbox")
+        assert (said.status, said.out) == (0, "")
+        return said.err
+
+    assert "projection mine\n" in happen("projection.parked", "mine")
+    assert "projection mine, projection other\n" in happen("projection.parked", "other")
+    assert "projection other\n" in happen("projection.resumed", "mine")
+    assert happen("projection.resumed", "other") == "nothing waits for a human\n"
+    log.close()

@@ -43,6 +43,7 @@ def inbox(
     with RunLog(load_settings().home) as log:
         only = None if run is None else [resolve_run(log, run, "twelvefold inbox --run")]
         found = read_inbox(log, only, log.load)
+        parked = _parked(log) if run is None else []
     if as_json:
         write_json([waiting_document(one) for one in found])
     elif as_jsonl:
@@ -56,6 +57,17 @@ def inbox(
         write_table([_row(one, now) for one in found], columns, empty="nothing waits for a human")
         if found:
             note("answer with: twelvefold approve ID, twelvefold reject ID, or twelvefold answer ID TEXT")
+        if parked:
+            note(f"parked beside runs, see `twelvefold state`: {', '.join(parked)}")
+
+
+def _parked(log: RunLog) -> list[str]:
+    """Return the projections that an event has parked, until another one tells that they go on."""
+    if not log.last_position("projection.parked"):
+        return []
+    newest = log.read(type="projection.*", reverse=True)
+    last = {event.stream: event.type for event in reversed(newest)}
+    return sorted(stream.replace(".", " ", 1) for stream, type in last.items() if type == "projection.parked")
 
 
 def approve(id: _ID, note: _NOTE = "", as_json: _JSON = False) -> None:
