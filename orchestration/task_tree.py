@@ -20,6 +20,11 @@ from .run_state import Run, TaskState, is_waiting, tree_order
 #: How tasks stand that have not ended.
 OPEN_STATES = ("waiting", "requested", "backoff", "ready", "stopping", "needs_human")
 
+#: Patterns whose steps follow one another: where one has failed they have.
+_IN_ORDER = ("pipeline", "saga")
+#: Why a part was taken back that others had made needless.
+NOT_NEEDED = "not_needed"
+
 #: What the numbers below a map stand for.
 _OF_A_MAP = {"1": "items", "2": "reducers", "3": "second tasks"}
 
@@ -28,8 +33,9 @@ class TreeNode(msgspec.Struct):
     """One node. `pattern` is its plan's word, "undo" for a compensation, "" for a number that only groups: `name` says
     what.
 
-    `state` of a task is one of OPEN_STATES or its outcome; a pattern's is `waiting`, `open`, `needs_human` or `ended`
-    (the root's is the run's outcome). `attempts` counts requests.
+    `state` of a task is one of OPEN_STATES or its outcome; a pattern's is `waiting`, `open`, `needs_human`, `ended`, or
+    `failed` where a failed step says so in a run that has ended (the root's is the run's outcome). `attempts` counts
+    requests.
     """
 
     path: str
@@ -51,12 +57,23 @@ def task_tree(run: Run) -> TreeNode:
     # Of a run that was forgotten the plan is gone, but not which tasks there were.
     root = _Trie(run).node(run.plan, "0") if run.plan is not None else _Trie(run).group("0", "run")
     if run.status == "ended":
-        # What was not begun yet will not be any more.
-        for node in walk(root):
-            node.state = "ended" if node.state == "open" else node.state
+        for node in reversed([*walk(root)]):
+            _end(node)
         if root.pattern != "task" or root.children:
             root.state = run.outcome
     return root
+
+
+def _end(node: TreeNode) -> None:
+    """Say how a node has ended with its run, once all below it are said; of other patterns only their decider knows."""
+    if node.state not in ("open", "ended"):
+        return
+    # What was not begun yet will not be any more.
+    node.state = "ended"
+    parts = [child for child in node.children if child.pattern not in ("", "undo")]
+    stands_as_its_parts = node.pattern in _IN_ORDER or (node.agent and len(parts) == 1)
+    if stands_as_its_parts and any(one.state == "failed" and one.reason != NOT_NEEDED for one in parts):
+        node.state = "failed"
 
 
 def state_of(task: TaskState) -> str:

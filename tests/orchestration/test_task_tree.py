@@ -88,7 +88,7 @@ def test_nothing_is_open_in_a_run_that_has_ended(story: Any) -> None:
     run = story(Pipeline([Saga([Task("a"), Task("b")]), Task("last")])).given(("task.failed", "0.0.0"))
     assert told(run.run) == [
         "0 pipeline failed",
-        "0.0 saga ended",
+        "0.0 saga failed",
         "0.0.0 task failed",
         "0.0.1 task waiting",
         "0.1 task waiting",
@@ -118,7 +118,7 @@ def test_a_plan_that_was_refused_is_not_in_the_tree(story: Any) -> None:
     run = story(Task("boss"), depth_max=1)
     run.given(("task.planned", "0", {"plan": {"pattern": "pipeline", "steps": [{"agent": "boss"}]}}))
     run.given(("task.planned", "0.0", {"plan": {"agent": "y"}}))
-    assert told(run.run) == ["0 task failed", "0 pipeline ended", "0.0 task failed"]
+    assert told(run.run) == ["0 task failed", "0 pipeline failed", "0.0 task failed"]
 
 
 def test_a_run_without_a_plan_is_one_node(story: Any) -> None:

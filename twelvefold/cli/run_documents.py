@@ -16,7 +16,7 @@ from ..orchestration.inbox import Waiting
 from ..orchestration.plan import pattern_of
 from ..orchestration.run_index import RunSummary
 from ..orchestration.run_state import Run, tree_order
-from ..orchestration.task_tree import TreeNode, counts, state_of, walk
+from ..orchestration.task_tree import NOT_NEEDED, TreeNode, counts, state_of, walk
 from .output import Style, rfc3339
 
 #: How a node stands: a sign, and the name of its style.
@@ -32,8 +32,6 @@ SIGNS = {
     "backoff": ("↻", "yellow"),
     "stopping": ("■", "yellow"),
 }
-#: Why a task was taken back whose pattern had its outcome without it.
-_NOT_NEEDED = "not_needed"
 #: How many paths or pieces of evidence are told one by one.
 LISTED_MAX = 6
 _EXITS = {"needs_human": 7, "failed": 1, "cancelled": 1, "rolled_back": 1}
@@ -182,9 +180,9 @@ def _sign(node: TreeNode) -> tuple[str, str]:
 
     Whether a failure below it counted is for the pattern to judge, and stands in what became of the run.
     """
-    if node.state == "failed" and node.reason == _NOT_NEEDED:
+    if node.state == "failed" and node.reason == NOT_NEEDED:
         return SIGNS["nothing_to_do"]
-    if node.state == "ended" and any(one.state == "failed" and one.reason != _NOT_NEEDED for one in walk(node)):
+    if node.state == "ended" and any(one.state == "failed" and one.reason != NOT_NEEDED for one in walk(node)):
         return "•", "dim"
     return SIGNS.get(node.state, ("…", "yellow"))
 
