@@ -208,7 +208,7 @@ def test_a_replay_up_to_before_the_beginning_is_refused(
 
 
 def test_the_inbox_tells_of_parked_projections(twelvefold: CommandLine, home: Path) -> None:
-    """Until the event that tells that it goes on; nothing of it is to be answered."""
+    """Until the event that tells that it goes on, and not of those that aren't there any more."""
     log = SqliteLog(home / "log.db")
 
     def happen(type: str, name: str) -> str:
@@ -218,8 +218,9 @@ def test_the_inbox_tells_of_parked_projections(twelvefold: CommandLine, home: Pa
         assert (said.status, said.out) == (0, "")
         return said.err
 
-    assert "projection mine\n" in happen("projection.parked", "mine")
-    assert "projection mine, projection other\n" in happen("projection.parked", "other")
-    assert "projection other\n" in happen("projection.resumed", "mine")
-    assert happen("projection.resumed", "other") == "nothing waits for a human\n"
+    assert "projection runs\n" in happen("projection.parked", "runs")
+    assert "projection runs, projection tasks\n" in happen("projection.parked", "tasks")
+    assert "projection tasks\n" in happen("projection.resumed", "runs")
+    assert happen("projection.resumed", "tasks") == "nothing waits for a human\n"
+    assert happen("projection.parked", "removed") == "nothing waits for a human\n"
     log.close()

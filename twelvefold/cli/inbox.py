@@ -62,12 +62,13 @@ def inbox(
 
 
 def _parked(log: RunLog) -> list[str]:
-    """Return the projections that an event has parked, until another one tells that they go on."""
+    """Return the projections that an event has parked, until another one tells that they go on; of those there are."""
     if not log.last_position("projection.parked"):
         return []
-    newest = log.read(type="projection.*", reverse=True)
-    last = {event.stream: event.type for event in reversed(newest)}
-    return sorted(stream.replace(".", " ", 1) for stream, type in last.items() if type == "projection.parked")
+    from ..projections.registry import names
+
+    last = {event.stream: event.type for event in reversed(log.read(type="projection.*", reverse=True))}
+    return [f"projection {name}" for name in names() if last.get(f"projection.{name}") == "projection.parked"]
 
 
 def approve(id: _ID, note: _NOTE = "", as_json: _JSON = False) -> None:
