@@ -90,8 +90,17 @@ def commits_before(events: Sequence[Event], commit: str) -> list[str]:
 
 
 def is_made(event: Event, commit: str) -> bool:
-    """Tell whether an event says that a commit was made."""
-    return (event.type == "workspace.committed" and _data(event).get("commit") == commit) or _holds(event, commit)
+    """Tell whether an event says that a commit was made.
+
+    The result of an effect names the files as they were after it, which may be those that the task was given; what was
+    made is told by an event of its own. Only where another run's record was served, that one has it.
+    """
+    data = _data(event)
+    if event.type == "workspace.committed":
+        return data.get("commit") == commit
+    asked = data.get("parameters")
+    given = asked.get("commit") if isinstance(asked, dict) else None
+    return "recorded" in data and given != commit and _holds(event, commit)
 
 
 def _of_one_request(events: Sequence[Event], made: Event) -> list[Event]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePath
+from shlex import quote
 
 import msgspec
 
@@ -25,7 +26,7 @@ from .eventstore.run import read_run
 from .eventstore.storage_errors import LogNotFound
 from .orchestration.errors import RunNotFound
 from .projections.origins import Origin, commits_before, is_made, origin_of
-from .run_file_errors import LineInSeveral, LineNotOurs
+from .run_file_errors import LineInSeveral, LineNotFound, LineNotOurs
 from .run_log import RunLog
 from .run_place import imported_runs, imports_folder, open_run
 
@@ -76,12 +77,17 @@ def line_of_run(home: Path, given: str, path: str, line: int) -> tuple[BlamedLin
     """Blame a line of what a run has made last of a path; return it with the store it was found in, None for none.
 
     Where the run works on several repositories, `path` may begin with the name of one. Raises RunNotFound,
-    PrefixAmbiguous, RunForgotten, and LineInSeveral where the run has made the line in more than one.
+    PrefixAmbiguous, RunForgotten, LineInSeveral where the run has made the line in more than one, and LineNotFound for
+    a fork that has laid out no files, as all was served from another run's record.
     """
     with open_run(home, given, "twelvefold why --run") as (log, run, kept):
         refuse_forgotten(log, run, "say why a line is as it is")
         events = _events(log, run)
     names = _repositories(events)
+    served = _served_by(events)
+    if served and not names:
+        reason = f"run {run} has laid out no files: run {served} had made them, and its record was served"
+        raise LineNotFound(f"{path}:{line}", reason, f"twelvefold why --run {served} {quote(f'{path}:{line}')}")
     found = _lines_at(events, kept, names, path, line)
     top, _, rest = path.partition("/")
     if not found and rest and len(names) > 1:
@@ -122,6 +128,16 @@ def _repositories(events: Sequence[Event]) -> dict[str, str]:
             repo = given.get("repo") if isinstance(given, dict) else None
             found[_repository(store)] = PurePath(repo).name if isinstance(repo, str) else _repository(store)
     return found
+
+
+def _served_by(events: Sequence[Event]) -> str:
+    """Return the run whose record was served to a fork last, "" for none."""
+    for event in reversed(events):
+        data = event.data if event.type == "effect.completed" and event.payload is not None else None
+        recorded = data.get("recorded") if isinstance(data, dict) else None
+        if isinstance(recorded, dict) and isinstance(recorded.get("run"), str):
+            return str(recorded["run"])
+    return ""
 
 
 def _repository(store: str) -> str:

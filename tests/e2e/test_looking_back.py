@@ -163,6 +163,12 @@ def test_a_line_is_found_after_its_commit_was_made_anew(past: Past) -> None:
         git(past.repo, "switch", "--quiet", "main")
 
 
+def test_a_line_that_a_run_has_left_alone_is_not_its_work(past: Past) -> None:
+    """Though the run began from the commit that has it, and has recorded that: it is its author's."""
+    ended = past("why", "calc.py:8", "--run", past.runs[2])
+    assert (ended.status, "error[E548]" in ended.err) == (3, True), ended.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -244,6 +250,11 @@ def test_a_fork_that_does_the_same_is_no_other_run(past: Past, tmp_path: Path) -
     assert (found["shared"]["until"], found["differs"]) == (cut, False), [
         found[name] for name in ("events", "state", "files")
     ]
+    begun = events[[event["type"] for event in events].index("task.requested")]["position"]
+    whole = past("fork", parent, "--at", str(begun), "--follow")
+    assert whole.status == 0, whole.out + whole.err
+    served = past("why", "calc.py:2", "--run", whole.out.splitlines()[0])
+    assert f"twelvefold why --run {parent} calc.py:2" in served.err
     file, home = tmp_path / "fork.run", tmp_path / "elsewhere"
     assert past("export", fork, str(file)).status == 0
     assert past("import", str(file), "--json", home=home).json["lineage"][0] == {"run": parent, "until": cut}

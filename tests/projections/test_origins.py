@@ -78,3 +78,20 @@ def test_a_forks_commit_leads_to_what_its_parent_was_asked() -> None:
     assert origin.event.run == B
     assert origin.model is not None
     assert [one["content"] for one in origin.model.messages] == ["s", "u"]
+
+
+def test_what_a_task_was_given_is_nothing_that_it_has_made() -> None:
+    """An effect that starts from a commit holds it in its result, its own as well as one served from a record."""
+    log = MemoryLog()
+    parent = MadeRun(log, A)
+    parent.begin()
+    cut = parent.request("0.0").position
+    parent.effect("0.0", "git", "start", {"commit": "given"}, "given", commit="given")
+    fork = MadeRun(log, B)
+    fork.own("run.forked", parent=A, at=cut)
+    fork.request("0.0", fork={"carries": [parent.requests["0.0"].hex()]})
+    key = {"kind": "git", "name": "start", "effect": "idempotent", "key": "k"}
+    asked = {"parameters": {"commit": "given"}, "result": "given", "commit": "given"}
+    fork.say("effect.completed", "0.0", **key, **asked, recorded={"run": A, "position": 4})
+    for run in (A, B):
+        assert origin_of(list(read_run(log, run)), "given") is None
