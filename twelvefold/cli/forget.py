@@ -49,10 +49,11 @@ def forget(
 
     Freed are the payloads of a run's events, blobs that nothing else names, its stores with all their commits, its
     workspaces and patches. What stays are the events' headers and hashes, so that the log still verifies, and of the
-    run its outcome, reason and cost. It can't be replayed, forked, rolled back or exported any more. A run that has not
-    ended is refused, and one whose fork isn't forgotten with it; --older-than leaves those out. Works while a bus runs
-    and when none does. Freed space is given back by writing the log's file anew: at once where no bus runs or the file
-    is small (128 MiB), else with --compact only, as the bus does nothing else meanwhile.
+    run its outcome, reason and cost. It can't be replayed, forked, rolled back or compared any more, and an export of
+    it has no more than that. A run that has not ended is refused, and one whose fork isn't forgotten with it;
+    --older-than leaves those out. Works while a bus runs and when none does. Freed space is given back by writing the
+    log's file anew: at once where no bus runs or the file is small (128 MiB), else with --compact only, as the bus does
+    nothing else meanwhile.
 
     The keys with --json are runs (each with run, outcome, ended, payloads, bytes, blobs, blob_bytes, stores,
     workspaces, patches, disk_bytes, already, imported, refused), done, freed (runs, payloads, bytes, blobs, blob_bytes,
