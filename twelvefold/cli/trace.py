@@ -49,7 +49,7 @@ def trace(
     trace, state (open, ended), outcome, start, end, duration_s and spans: each with trace_id, span_id, parent_id, name,
     kind, start, end, duration_s, open, status, message, attributes, events, links, position. `trace export` to a file
     or receiver has target, spans, traces, open, delivered, rejected, undelivered, unsampled, reason; with --status a
-    list of target, position, delivered, rejected, undelivered, failing_since, reason, updated, behind.
+    list of target, running, position, delivered, rejected, undelivered, failing_since, reason, updated, behind.
     """
     exports = target == "export"
     if not exports and (run or follow or otlp or file or status):
@@ -193,13 +193,14 @@ def _exit(result: Exported, *, quiet: bool) -> int:
 
 
 def _status(settings: Settings, *, as_json: bool) -> int:
-    from ..tracing.progress import all_progress
+    from ..tracing.progress import running_progress
 
     with open_own_log(settings.home) as log:
         head = log.head
     rows = [
         {
             "target": one.target,
+            "running": is_running,
             "position": one.position,
             "delivered": one.delivered,
             "rejected": one.rejected,
@@ -209,12 +210,22 @@ def _status(settings: Settings, *, as_json: bool) -> int:
             "updated": rfc3339(one.updated) if one.updated else None,
             "behind": max(head - one.position, 0),
         }
-        for one in all_progress(settings.home)
+        for one, is_running in running_progress(settings.home)
     ]
     if as_json:
         write_json(rows)
     else:
-        columns = ("target", "position", "behind", "delivered", "undelivered", "rejected", "failing_since", "reason")
+        columns = (
+            "target",
+            "running",
+            "position",
+            "behind",
+            "delivered",
+            "undelivered",
+            "rejected",
+            "failing_since",
+            "reason",
+        )
         write_table(rows, columns, empty="nothing was exported live so far: twelvefold trace export --follow")
     sys.stdout.flush()
     return 0

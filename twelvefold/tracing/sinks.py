@@ -128,8 +128,8 @@ class LinesSink:
         self.target = "console" if path is None else str(path)
         self._path = path
         self._settings = settings
-        if path is not None:
-            self._mend(path)
+        #: Not before the first line: until this process may export there, another one may be writing.
+        self._is_mended = False
 
     def send(self, spans: Sequence[Span]) -> Sent:
         """Write spans as one line."""
@@ -140,6 +140,9 @@ class LinesSink:
             _put("".join(document(resource, [span], limits).decode() for span in spans), at_once=True)
             return Sent(len(spans))
         line = document(resource, list(spans), limits)
+        if not self._is_mended:
+            self._mend(self._path)
+            self._is_mended = True
         try:
             with self._path.open("ab") as file:
                 file.write(line)

@@ -232,7 +232,10 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path) -> None:
     assert file.read_bytes() == document(SETTINGS.resource, spans)
     lines = tmp_path / "t.jsonl"
     lines.write_bytes(b'{"whole": 1}\n{"torn": ')
-    LinesSink(lines, SETTINGS).send(spans)
+    waiting = LinesSink(lines, SETTINGS)
+    # Whoever waits for another exporter to end leaves alone what that one is writing.
+    assert lines.read_bytes().endswith(b'torn": ')
+    waiting.send(spans)
     assert lines.read_bytes() == b'{"whole": 1}\n' + document(SETTINGS.resource, spans)
 
 

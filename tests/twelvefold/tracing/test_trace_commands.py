@@ -217,7 +217,8 @@ def test_a_followed_file_grows_by_lines_until_a_signal(twelvefold: CommandLine, 
     file.unlink()
     assert followed() == first
     (row,) = twelvefold("trace", "export", "--status", "--json").json
-    assert (row["behind"], row["undelivered"], row["delivered"]) == (0, 0, 4)
+    assert (row["behind"], row["undelivered"], row["delivered"], row["running"]) == (0, 0, 4, False)
+    assert all(name in twelvefold("trace", "--help").out for name in row)
     console = twelvefold("trace", "export", "--all", OTEL_TRACES_EXPORTER="console")
     assert len(json.loads(console.out)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 7
 
