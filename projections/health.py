@@ -66,18 +66,20 @@ def judged(seen: Observed, limits: Limits | None = None) -> SystemHealthStatus:
     """Judge one look at a home."""
     bounds = limits or Limits()
     agents = {name: judged_agent(seen, name) for name in agents_seen(seen)}
+    # Of a log that can't be read nobody can tell what else is in it.
+    can_read = not seen.log_problem
     checks = (
         *_bus(seen, bounds),
         *_log(seen),
         *_orchestrator(seen, bounds),
         *_agents(seen, agents),
         *_stuck(seen, bounds),
-        *_parked(seen),
-        *_projections(seen, bounds),
+        *(_parked(seen) if can_read else ()),
+        *(_projections(seen, bounds) if can_read else ()),
         *_traces(seen, bounds),
         *_disk(seen, bounds),
-        *_wal(seen, bounds),
-        *_clock(seen, bounds),
+        *(_wal(seen, bounds) if can_read else ()),
+        *(_clock(seen, bounds) if can_read else ()),
     )
     status = worst([check.status for check in checks])
     return SystemHealthStatus(status, status == "healthy", _is_ready(seen, checks), checks, agents, seen.now_ns)
@@ -177,7 +179,7 @@ def _stuck(seen: Observed, limits: Limits) -> Iterator[Check]:
         found = True
         words = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in stuck.items())
         yield Check("work", "degraded", f"stuck until a human says how to go on: {words}", "twelvefold inbox")
-    if not found and seen.stats is not None:
+    if not found and seen.stats is not None and not seen.log_problem:
         waiting = sum(group["waiting"] for group in seen.groups.values())
         yield Check("work", "healthy", f"{waiting} waiting, {sum(seen.waiting.values())} with a human")
 

@@ -243,3 +243,9 @@ def test_imported_runs_are_told_beside_the_log() -> None:
     """A home that holds only what came from others is not taken for an empty one."""
     assert found(replace(WELL, head=0, imported=1), "log").message == "no events yet, beside 1 imported run"
     assert found(replace(WELL, imported=2), "log").message.endswith(", beside 2 imported runs")
+
+
+def test_what_an_unreadable_log_would_tell_is_not_taken_for_well() -> None:
+    """Only what was looked at elsewhere is judged."""
+    checks = judged(replace(WELL, log_problem="it is no database", head=0, head_ns=0, projections=())).checks
+    assert [check.name for check in checks] == ["bus", "log", "orchestrator", "agents", "disk"]
