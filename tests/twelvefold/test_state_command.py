@@ -224,3 +224,11 @@ def test_the_inbox_tells_of_parked_projections(twelvefold: CommandLine, home: Pa
     assert happen("projection.resumed", "tasks") == "nothing waits for a human\n"
     assert happen("projection.parked", "removed") == "nothing waits for a human\n"
     log.close()
+
+
+def test_sums_are_shown_in_their_table(twelvefold: CommandLine, home: Path) -> None:
+    """A row of the metrics that has more than one value shows them all."""
+    lines = [line.split(maxsplit=2) for line in twelvefold("state", "metrics").out.splitlines()]
+    assert ["type", "run.requested", "2"] in lines
+    assert [told for kind, _, told in lines if kind == "runs" and "ended.failed 1" in told]
+    assert "-" not in [told for _, _, told in lines]

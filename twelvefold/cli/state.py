@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -198,7 +198,18 @@ def _write_rows(projection: Projection[Any], rows: list[dict[str, Any]], without
     columns = projection.columns or tuple(
         dict.fromkeys(name for row in rows for name, value in row.items() if not isinstance(value, list | dict))
     )
+    if "value" in columns:
+        rows = [{"value": ", ".join(_parts(row, projection.key_names)) or None, **row} for row in rows]
     write_table(rows, [name for name in columns if name not in without], empty="there are no rows")
+
+
+def _parts(row: dict[str, Any], without: Iterable[str], place: str = "") -> Iterator[str]:
+    """Yield what a row says beside its key: numbers and texts at whatever depth, no lists and nothing empty."""
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _parts(value, (), f"{place}{name}.")
+        elif value and name not in without and isinstance(value, int | float | str):
+            yield f"{place}{name} {value:g}" if isinstance(value, float) else f"{place}{name} {value}"
 
 
 def _write_change(style: Style, name: str, change: dict[str, Any]) -> None:
