@@ -47,7 +47,7 @@ def agent_document(sums: LogSums, seen: Observed) -> dict[str, Any]:
 
 def orchestration_document(sums: LogSums, seen: Observed) -> dict[str, Any]:
     """Return `events`, `runs`, `tasks`, `deliveries`, `queues`, `processes`, `models`, `parked`, `waiting` (for a
-    human), `projections`, `bus` and `log`. What only a running bus knows is None without one.
+    human), `projections`, `exports` (of traces), `bus` and `log`. What only a running bus knows is None without one.
     """
     stats: Mapping[str, Any] = seen.stats or {}
     rate = stats.get("throughput", {})
@@ -97,6 +97,17 @@ def orchestration_document(sums: LogSums, seen: Observed) -> dict[str, Any]:
                 "parked": one.parked,
             }
             for one in seen.projections
+        },
+        "exports": {
+            one.target: {
+                "running": one.is_running,
+                "delivered": one.delivered,
+                "rejected": one.rejected,
+                "undelivered": one.undelivered,
+                "lag": one.behind,
+                "failing_s": one.failing_s,
+            }
+            for one in seen.exports
         },
         "bus": _bus(stats, seen) if stats else None,
         "log": {"position": seen.head, "bytes": seen.log_bytes, "wal_bytes": seen.wal_bytes,

@@ -205,6 +205,29 @@ def test_metrics_as_plain_data(live: BusHome) -> None:
     json.dumps([agents, all_of_it])
 
 
+def test_every_key_of_the_documents_is_documented(live: BusHome) -> None:
+    """docs/monitoring.md names those that are not names of agents, queues, processes and the like."""
+    text = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+    collector = tf.MetricsCollector(live.home)
+    told = [collector.collect_agent_metrics(), collector.collect_orchestration_metrics()]
+    # What is named by its users: the rows below these have keys of ours again, unless they are numbers.
+    named = {"agents", "instances", "queues", "processes", "models", "parked", "projections", "exports", "timers",
+             "by_type", "counters", "gauges", "outcomes", "ended", "waiting", "deliveries"}  # fmt: skip
+
+    def keys(document: Any) -> Iterator[str]:
+        for key, value in document.items() if isinstance(document, dict) else ():
+            yield key
+            if key in named and isinstance(value, dict):
+                for row in value.values():
+                    yield from keys(row)
+            else:
+                yield from keys(value)
+
+    found = {key for one in told for key in keys(one)}
+    assert len(found) > 50
+    assert {key for key in found if f"`{key}`" not in text and f"`.{key}`" not in text} == set()
+
+
 def test_every_metric_is_documented(live: BusHome) -> None:
     """docs/monitoring.md names each metric that there is, and none that there isn't."""
     text = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
