@@ -15,6 +15,8 @@ from .errors import NotAccessible
 from .up_plan import read_procfile
 
 _AGENT = re.compile(r"(?:^|[\s/;&|(])twelvefold\s+agent\s+([^;&|<>()]*)")
+#: How a line goes to another folder before that.
+_FOLDER = re.compile(r"(?:^|[;&(])\s*cd\s+([^\s;&|<>()]+)\s*(?=&&|;)")
 
 
 class AgentLine(NamedTuple):
@@ -63,7 +65,8 @@ def todays_agents(folder: Path, procfile: Path | None = None) -> TodaysAgents:
     top = path.absolute().parent
     for line in read_procfile(path).lines:
         if (called := _AGENT.search(line.command)) is not None:
-            found = _agent_line(line.name.lower(), called[1].split(), top)
+            gone = [one.strip("'\"") for one in _FOLDER.findall(line.command[: called.end()])]
+            found = _agent_line(line.name.lower(), called[1].split(), top.joinpath(*gone))
             lines += [found] if found is not None else []
     return TodaysAgents(folder.resolve(), tuple(lines))
 
