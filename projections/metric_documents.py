@@ -98,17 +98,7 @@ def orchestration_document(sums: LogSums, seen: Observed) -> dict[str, Any]:
             }
             for one in seen.projections
         },
-        "exports": {
-            one.target: {
-                "running": one.is_running,
-                "delivered": one.delivered,
-                "rejected": one.rejected,
-                "undelivered": one.undelivered,
-                "lag": one.behind,
-                "failing_s": one.failing_s,
-            }
-            for one in seen.exports
-        },
+        "exports": _exports(seen),
         "bus": _bus(stats, seen) if stats else None,
         "log": {"position": seen.head, "bytes": seen.log_bytes, "wal_bytes": seen.wal_bytes,
                 "free_bytes": seen.free_bytes},
@@ -208,6 +198,20 @@ def _places(sums: LogSums, seen: Observed) -> dict[str, Any]:
             "given_up": row.given_up,
         }
         for place, row in sorted(sums.processes.items())
+    }
+
+
+def _exports(seen: Observed) -> dict[str, Any]:
+    return {
+        one.target: {
+            "running": one.is_running,
+            "delivered": one.delivered,
+            "rejected": one.rejected,
+            "undelivered": one.undelivered,
+            "lag": one.behind,
+            "failing_s": one.failing_s,
+        }
+        for one in seen.exports
     }
 
 
