@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -29,6 +30,8 @@ from .run_file_errors import NoRunFile, RunFileDamaged
 FORMAT = 1
 MANIFEST, EVENTS, LINKS = "manifest.json", "events.jsonl", "links.jsonl"
 _COMMENT = b"twelvefold run; manifest sha256 "
+#: What every zip file with something in it begins with.
+_BEGINNING = b"PK\x03\x04"
 _PIECE = 1 << 20
 #: Larger than any line of an event can be: a payload of 1 MiB, all of it escaped.
 _LINE_MAX = 8 << 20
@@ -195,6 +198,15 @@ def _info(name: str) -> zipfile.ZipInfo:
     return info
 
 
+def open_run_file(path: Path) -> IO[bytes]:
+    """Open a regular file: any other would be waited for, or read without an end. Raises NoRunFile, OSError."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NoRunFile(str(path), "it is no regular file")
+    return file
+
+
 class RunFileReader:
     """An exported run that is read, each part checked against its hash in the manifest once it is read to its end.
 
@@ -203,11 +215,15 @@ class RunFileReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("rb")
+        self._file = open_run_file(path)
         try:
             self._zip = zipfile.ZipFile(self._file)
         except (*_UNREADABLE, ValueError) as error:
+            self._file.seek(0)
+            begun = self._file.read(len(_BEGINNING)) == _BEGINNING
             self._file.close()
+            if begun:
+                raise self.damaged("its end", "it is cut off, or was written over") from error
             raise NoRunFile(str(path), f"it can't be opened ({error})") from error
         self._opened: list[IO[bytes]] = []
         try:

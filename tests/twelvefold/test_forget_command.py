@@ -75,6 +75,8 @@ def test_nothing_is_forgotten_before_somebody_has_confirmed(twelvefold: CommandL
 
 def test_an_imported_copy_is_removed_from_a_home_with_and_without_a_log(twelvefold: CommandLine, home: Path) -> None:
     """It says how much that has freed; the home's own runs aren't touched, and nothing is left to name afterwards."""
+    os.mkfifo(home / "pipe")
+    assert "E541" in twelvefold("import", str(home / "pipe")).err
     file = FIXTURES / "exported" / "format-1.run"
     told = twelvefold("import", str(file), "--json")
     assert told.status == 0, told.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -323,6 +324,20 @@ def test_what_was_tampered_with_is_refused_by_name(
     assert named in refused.value.message()
     assert imported_runs(other) == []
     assert not (other / "imports").exists() or not any((other / "imports").iterdir())
+
+
+@pytest.mark.timeout(60)
+def test_what_is_no_whole_file_is_refused_at_once(made: Home, other: Path, tmp_path: Path) -> None:
+    """A pipe that nobody writes to is not waited for, a device not read to its end; one cut off is told as damaged."""
+    os.mkfifo(tmp_path / "pipe")
+    for special in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(NoRunFile) as refused:
+            import_run(other, special)
+        assert "no regular file" in refused.value.message()
+    content = made.export(A, tmp_path / "a.run").file.read_bytes()
+    (tmp_path / "cut.run").write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunFileDamaged, match="cut off"):
+        import_run(other, tmp_path / "cut.run")
 
 
 def test_a_file_that_would_fill_the_disk_is_refused_before_it_does(made: Home, other: Path, tmp_path: Path) -> None:

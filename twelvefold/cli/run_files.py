@@ -77,12 +77,12 @@ def import_(
     folder) and fresh (false where the same run was imported before).
     """
     from ..home import make_home
+    from ..run_file import open_run_file
     from ..run_import import import_run
 
     home = load_settings().home
     try:
-        with file.open("rb"):
-            pass
+        open_run_file(file).close()
     except OSError as error:
         raise DataUnreadable(str(file), error.strerror or str(error)) from error
     made = import_run(make_home(home), file.absolute())
