@@ -48,7 +48,8 @@ class Fold:
         self._initial = _initial_of(projection)
         self._wanted: dict[str, bool] = {}
         #: Of our own projections a test sees to it that they are pure.
-        self._to_watch = 0 if type(projection).__module__.startswith(f"{__package__}.") else _WATCHED
+        self._is_foreign = not type(projection).__module__.startswith(f"{__package__}.")
+        self._to_watch = _WATCHED if self._is_foreign else 0
 
     def take(self, events: Iterable[Event]) -> None:
         """Fold events, in position order. Raises ProjectionFailed at the first that can't be folded, all before it
@@ -56,6 +57,8 @@ class Fold:
         """
         wanted, states, changed = self._wanted, self.states, self.changed
         keys, apply, inherits = self.projection.keys, self.projection.apply, self.projection.inherits
+        if self._is_foreign:
+            keys = self._checked_keys
         if self._to_watch > 0:
             apply = self._watched_apply
         for event in events:
@@ -105,6 +108,18 @@ class Fold:
         """Yield the rows in memory, in the order of their keys."""
         states = self.states
         yield from ((key, states[key]) for key in sorted(states.keys() - self._blank) if states[key] is not None)
+
+    def _checked_keys(self, event: Event) -> Iterable[str]:
+        """Return the keys of an event; raises TypeError for what is none, and ValueError for what no file can hold."""
+        given: Any = self.projection.keys(event)
+        if isinstance(given, str):
+            raise TypeError(f"keys gave {given!r}, whose letters would each be a row: return ({given!r},)")
+        found = tuple(given)
+        for key in found:
+            if not isinstance(key, str):
+                raise TypeError(f"keys gave {key!r}, and a row's key is a text")
+            key.encode()
+        return found
 
     def _watched_apply(self, state: Any, event: Event) -> Any:
         """Apply an event; raises _ChangedInPlace where that isn't pure, by which changes would be lost silently."""

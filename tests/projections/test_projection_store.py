@@ -315,6 +315,20 @@ def test_a_projection_that_exits_parks_too(home: Home) -> None:
     assert (failure.position, failure.reason) == (3, "SystemExit: 3")
 
 
+@pytest.mark.parametrize("given", [(7,), "abc", None, ("\udc80",), (("a", "b"),)])
+def test_keys_that_are_none_park(home: Home, given: Any) -> None:
+    """What is no sequence of texts parks the projection at its event, and nothing else stops."""
+
+    class Keyed(Counts):
+        def keys(self, event: Event) -> Iterable[str]:
+            return ("a",) if event.position < 3 else given  # type: ignore[no-any-return]
+
+    home.append("demo.a", "demo.a", "demo.a")
+    (failure,) = follow(home, Keyed(), pages=1000)
+    assert failure.position == 3
+    assert rows(home, 2, Keyed()) == {"a": {"count": 2, "last": 1}}
+
+
 @pytest.mark.parametrize("returns", [True, False])
 def test_a_state_that_is_changed_in_place_parks(home: Home, returns: bool) -> None:
     """What is changed in place and returned as it was given would be lost: said at the event, and what was is kept."""
