@@ -278,6 +278,9 @@ def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present 
     made = occurrences(file.text, new, edit.lines, prose) if len("".join(new.split())) > 3 or old in new else []
     made = at_the_end(made, edit, file.text)
     live = [span for span in spans if not any(start <= span[0] and span[1] <= end for start, end in made)]
+    if edit.at_line and len(new.strip().split("\n")) == 1 and edit.old != edit.new:
+        # One line may well stand elsewhere for another reason.
+        made = [span for span in made if file.line_at(span[0]) == edit.at_line]
     if not live and made and edit.count in (EVERY, len(made)):
         return _Present(file.line_at(made[0][0]))
     here = [span for span in live if file.line_at(span[0]) == edit.at_line]

@@ -14,7 +14,7 @@ from collections.abc import Collection
 import msgspec
 
 from .edit import Edit
-from .issue_asides import without_asides
+from .issue_asides import OVER, STATUS, is_within, settled_lines, without_asides
 from .issue_blocks import Block, read
 from .issue_diff import find_diffs, is_diff
 from .issue_edits import edits_of
@@ -25,23 +25,21 @@ from .issue_paths import listed_files
 from .issue_statement import Pair, Problem
 from .path_forms import with_known_names
 
-#: What a status may say of an issue that is over; such an issue asks for nothing any more.
-_OVER = re.compile(
-    r"(?:resolved|closed|done|fixed|merged|completed?|released|won['’]?t ?fix|wont ?fix|duplicate|invalid|obsolete"
-    r"|rejected|cancell?ed)\b",
-    re.IGNORECASE,
-)
 SLUG_LENGTH_MAX = 40
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """What an issue says. `over` is its status where that means that it is settled; None for an open one."""
+    """What an issue says. `over` is its status where that means that it is settled; None for an open one.
+
+    `settled` is where parts of it stand that are over by themselves (see `settled_lines`); nothing of them counts.
+    """
 
     title: str
     over: str | None
     pairs: list[Pair]
     problems: list[Problem]
     listed: list[str]
+    settled: list[tuple[int, int]] = []
 
     def edits(self, files: Collection[str]) -> tuple[list[Edit], list[Problem]]:
         """Return the edits for a repository with these files, and what keeps pairs of the issue from being one."""
@@ -59,7 +57,8 @@ class Issue(msgspec.Struct, frozen=True):
 def parse_issue(text: str, name: str = "") -> Issue:
     """Read an issue's Markdown; any text is a valid issue. `name` (a file's) serves where it has no title."""
     document = read(text)
-    blocks = document.blocks
+    settled = settled_lines(document.blocks)
+    blocks = [block for block in document.blocks if not is_within(block.line, settled)]
     told = without_asides(blocks)
     diffs, wrong_diffs = find_diffs(told)
     words = [block for block in told if not is_diff(block)]
@@ -71,11 +70,12 @@ def parse_issue(text: str, name: str = "") -> Issue:
     if whole and len(whole) == len(diffs) + len(pairs) + len(files):
         wrong_pairs = [*wrong_pairs, *find_follow_ups(words)]
     return Issue(
-        title=document.fields.get("title") or _title(blocks) or _from_name(name) or "Untitled issue",
+        title=document.fields.get("title") or _title(document.blocks) or _from_name(name) or "Untitled issue",
         over=_over(document.fields.get("status") or document.fields.get("state") or "", blocks),
         pairs=sorted([*diffs, *pairs, *files], key=lambda pair: pair.line),
         problems=[*wrong_diffs, *wrong_pairs, *wrong_files],
         listed=listed_files(blocks),
+        settled=settled,
     )
 
 
@@ -121,8 +121,8 @@ def _over(field: str, blocks: list[Block]) -> str | None:
     statements = [field]
     for n, block in enumerate(blocks):
         lines = block.plain().split("\n") if block.kind == "text" else []
-        statements += [found[1] for line in lines if (found := re.match(r"\s*(?:status|state)\s*:\s*(.+)", line, re.I))]
+        statements += [found[1] for line in lines if (found := STATUS.match(line))]
         is_status = block.kind == "heading" and block.text.strip().lower().rstrip(":") in ("status", "state")
         if is_status and n + 1 < len(blocks) and blocks[n + 1].kind == "text":
             statements.append(blocks[n + 1].plain().split("\n")[0])
-    return next((" ".join(said.split()) for said in statements if _OVER.match(said.strip())), None)
+    return next((" ".join(said.split()) for said in statements if OVER.match(said.strip())), None)

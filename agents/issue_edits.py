@@ -31,6 +31,8 @@ def edits_of(pair: Pair, listed: Sequence[str], files: Collection[str]) -> list[
         return _deletion(pair, files)
     offered = [*pair.scopes, Scope(list(listed), 0)] if len(listed) == 1 else pair.scopes
     path, why = choose(offered, files)
+    if not path and pair.old is None and pair.scopes and len(pair.scopes[0].paths) == 1:
+        path = pair.scopes[0].paths[0]  # a file to be made, whatever its name looks like
     if not path:
         what = _WHAT.get(pair.how, "a setting to be changed" if pair.how == "set" else "an old and a new text")
         return Problem(pair.line, f"has {what}, but {why}")

@@ -81,6 +81,10 @@ _CONDITION_BEHIND = re.compile(
     r"|\s+(?:nicht|ne|n['’]\w+|wäre|würde|serait|est|ist|hilft|suffit)\b",
     re.I,
 )
+#: "(done in #12)": what was made before isn't made again.
+_DONE_BEHIND = re.compile(
+    r"[\s,–—-]*\(?(?:is |was )?(?:already |now )?(?:done|fixed|merged|obsolete|no longer needed|not needed)\b", re.I
+)
 #: How far before an order its condition is looked for: hostile text is long.
 _LOOKED_BACK = 500
 #: How many items of a list are looked at on each side of one.
@@ -115,8 +119,8 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 continue  # a question
             done = match.end()
             taken.add(pattern)
-            if _conditional(flat, start, done):
-                problems.append(Problem(block.line, CONDITION))
+            if doubt := _doubt(flat, start, done):
+                problems.append(Problem(block.line, doubt))
                 break
             end = flat.find(". ", match.end())
             count = stated_count(flat[start : end if end >= 0 else None])
@@ -178,10 +182,12 @@ def _file_before(block: Block, flat: str, start: int) -> list[Scope]:
     return file_first(block, start)
 
 
-def _conditional(flat: str, start: int, end: int) -> bool:
-    """Tell whether an order is to be carried out only perhaps, or in one of several ways."""
+def _doubt(flat: str, start: int, end: int) -> str:
+    """Return why an order may not be meant: only perhaps, in one of several ways, or not any more; "" where it is."""
     begun = max(sentence(flat, start), start - _LOOKED_BACK)
-    return bool(_CONDITION_BEFORE.match(flat[begun:start]) or _CONDITION_BEHIND.match(flat, end))
+    if _DONE_BEHIND.match(flat, end):
+        return "is said to be done already, or not to be needed"
+    return CONDITION if _CONDITION_BEFORE.match(flat[begun:start]) or _CONDITION_BEHIND.match(flat, end) else ""
 
 
 def _among_edits(blocks: Sequence[Block], at: int) -> bool:
@@ -267,7 +273,9 @@ _NEW_HEAD = re.compile(
     r"|nachher|neu|soll|après|nouveau)"
     r"(?: (?:code|text|value|line|version))?"
 )
-_WHERE_HEAD = re.compile(r"(?:file|path|where|in|location|file ?name|file path|datei|fichier)s?")
+_WHERE_HEAD = re.compile(
+    r"(?:file(?: ?[:/,&]? ?(?:and )?lines?)|file|path|where|in|location|file ?name|file path|datei|fichier)s?"
+)
 
 
 def find_in_table(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:

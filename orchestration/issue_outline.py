@@ -29,6 +29,7 @@ _LINK = re.compile(r"!?\[([^\[\]]{0,300})\]\([^()\s]{0,500}(?:[ ][^()]{0,200})?\
 _URL = re.compile(r"\b(?:[a-z][a-z0-9+.-]{1,12}://|www\.)[^\s<>\"'`)\]]{0,2000}")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _MARKS = re.compile(r"\*{1,3}|~~")
+_STRUCK = re.compile(r"(?<!~)~~(?=[^\s~])[^~]{1,2000}(?<=[^\s~])~~(?!~)")
 #: Emphasis by underscores; `__init__` and `a/_b_.py` are names.
 _UNDERSCORED = re.compile(
     r"(?<![\w/.`])(_(?=[^\W_])([^_\n]{1,200})_|__(?=\S)([^_\n]{1,200}\s[^_\n]{1,200})__)(?![\w./(])"
@@ -119,7 +120,7 @@ def read_outline(text: str) -> Outline:
 
 
 def inline(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return words without their markup and URLs, and the pieces of inline code among them."""
+    """Return words without their markup, URLs and what is struck out, and the pieces of inline code among them."""
     codes: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
@@ -127,7 +128,9 @@ def inline(text: str) -> tuple[str, tuple[str, ...]]:
         return _CODE_MARK
 
     bare = _CODE.sub(keep, text)
-    bare = _TAG.sub(" ", _URL.sub(" ", _LINK.sub(r"\1", bare)))
+    for struck in reversed(list(_STRUCK.finditer(bare))):
+        del codes[(first := bare.count(_CODE_MARK, 0, struck.start())) : first + struck[0].count(_CODE_MARK)]
+    bare = _TAG.sub(" ", _URL.sub(" ", _LINK.sub(r"\1", _STRUCK.sub("", bare))))
     bare = _UNDERSCORED.sub(lambda found: found[2] or found[3], bare)
     bare = " ".join(_MARKS.sub("", bare).split())
     pieces = bare.split(_CODE_MARK)

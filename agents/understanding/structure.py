@@ -20,6 +20,7 @@ from ...orchestration.path_mentions import is_test, paths_in
 from ...orchestration.work_wording import short
 from ..assessment import EDITS_READ_MAX, Origin, decompose_at
 from ..issue import Issue, parse_issue
+from ..issue_asides import blanked
 from ..issue_statement import Pair
 from .contradictions import contradictions
 from .further import further_wishes
@@ -108,7 +109,9 @@ def understand_issue(
     """
     bare = text.strip("\ufeff \t\r\n\0")
     read = text if len(text) <= EDITS_READ_MAX else text[:EDITS_READ_MAX]
-    issue, said = parse_issue(read, name), statements(read)
+    issue = parse_issue(read, name)
+    read = blanked(read, issue.settled)
+    said = statements(read)
     reading = understand(read)
     work = decompose_at(read, Origin() if origin is None else origin, override=override, issue=issue)
     judged = work.assessment
