@@ -52,7 +52,9 @@ class OtlpSink:
 
     def __init__(self, settings: TraceSettings) -> None:
         require_exporter(settings)
-        self.target = masked("", settings.endpoint)
+        # What follows a question mark is a key of some service, mostly.
+        where, query, _ = settings.endpoint.partition("?")
+        self.target = masked("", where) + ("?…" if query else "")
         self._limits = settings.limits
         self._convert = _Converter(settings)
         self._resource, self._as_json = settings.resource, settings.protocol == "http/json"

@@ -66,6 +66,7 @@ def trace_settings(environ: Mapping[str, str], endpoint: str = "") -> TraceSetti
     given = {name: value.strip() for name, value in environ.items() if name.startswith("OTEL_") and value.strip()}
     is_disabled = given.get("OTEL_SDK_DISABLED", "").lower() == "true"
     protocol = _protocol(given)
+    _check_compression(given)
     url = traces_url(endpoint, "--otlp") if endpoint else _endpoint(given, protocol)
     return TraceSettings(
         exporters=() if is_disabled else _exporters(given),
@@ -131,6 +132,13 @@ def _protocol(given: Mapping[str, str]) -> Protocol:
             return said
         case _:
             raise TraceSettingInvalid(name, said, "http/protobuf, http/json or grpc")
+
+
+def _check_compression(given: Mapping[str, str]) -> None:
+    """Raise TraceSettingInvalid for what the exporter, which reads it by itself, would leave out without a word."""
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"):
+        if given.get(name, "none").lower() not in ("none", "gzip", "deflate"):
+            raise TraceSettingInvalid(name, given[name], "gzip, deflate or none")
 
 
 def _timeout_s(given: Mapping[str, str]) -> float:

@@ -119,6 +119,11 @@ def test_a_url_that_leads_nowhere_loses_nothing(url: str) -> None:
     assert "label" in sent.reason or "parse" in sent.reason.lower()
 
 
+def test_keys_in_a_url_are_shown_to_nobody() -> None:
+    """A target stands in logs, metrics and the status of exports."""
+    assert sink("https://me:secret@there/otlp?token=abc").target == "https://me:********@there/otlp/v1/traces?…"
+
+
 @pytest.mark.parametrize(
     ("environ", "url", "endpoint"),
     [

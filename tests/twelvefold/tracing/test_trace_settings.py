@@ -94,6 +94,7 @@ def test_limits_count_only_where_they_are_set() -> None:
         {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/xml"}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
         {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "0"}, {"OTEL_TRACES_SAMPLER": "some"}, {"OTEL_RESOURCE_ATTRIBUTES": "team"},
         {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "2"},
+        {"OTEL_EXPORTER_OTLP_COMPRESSION": "zstd"},
     ],
 )  # fmt: skip
 def test_what_can_t_be_meant_is_an_error_that_never_keeps_an_up_from_starting(environ: dict[str, str]) -> None:
