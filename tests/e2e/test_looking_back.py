@@ -133,6 +133,7 @@ def test_each_line_leads_to_the_step_that_brought_it(past: Past) -> None:
     shown = past("why", "calc.py:4").out
     assert "edit_file" in shown
     assert "issue.md" in shown
+    assert past("why", "calc.py:4:12", "--json").json == past("why", "calc.py:4", "--json").json
 
 
 def test_a_line_is_found_after_its_commit_was_made_anew(past: Past) -> None:
@@ -177,7 +178,8 @@ def test_a_line_that_a_run_has_left_alone_is_not_its_work(past: Past) -> None:
         (["nowhere/calc.py:1"], "E547"),
         (["calc.py:1", "--rev=--output=x"], "E547"),
         (["calc.py:6"], "E548"),
-        (["/etc/hostname:1"], "E442"),
+        (["/etc/hostname:1"], "E547"),
+        ([".git/HEAD:1"], "E547"),
     ],
 )
 def test_what_has_no_answer_is_told_with_its_reason(past: Past, arguments: list[str], code: str) -> None:
@@ -186,6 +188,7 @@ def test_what_has_no_answer_is_told_with_its_reason(past: Past, arguments: list[
     assert ended.status != 0
     assert f"error[{code}]" in ended.err or (code == "E006" and "error[" in ended.err), ended.err
     assert "Traceback" not in ended.err
+    assert "init" not in ended.err
     assert not (past.repo / "x").exists()
 
 

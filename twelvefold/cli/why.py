@@ -6,13 +6,13 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 
 import typer
 
 from ..agents.blame import BlamedLine, blame, file_at, line_in
 from ..agents.git import Git
-from ..agents.work_errors import NotARepository
 from ..errors import UsageInvalid
 from ..eventstore.event import Event
 from ..projections.origins import ModelCall
@@ -23,7 +23,9 @@ from ..why import why as reason_of
 from .output import Style, note, rfc3339, write, write_json
 from .run_documents import in_short
 
-_PLACE = re.compile(r"(?P<file>.+):(?P<line>[0-9]+)(?::[0-9]+)?")
+_PLACE = re.compile(r"(?P<file>.+):(?P<line>[0-9]+)")
+#: As compilers and editors write it.
+_WITH_COLUMN = re.compile(r"(?P<file>.+):(?P<line>[0-9]+):[0-9]+")
 #: How much of a message or a value is shown.
 _SHOWN = 160
 
@@ -50,6 +52,8 @@ def why(
     position, time, caller, labels, input). What isn't known is null.
     """
     given = _PLACE.fullmatch(place)
+    if given is not None and not Path(given["file"]).exists():
+        given = _WITH_COLUMN.fullmatch(place) or given
     if given is None or int(given["line"]) == 0:
         raise UsageInvalid(f"{place!r} is not FILE:LINE, such as src/app.py:12", "twelvefold why")
     if run is not None and revision is not None:
@@ -78,13 +82,15 @@ def _blamed(place: str, file: Path, number: int, revision: str | None) -> tuple[
         raise LineNotFound(place, f"there is no folder {folder}", "ls")
     asked = git.run("rev-parse", "--show-toplevel", at=folder, expect=(0, 128))
     if asked.status:
-        raise NotARepository(str(folder))
+        reason = f"{folder} is in no working tree of a git repository"
+        raise LineNotFound(place, reason, f"git -C {quote(str(folder))} status")
     top = Path(asked.text)
+    at = f"git -C {quote(str(top))}"
     path = str((folder.resolve() / file.name).relative_to(top.resolve()))
     commit = _commit(git, top, revision or "HEAD", place)
     committed = file_at(git, commit, path, at=top)
     if committed is None:
-        raise LineNotFound(place, f"the commit {commit[:12]} has no such file", f"git -C {top} log --oneline -- {path}")
+        raise LineNotFound(place, f"the commit {commit[:12]} has no such file", f"{at} log --oneline -- {quote(path)}")
     line: int | None = number
     if revision is None:
         try:
@@ -95,7 +101,7 @@ def _blamed(place: str, file: Path, number: int, revision: str | None) -> tuple[
     if found is None:
         count = len(committed.splitlines())
         reason = f"it isn't in a commit yet, or beyond the file's end ({count} lines are committed)"
-        raise LineNotFound(place, reason, f"git -C {top} diff -- {path}")
+        raise LineNotFound(place, reason, f"{at} diff -- {quote(path)}")
     return top, found
 
 
@@ -103,7 +109,9 @@ def _commit(git: Git, top: Path, revision: str, place: str) -> str:
     asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     found = git.run(*asked, at=top, expect=(0, 1, 128))
     if found.status:
-        raise LineNotFound(place, f"there is no commit {revision!r} in {top}", f"git -C {top} log --oneline")
+        raise LineNotFound(
+            place, f"there is no commit {revision!r} in {top}", f"git -C {quote(str(top))} log --oneline"
+        )
     return found.text
 
 
