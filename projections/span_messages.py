@@ -12,7 +12,7 @@ import msgspec
 #: How a model came to its end, in the convention's words where they aren't ours.
 _FINISH = {"tool_calls": "tool_call", "filtered": "content_filter"}
 #: How long a text may be, tried one after the other; and how many messages stay where that was of no use.
-_TEXT_MAX, _KEPT = (10_000, 1_000, 100), 100
+_TEXT_MAX, _KEPT = (50_000, 10_000, 1_000, 100), 100
 
 
 class _Message(msgspec.Struct):

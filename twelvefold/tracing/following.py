@@ -52,6 +52,8 @@ class Follower:
         #: How many of those that are counted as undelivered are held.
         self._held = 0
         self._saved = progress.position
+        #: Whether it could be written when it was tried at last.
+        self._is_saved = True
         progress.target, progress.undelivered = sink.target, 0
 
     @property
@@ -145,7 +147,11 @@ class Follower:
             write_progress(self._path, self.progress)
         except OSError as error:
             # What was sent is sent again after the next start: that costs time, and nothing else.
-            self._tell(f"how far this is can't be written to {self._path}: {error.strerror}")
+            if self._is_saved:
+                self._tell(f"how far this is can't be written to {self._path}: {error.strerror}")
+            self._is_saved = False
+        else:
+            self._is_saved = True
 
 
 def _is_of(progress: Progress, log: LogReader) -> bool:

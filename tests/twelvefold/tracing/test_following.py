@@ -264,3 +264,23 @@ def test_another_log_in_the_place_of_the_one_that_was_exported_is_exported_whole
     said = []
     follower = followed(longer, Receiver(), path, said)
     assert (follower.progress.position, said) == (unknowing.position, [])
+
+
+def test_a_full_disk_is_told_of_once(tmp_path: Path) -> None:
+    """The log of a process isn't filled with it as well, and spans go out all the same."""
+    told, receiver, said = busy(2), Receiver(), list[str]()
+    follower = followed(told, receiver, tmp_path / "gone" / "p.json", said)
+    caught_up(follower)
+    for n in range(3):
+        told.run = f"{n + 9:032x}"
+        told.requested({"pattern": "pipeline", "steps": []})
+        told.add("run.succeeded", {})
+        caught_up(follower)
+    assert len(receiver.got) > 3
+    assert [text for text in said if "can't be written" in text] == said[:1]
+    (tmp_path / "gone").mkdir()
+    told.run = "e" * 32
+    told.requested({"pattern": "pipeline", "steps": []})
+    told.add("run.succeeded", {})
+    caught_up(follower)
+    assert read_progress(tmp_path / "gone" / "p.json") is not None
