@@ -68,8 +68,10 @@ class RollbackUnderWay(TwelvefoldError):
         return f"run {self.run} is being taken back to position {self.under_way}, so it can't be to {self.to} now"
 
     def help(self) -> str:
-        """Follow the one that goes on."""
-        return f"follow it: twelvefold tree {self.run} -f; then ask again"
+        """Follow the one that goes on, or answer what it asks."""
+        return (
+            f"follow it: twelvefold tree {self.run} -f; or answer what it waits for: twelvefold inbox; then ask again"
+        )
 
 
 def check_request(log: Readable, run: str, to: int | None) -> None:

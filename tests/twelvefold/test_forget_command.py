@@ -86,6 +86,7 @@ def test_an_imported_copy_is_removed_from_a_home_with_and_without_a_log(twelvefo
         if not has_log:
             (home / "log.db").rename(home / "other.db")
             assert twelvefold("import", str(file)).status == 0
+            assert "only imported runs are here" in twelvefold("inbox").err
         done = twelvefold("forget", run[:8], "--yes", "--json")
         assert done.status == 0, done.err
         freed = done.json["freed"]

@@ -19,6 +19,7 @@ from ..orchestration.inbox import Waiting, find_waiting, read_inbox
 from ..plan_runs import revive
 from ..run_ids import resolve_run
 from ..run_log import RunLog
+from ..run_place import open_own_log
 from ..settings import load_settings
 from .output import note, write, write_json, write_jsonl, write_table
 from .run_documents import age, waiting_document
@@ -40,7 +41,9 @@ def inbox(
     agent, reason, question, takes (the answers that count; empty for any), since, expires (null: never), has_default,
     default (what counts then; without one the task fails).
     """
-    with RunLog(load_settings().home) as log:
+    home = load_settings().home
+    open_own_log(home).close()
+    with RunLog(home) as log:
         only = None if run is None else [resolve_run(log, run, "twelvefold inbox --run")]
         found = read_inbox(log, only, log.load)
         parked = _parked(log) if run is None else []
