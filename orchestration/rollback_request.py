@@ -70,7 +70,7 @@ class RollbackUnderWay(TwelvefoldError):
     def help(self) -> str:
         """Follow the one that goes on, or answer what it asks."""
         return (
-            f"follow it: twelvefold tree {self.run} -f; or answer what it waits for: twelvefold inbox; then ask again"
+            f"follow it: twelvefold tree {self.run} -f; answer what it asks: twelvefold inbox; then ask again"
         )
 
 
