@@ -69,9 +69,7 @@ class RollbackUnderWay(TwelvefoldError):
 
     def help(self) -> str:
         """Follow the one that goes on, or answer what it asks."""
-        return (
-            f"follow it: twelvefold tree {self.run} -f; answer what it asks: twelvefold inbox; then ask again"
-        )
+        return f"follow it: twelvefold tree {self.run} -f; answer what it asks: twelvefold inbox; then ask again"
 
 
 def check_request(log: Readable, run: str, to: int | None) -> None:
