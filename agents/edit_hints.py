@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,6 +20,22 @@ class Hint(msgspec.Struct, frozen=True):
 
     line: int
     message: str
+
+
+def spaced_otherwise(wanted: str, text: str, beside: Sequence[tuple[int, int]]) -> int:
+    """Return the line at which a text stands with other spacing, outside of the given places; 0 where it doesn't."""
+    looked_for = [" ".join(line.split()) for line in wanted.split("\n") if line.strip()]
+    filled, at = [], 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip() and not any(start < at + len(line) and at < end for start, end in beside):
+            filled.append((number, " ".join(line.split())))
+        at += len(line) + 1
+    if not looked_for or len(looked_for) > WANTED_LINES_MAX or len(filled) > LINES_MAX:
+        return 0
+    for n, (number, line) in enumerate(filled):
+        if line == looked_for[0] and [other for _, other in filled[n : n + len(looked_for)]] == looked_for:
+            return number
+    return 0
 
 
 def nearest(wanted: str, text: str) -> Hint | None:

@@ -19,7 +19,7 @@ from .edit import EditFailure as EditFailure
 from .edit import Present as _Present
 from .edit import failed as _failure
 from .edit import unsafe_path as unsafe_path
-from .edit_hints import nearest
+from .edit_hints import nearest, spaced_otherwise
 from .edit_inserts import insertions
 from .edit_moves import arrange
 from .edit_places import is_prose, occurrences
@@ -281,6 +281,8 @@ def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present 
     if edit.at_line and len(new.strip().split("\n")) == 1 and edit.old != edit.new:
         # One line may well stand elsewhere for another reason.
         made = [span for span in made if file.line_at(span[0]) == edit.at_line]
+    if not live and made and old.split() != new.split() and spaced_otherwise(old, file.text, made):
+        made = []  # the old text is there yet, if not exactly
     if not live and made and edit.count in (EVERY, len(made)):
         return _Present(file.line_at(made[0][0]))
     here = [span for span in live if file.line_at(span[0]) == edit.at_line]

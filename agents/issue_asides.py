@@ -11,6 +11,13 @@ from collections.abc import Sequence
 from .issue_blocks import Block
 from .issue_paths import of_heading
 
+#: "Do not do this" as a whole; "Don't crash on empty input" is a wish.
+FORBIDDEN = re.compile(
+    r"\W*(?:\d+[.)]\s*)?(?:please )?(?:do not|don['’]t|never|what not to|not to)"
+    r"(?: (?:do|be done|change|touch|edit|apply|replace|make|use))?"
+    r"(?: (?:this|these|that|it|so|the following|(?:any|all) of (?:this|these|the following)))?\W*$",
+    re.I,
+)
 _ASIDE = re.compile(
     r"(?:possible |other |considered |rejected )*(?:alternatives?|workarounds?)\b"
     r"|rejected\b|(?:not in|out of) scope\b|non-goals\b|(?:steps|how) to reproduce\b|reproduction\b"
@@ -64,13 +71,16 @@ def blanked(text: str, places: Sequence[tuple[int, int]]) -> str:
 
 
 def without_asides(blocks: Sequence[Block]) -> list[Block]:
-    """Return the blocks without such sections, their sub-sections included."""
+    """Return the blocks without such sections, their sub-sections included; the title stands for no section."""
     kept: list[Block] = []
     aside = 0
+    titled = not any(block.kind == "heading" and block.level == 1 for block in blocks[:1])
     for block in blocks:
         if block.kind == "heading" and not (aside and block.level > aside):
             words = re.sub(r"^\W*(?:\d+[.)]\s*)?", "", block.text)
-            aside = block.level if _ASIDE.match(words) and not of_heading(block) else 0
+            left = titled and not of_heading(block) and (_ASIDE.match(words) or FORBIDDEN.match(words))
+            aside = block.level if left else 0
+            titled = titled or block.level == 1
         if not aside:
             kept.append(block)
     return kept

@@ -143,7 +143,7 @@ def _parted(block: Block) -> list[Block]:
         # Its file in front, where it stands mostly.
         turned = [block.codes[-1], *block.codes[:-1]]
         return [msgspec.structs.replace(block, text=f"{CODE}: {behind[1]}", codes=turned)]
-    if block.kind != "text" or block.text.count(CODE) < 4:
+    if block.kind != "text" or block.text.count(CODE) < 3:
         return [block]
     codes = iter(block.codes)
     parts: list[Block] = []
@@ -218,9 +218,12 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
         new = _value(lines, after)
     if new is None:
         following = lines[old[2]].text if old[2] < len(lines) else ""
-        if not old[1] or is_weak(re.split(r"[.!?] ", lines[start].text)[-1]) or _TOLD.match(following):
+        half = at > 0 and not is_weak(lines[start].text) and _ends_with_pair(blocks[at - 1], blocks[at])
+        if (not old[1] and not half) or is_weak(re.split(r"[.!?] ", lines[start].text)[-1]) or _TOLD.match(following):
             return None
         return Problem(lines[start].block.line, "has an old text, and no new one after it")
+    if new[2] < len(lines) and _is_another(lines[new[2]], family) and _value(lines, new[2]) is not None:
+        return Problem(lines[new[2]].block.line, "has another new text for the same old one")
     remarks = " ".join([*texts, lines[after].text, _remark(lines, new[2])])
     near = [Scope(_places(line), line.block.line) for line in lines[start : new[2]] if line.block.kind == "text"]
     near += [Scope(of_info(line.block.info), line.block.line) for line in lines[start : new[2]] if line.block.info]
@@ -242,6 +245,20 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
     pair = msgspec.structs.replace(pair, at_line=_stated_line([*said, heading.plain() if heading else ""]))
     last = lines[new[2] - 1].at
     return pair, last - at + 1
+
+
+def _ends_with_pair(before: Block, block: Block) -> bool:
+    """Tell whether a paragraph goes on behind an old and a new text that are labelled."""
+    goes_on = before.kind == "text" and before.line + before.text.count("\n") + 1 >= block.line
+    return goes_on and label_of(_last_sentence(before.text.split("\n")[-1]), NEW) is not None
+
+
+def _is_another(line: _Line, family: str) -> bool:
+    """Tell whether a line is one more label of a new text, and not a word that may say something else."""
+    return (
+        _new_label(line, family)
+        and re.match(r"\W*(?:new|should|must|replacement|neu|soll)", line.text, re.I) is not None
+    )
 
 
 def _old_label(line: _Line) -> str | None:

@@ -24,7 +24,7 @@ _DETERMINERS = (
     r"|der|die|das|den|dem|zeile|wert|wort|le|la|les|valeur|ligne|mot|texte) )*"
 )
 _LINES = r"(?:,? ?\(?(?:on |at |in )?(?:the )?lines? \d+(?:[-–]\d+)?\)?)?"
-_FILE = r"(?:the |file |module |der |datei |im |modul |le |fichier )*"
+_FILE = r"(?:both |the |file |module |der |datei |im |modul |le |fichier )*"
 _WHERE = rf"(?P<where> (?:in|inside|of|at|within|dans) {_FILE}{CODE})?"
 _LEAD = rf"(?P<lead>(?:in|dans) {_FILE}{CODE}{_LINES},? )?(?:please |also |simply |just |bitte |auch |aussi )*"
 _SENTENCES = (
@@ -81,6 +81,7 @@ _CONDITION_BEHIND = re.compile(
     r"|\s+(?:nicht|ne|n['’]\w+|wäre|würde|serait|est|ist|hilft|suffit)\b",
     re.I,
 )
+_EXAMPLE = re.compile(r"\W*(?:usage )?examples?(?: usage)?\W*", re.I)
 #: "(done in #12)": what was made before isn't made again.
 _DONE_BEHIND = re.compile(
     r"[\s,–—-]*\(?(?:is |was )?(?:already |now )?(?:done|fixed|merged|obsolete|no longer needed|not needed)\b", re.I
@@ -119,7 +120,7 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
                 continue  # a question
             done = match.end()
             taken.add(pattern)
-            if doubt := _doubt(flat, start, done):
+            if doubt := _doubt(blocks[:at], flat, start, done):
                 problems.append(Problem(block.line, doubt))
                 break
             end = flat.find(". ", match.end())
@@ -182,8 +183,14 @@ def _file_before(block: Block, flat: str, start: int) -> list[Scope]:
     return file_first(block, start)
 
 
-def _doubt(flat: str, start: int, end: int) -> str:
-    """Return why an order may not be meant: only perhaps, in one of several ways, or not any more; "" where it is."""
+def _doubt(before: Sequence[Block], flat: str, start: int, end: int) -> str:
+    """Return why an order may not be meant: only perhaps, in one of several ways, or not any more; "" where it is.
+
+    `before` are the blocks before it.
+    """
+    section = next((block for block in reversed(before) if block.kind == "heading"), None)
+    if section is not None and section.level > 1 and _EXAMPLE.fullmatch(section.text):
+        return "stands where an example is given, so that it may be no order"
     begun = max(sentence(flat, start), start - _LOOKED_BACK)
     if _DONE_BEHIND.match(flat, end):
         return "is said to be done already, or not to be needed"

@@ -15,6 +15,7 @@ from ...orchestration.issue_outline import Section
 from ...orchestration.issue_units import Part, Reading
 from ...orchestration.path_mentions import is_test
 from ...orchestration.work_wording import short
+from ..issue_asides import FORBIDDEN
 from ..issue_statement import Pair
 from .leads import expected_beyond, led_to
 
@@ -152,7 +153,7 @@ class _Edits:
         self.sections = reading.outline.sections
         #: The sections with an edit in them, or in one below them.
         self.own = {n for line in self.lines for n in self._around(line)}
-        self.paths = {path for pair in pairs for scope in pair.scopes[:1] for path in scope.paths}
+        self.paths = {path for pair in pairs for path in next((s.paths for s in pair.scopes if s.paths), ())}
         self.paths |= {pair.to for pair in pairs if pair.to}
         self.texts = [text for pair in pairs for text in (pair.old, pair.new, pair.key) if text]
         self.words = _words("\n".join([*self.texts, *self.paths]))
@@ -179,8 +180,10 @@ class _Edits:
         return any(kind.search(text) and not any(files.search(path) for path in self.paths) for kind, files in _KINDS)
 
     def stated_in(self, part: Part) -> bool:
-        """Tell whether an edit was read off the words of a part, whose line others may share."""
+        """Tell whether an edit was read off the words of a part, whose line others may share, or what they lead to."""
         for pair in self.pairs:
+            if pair.lines and pair.line == part.unit.line and part.unit.text.endswith(":"):
+                return True
             said = [pair.to] if pair.how == "move" else [pair.new] if pair.how == "set" else [pair.old, pair.new]
             if pair.how == "delete":
                 said = [path for scope in pair.scopes[:1] for path in scope.paths]
@@ -230,6 +233,8 @@ def _wish(part: Part, edits: _Edits) -> str:
         and unit.checked is None
         and (unit.text.isascii() or len(unit.text) < _UNSPACED_MIN)
     ):
+        return ""
+    if FORBIDDEN.match(edits.sections[unit.section].heading):
         return ""
     told = short(unit.text, 300, unit.codes)
     if edits.stated_in(part):

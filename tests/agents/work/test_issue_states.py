@@ -89,3 +89,50 @@ def test_a_column_of_files_and_lines() -> None:
     """`src/a.py:3` in a table is that file."""
     table = "# T\n\n| File:line | Before | After |\n|---|---|---|\n| `a.py:3` | `a = 1` | `a = 2` |\n"
     assert edits(table) == [("a.py", "a = 2")]
+
+
+def test_what_shall_not_be_done_is_not_done() -> None:
+    """A section of what not to do changes nothing, and is no wish; one whose heading is a wish is read."""
+    text = f"# T\n\n## Do not do\n\n{FIRST}\n\n## Do\n\n{SECOND}\n"
+    assert edits(text) == [("a.py", "b = 2")]
+    assert understand_issue("1.md", text).issue.further == ()
+    assert edits(f"# T\n\n## Don't crash on empty input\n\n{FIRST}\n") == [("a.py", "a = 2")]
+
+
+def test_an_order_among_examples_is_asked_about() -> None:
+    """It may show what somebody would write."""
+    found, problems = parse_issue(f"# T\n\n## Example\n\n{FIRST}\n\n## Task\n\n{SECOND}\n").edits(["a.py"])
+    assert [edit.new for edit in found] == ["b = 2"]
+    assert "example" in problems[0].text
+
+
+def test_half_a_couple_behind_a_whole_one_is_asked_about() -> None:
+    """Neither an old text without a new one nor a second new text is left out silently."""
+    half = "# T\n\n### `a.py`\n\nOld: `a = 1`\nNew: `a = 2`\nOld: `b = 1`\n"
+    twice = "# T\n\n### `a.py`\n\nOld:\n```\na = 1\n```\nNew:\n```\na = 2\n```\nNew:\n```\na = 3\n```\n"
+    assert [problem.text for problem in parse_issue(half).edits(["a.py"])[1]] == [
+        "has an old text, and no new one after it"
+    ]
+    assert "another new text" in parse_issue(twice).edits(["a.py"])[1][0].text
+
+
+def test_an_old_text_with_other_spacing_is_not_done() -> None:
+    """That the new text stands elsewhere doesn't make it so."""
+    pair = "# T\n\n### `a.py`\nOld:\n```\n    return a - b   \n```\nNew:\n```\n    return a + b\n```\n"
+    made = apply_edits(parse_issue(pair).edits(["a.py"])[0], {"a.py": b"    return a - b\n\n    return a + b\n"})
+    assert isinstance(made, list)
+    assert "spacing" in made[0].message
+
+
+def test_the_words_over_a_block_that_is_put_are_no_wish_of_their_own() -> None:
+    """They were carried out with it, and so was an item whose file its diff changes."""
+    put = "# T\n\nAdd this to the end of `a.py`:\n\n```\nb = 3\n```\n"
+    fix = "# T\n\n1. Do it.\n2. And fix `a.py`:\n   ```diff\n   -a = 1\n   +a = 2\n   ```\n"
+    assert understand_issue("1.md", put).issue.further == ()
+    assert not any("a.py" in wish for wish in understand_issue("1.md", fix).issue.further)
+
+
+def test_both_files_are_read() -> None:
+    """ "in both" is a place like any other."""
+    found, _ = parse_issue("# T\n\nReplace `a` with `b` in both `a.py` and `b.py`.\n").edits(["a.py", "b.py"])
+    assert [edit.path for edit in found] == ["a.py", "b.py"]
