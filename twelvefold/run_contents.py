@@ -69,6 +69,15 @@ def _prompts_in(event: Event) -> dict[str, str]:
     return {hash: name for hash, name in found.items() if _HASH.fullmatch(hash) and _NAME.fullmatch(name)}
 
 
+def hollow_beginnings(log: Readable, run: str) -> list[Event]:
+    """Return where those runs of a lineage begin of which nothing else belongs to it, in the order of the log.
+
+    A fork may be forked before its own beginning: all that its fork has of it is whom it comes from itself.
+    """
+    parts = [part for part in parts_of(log, run, _POSITION_MAX) if part.until < part.first]
+    return [event for part in reversed(parts) for event in log.read(stream=f"run.{part.run}", limit=1)]
+
+
 def lineage_of(log: Readable, run: str) -> tuple[Ancestor, ...]:
     """Return the run after the runs that it was forked from, each of these with the position that it was forked at."""
     parts = parts_of(log, run, _POSITION_MAX)

@@ -34,7 +34,7 @@ from .eventstore.run import read_run
 from .imported_run import KeptRun, kept_run
 from .orchestration.errors import RunNotFound
 from .orchestration.result import RunView
-from .run_contents import RunContents, lineage_of
+from .run_contents import RunContents, hollow_beginnings, lineage_of
 from .run_file import EVENTS, FORMAT, LINKS, Ancestor, Manifest, PromptFile, RunFileWriter, StoreFile, line_of
 from .run_file_errors import RunFileExists, RunFileUnwritable
 from .run_log import RunLog
@@ -69,9 +69,11 @@ def export_run(
     if os.path.lexists(target):
         raise RunFileExists(str(target))
     found, view = RunContents(), RunView(run, log.load)
-    for event in read_run(log, run):
+    begun = {event.position: event for event in hollow_beginnings(log, run)}
+    for event in heapq.merge(read_run(log, run), begun.values(), key=lambda event: event.position):
         found.take(event)
-        view.take(event)
+        if event.position not in begun:
+            view.take(event)
     if view.status == "unknown":
         raise RunNotFound(run)
     outcome = view.state.outcome or None

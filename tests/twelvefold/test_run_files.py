@@ -189,6 +189,34 @@ def test_a_fork_brings_its_parents_past(made: Home, other: Path, tmp_path: Path)
         assert max(event.position for event in log.read(run=A)) == exported.manifest.lineage[0].until
 
 
+@pytest.mark.parametrize("proof", ["full", "events"])
+def test_a_fork_of_a_fork_from_before_that_one_began_has_its_past(other: Path, tmp_path: Path, proof: Proof) -> None:
+    """Of the run in between there is but whom it comes from: the whole past is in the file, elsewhere and onward."""
+    home = Home(tmp_path / "origin", ("", ""))
+    home.folder.mkdir()
+
+    def write(log: SqliteLog) -> None:
+        a, b, d = (MadeRun(log, run) for run in (A, B, D))
+        a.begin()
+        cut = a.request("0.0").position
+        a.answer("0.0")
+        a.end()
+        for made, parent in ((b, A), (d, B)):
+            made.own("run.forked", parent=parent, at=cut)
+            made.request("0.0")
+            made.answer("0.0")
+            made.end()
+
+    home.write(write)
+    exported = home.export(D, tmp_path / "d.run", proof)
+    assert [one.run for one in exported.manifest.lineage] == [A, B, D]
+    import_run(other, exported.file)
+    there = Home(other, ("", ""))
+    assert there.events(D) == home.events(D)
+    assert [event.type for event in there.events(D)][:3] == ["run.requested", "run.started", "task.requested"]
+    assert there.export(D, tmp_path / "again.run").file.read_bytes() == exported.file.read_bytes()
+
+
 def test_only_headers_of_others_go_with_a_run(made: Home, tmp_path: Path) -> None:
     """A full proof holds what lies in between without its data; the events' own proof holds nothing of it."""
     full, own = (made.export(A, tmp_path / proof, proof).file for proof in ("full", "events"))
