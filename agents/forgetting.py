@@ -7,9 +7,11 @@ only with the last run of a repository.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -22,6 +24,8 @@ from .workspace import clear_folder
 _RUN = re.compile(r"[0-9a-f]{32}")
 #: What a run's store is called from the moment on at which it is being freed.
 _LEAVING = ".forgotten-"
+#: Held while anything is freed: two calls never remove the same folder at once.
+_LOCK = "forgetting"
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -63,7 +67,14 @@ class RunFolders:
         return {run for run in named if _RUN.fullmatch(run)}
 
     def free(self, run: str) -> Kept:
-        """Remove all of a run, and return what that was; what cannot be removed raises OSError."""
+        """Remove all of a run, and return what that was; what cannot be removed raises OSError.
+
+        Whoever else is freeing something is waited for.
+        """
+        with self._stores.locked(_LOCK):
+            return self._free(run)
+
+    def _free(self, run: str) -> Kept:
         stores, folders, patches = self._of(run)
         freed = self.kept(run)
         for store in stores:
@@ -82,6 +93,10 @@ class RunFolders:
 
         Only while no run is open: one that begins fetches what it needs into its repository's store.
         """
+        with self._stores.locked(_LOCK):
+            return self._free_bases()
+
+    def _free_bases(self) -> int:
         self._remove_leaving()
         size = 0
         for store in sorted(self._places.stores.glob("*.git")):
@@ -119,15 +134,18 @@ def free_leftovers(folders: RunFolders, is_forgotten: Callable[[str], bool]) -> 
 
 
 def size_on_disk(place: Path) -> int:
-    """Return the bytes that a file or a folder's files take on the disk."""
-    return sum(file.lstat().st_blocks * 512 for file in _files(place))
+    """Return the bytes that a file or a folder's files take on the disk; what goes away meanwhile takes none."""
+    size = 0
+    for file in _files(place):
+        with suppress(FileNotFoundError):
+            size += file.lstat().st_blocks * 512
+    return size
 
 
-def _files(place: Path) -> Iterable[Path]:
-    return [place] if place.is_file() or place.is_symlink() else _walk(place)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        if not file.is_dir() or file.is_symlink():
-            yield file
+def _files(place: Path) -> Iterator[Path]:
+    if place.is_file() or place.is_symlink():
+        yield place
+        return
+    for top, folders, names in os.walk(place):
+        links = [name for name in folders if Path(top, name).is_symlink()]
+        yield from (Path(top, name) for name in (*names, *links))
