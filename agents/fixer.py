@@ -111,7 +111,8 @@ def _answer(result: FixResult, task: FixTask) -> ToolResponse:
         return ToolResponse.nothing_to_do(result.reason, result.message)
     if task.beside and task.origin != task.base and (result.outcome == "failed" or not result.mine):
         value |= {"not_done": task.requirement, "why": result.reason}
-        return ToolResponse(True, value, message=result.message, outcome="nothing_to_do", reason=NOT_DONE)
+        own = next((one["message"] for one in result.tried if one["engine"] == result.engine), result.message)
+        return ToolResponse(True, value, message=own, outcome="nothing_to_do", reason=NOT_DONE)
     value["failures"] = result.failures
     if result.outcome == "needs_human":
         return ToolResponse.needs_human(result.reason, result.message, value)

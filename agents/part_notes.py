@@ -74,8 +74,12 @@ def undone_wishes(run: Run, paths: Sequence[str]) -> list[str]:
 
 def not_done_note(value: Mapping[str, Any], message: str | None) -> str:
     """Say of one task that its work could not be done, and why; `value` is the task's."""
-    lines = [line.removeprefix("- ") for line in str(value["not_done"]).split("\n") if line.strip()]
-    return f"not done: {_some(lines)[:600]} ({value.get('why')}: {message})"
+    wishes = []
+    for part in str(value["not_done"]).split("\n\n"):
+        # A part's first line is what it is called; a list is one of wishes.
+        lines = part.strip().split("\n")
+        wishes += [line.removeprefix("- ") for line in lines] if lines[0].startswith("- ") else lines[:1]
+    return f"not done: {_some([wish for wish in wishes if wish])[:600]} ({value.get('why')}: {message})"
 
 
 def engine_notes(fix: Mapping[str, Any]) -> list[str]:

@@ -282,6 +282,7 @@ def test_a_wish_that_nobody_can_do_leaves_the_edits(user: UserRepo, job: Job, tm
         assert "docs/use.md" in note
         assert "command_failed" in note
         assert "I give up" in note
+        assert "`patch`" not in note and "check:" not in note
     fixes = [one["outcome"] for one in document["tasks"] if one["agent"] == "issue_fixer"]
     assert fixes == ["succeeded", "nothing_to_do"]
 
