@@ -87,6 +87,8 @@ def find_diffs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem]]:
     pairs: list[Pair] = []
     problems: list[Problem] = []
     for at, block in enumerate(blocks):
+        if block.kind == "code" and block.info.split(" ")[0] == "suggestion":
+            problems.append(Problem(block.line, "is a suggestion, and does not say which text it is to replace"))
         if not is_diff(block):
             continue
         text, moves = git_moves(_QUOTED.sub(_unquoted, block.text), block.line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 import msgspec
 
@@ -80,6 +81,16 @@ _CONDITION_BEHIND = re.compile(
     rf"|[\s,(]*(?:or|oder|ou) (?:(?:maybe|perhaps|to|with|by|even|else|durch|par) )*{CODE}"
     r"|\s+(?:nicht|ne|n['’]\w+|wäre|würde|serait|est|ist|hilft|suffit)\b",
     re.I,
+)
+#: "One of these should do:" over a list.
+_CHOICE = re.compile(
+    r"\W*either\b[^.!?]*:\s*$|.*\b(?:(?:any |only )?one of (?:these|the following|them)|options are"
+    r"|possible (?:fixes|solutions|ways)|alternatives)\b[^.!?]*:\s*$",
+    re.I | re.S,
+)
+#: "The bot said: …"; the words behind are somebody else's.
+_SAID_BEFORE = re.compile(
+    r"\b(?:said|says|wrote|writes|answered|replied|claims?|prints?|printed)\b[^.!?:]{0,60}:\s*$", re.I
 )
 _EXAMPLE = re.compile(r"\W*(?:usage )?examples?(?: usage)?\W*", re.I)
 #: "(done in #12)": what was made before isn't made again.
@@ -192,6 +203,11 @@ def _doubt(before: Sequence[Block], flat: str, start: int, end: int) -> str:
     if section is not None and section.level > 1 and _EXAMPLE.fullmatch(section.text):
         return "stands where an example is given, so that it may be no order"
     begun = max(sentence(flat, start), start - _LOOKED_BACK)
+    if _SAID_BEFORE.search(flat, begun, start):
+        return "stands behind words that make it somebody else's, so that it may be no order"
+    beside = takewhile(lambda block: block.kind == "text", reversed(before[-_ITEMS_BESIDE:]))
+    if any(_CHOICE.match(block.text[-300:]) for block in beside):
+        return CONDITION
     if _DONE_BEHIND.match(flat, end):
         return "is said to be done already, or not to be needed"
     return CONDITION if _CONDITION_BEFORE.match(flat[begun:start]) or _CONDITION_BEHIND.match(flat, end) else ""

@@ -68,7 +68,7 @@ _MORE_OF_IT = Words(
     r"|instead|pass|close|address|give|return|match|stay|remain|keep|still|just|only|go|land|happen|wait)\b)\w+"
 )
 _MORE_IN_A_SENTENCE = re.compile(
-    r"(?:(?:[,;]|\s[–—-])?\s*\b(?:and|then|also|as well as|plus|but also|while)\s+|\s&\s+|;\s+|\s[–—-]\s+)"
+    r"(?:(?:[,;]|\s[–—-])?\s*\b(?:and|then|also|as well as|plus|but also|while)\s+|\s&\s+|[;,]\s+|\s[–—-]\s+)"
     r"(?=(?:(?:also|then|please)\s+)*(?P<order>\w.{0,400}))",
     re.I | re.S,
 )
@@ -96,6 +96,7 @@ _MARKED = Words(
     r"|thanks?\b.*\bplease\b|related: |merci d(?:e\b|['’])|(?:in addition|additionally|furthermore|moreover|besides)\b"
     r"(?!\W*(?:this|that|it|these|the (?:change|fix))\b)"
     r"|(?:users?|customers?|people|we) (?:also )?(?:want|need|expect|would like)\b)"
+    r"|^\W*(?:reempla[zc]|sustitu|cambi[ae]|sostitui|substitu|vervang|замени)\w*\b|\bfrom \S{1,40} to \S{1,40}"
     r"|\bthe same (?:problem|bug|issue|mistake|error)\b"
 )
 #: What tells of a fault, which the edits of another place don't mend.

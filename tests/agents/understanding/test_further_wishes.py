@@ -69,6 +69,8 @@ def further(body: str) -> tuple[str, ...]:
         (f"{PAIR}\nMerci d'ajouter un test.\n", "ajouter un test"),
         (f"{PAIR}\n`pkg/web.py` has the same problem.\n", "the same problem"),
         (f"{PAIR}\nUsers want dark mode.\n", "dark mode"),
+        (f"{PAIR}\nReemplaza `A = 1` por `A = 2` en `pkg/web.py`.\n", "Reemplaza"),
+        (f"{PAIR}\nIn pkg/web.py the constant RETRIES goes from 3 to 4.\n", "RETRIES"),
         (f"{PAIR}\nIn addition, dark mode.\n", "dark mode"),
         (f"Please {ORDER}; update callers accordingly.\n", "Update callers"),
         (f"Please {ORDER} & update the callers.\n", "Update the callers"),
@@ -135,5 +137,7 @@ def test_a_title_that_asks_for_more_than_its_edits_is_told() -> None:
     """What stands behind its "and" is work like any other."""
     issue = understand_issue("1.md", f"# Raise the timeout and add retries to the client\n\n{PAIR}").issue
     assert issue.further == ("Add retries to the client",)
+    listed = understand_issue("1.md", f"# Raise the timeout, drop Python 3.8\n\n{PAIR}").issue
+    assert listed.further == ("Drop Python 3.8",)
     plain = understand_issue("1.md", f"# Correct the api and raise the timeout\n\n{PAIR}").issue
     assert plain.further == ()

@@ -136,3 +136,16 @@ def test_both_files_are_read() -> None:
     """ "in both" is a place like any other."""
     found, _ = parse_issue("# T\n\nReplace `a` with `b` in both `a.py` and `b.py`.\n").edits(["a.py", "b.py"])
     assert [edit.path for edit in found] == ["a.py", "b.py"]
+
+
+def test_a_choice_or_somebody_else_s_words_are_asked_about() -> None:
+    """Of several ways none is taken, nor what somebody is said to have said, nor a suggestion without its old text."""
+    for text in (
+        f"# T\n\nEither:\n\n- {FIRST}\n- or {SECOND}\n",
+        f"# T\n\nOne of these should do:\n\n1. {FIRST}\n2. {SECOND}\n",
+        f"# T\n\nThe bot said: {FIRST}\n",
+        "# T\n\n`a.py` line 2:\n\n```suggestion\nx = 1\n```\n",
+    ):
+        found, problems = parse_issue(text).edits(["a.py"])
+        assert found == []
+        assert problems
