@@ -81,7 +81,7 @@ class Work:
             return
         how = facts.read(event.payload, facts.Place) or facts.Place()
         attributes: Attributes = {"service.instance.id": instance}
-        told = (("process.pid", how.pid), ("process.exit.code", how.exit), ("process.signal", how.signal))
+        told = (("process.pid", how.pid), ("process.exit.code", how.exit), ("twelvefold.process.signal", how.signal))
         attributes |= {name: value for name, value in told if value is not None}
         self._died = event.time
         span.note("process.exited", event.time, attributes)

@@ -285,7 +285,7 @@ def test_a_killed_agent_leaves_open_spans_and_in_the_end_one_trace(
     deliveries = [span for span in spans if span.name == "invoke_agent slow"]
     assert [span.status for span in deliveries] == ["error", "ok"]
     assert deliveries[0].attributes["twelvefold.interrupted"] is True
-    assert any(one.attributes.get("process.signal") == signal.SIGKILL for one in deliveries[0].events)
+    assert any(one.attributes.get("twelvefold.process.signal") == signal.SIGKILL for one in deliveries[0].events)
     files = [tmp_path / f"{n}.json" for n in range(3)]
     for file in files:
         assert home("trace", "export", "--run", run, "--file", str(file), cwd=home.folder).status == 0

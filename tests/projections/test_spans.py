@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from typing import Any
 
 import pytest
+from opentelemetry.semconv import attributes
+from opentelemetry.semconv._incubating import attributes as incubating
 
 from tests.projections.told import BEGIN, MS, Told
 from twelvefold.projections.otlp_json import SpanLimits, document, span_json
@@ -131,7 +135,9 @@ def test_crashed_work_is_open_until_it_goes_on(known: bool) -> None:
     assert (lost.parent_id, lost.status, lost.end) == (first.span_id, "error", until)
     assert (redone.parent_id, redone.status) == (second.span_id, "unset")
     exits = [one.attributes for one in first.events if one.name == "process.exited"]
-    assert exits == ([{"service.instance.id": "echo.1.a", "process.pid": 9, "process.signal": 9}] if known else [])
+    assert exits == (
+        [{"service.instance.id": "echo.1.a", "process.pid": 9, "twelvefold.process.signal": 9}] if known else []
+    )
 
 
 def test_another_process_s_end_is_no_business_of_a_run() -> None:
@@ -286,6 +292,42 @@ def test_conventions_say_what_models_tests_and_commits_were() -> None:
     assert json.loads(str(chat["gen_ai.output.messages"])) == [
         {"role": "assistant", "parts": [{"type": "text", "content": "hi"}], "finish_reason": "stop"}
     ]
+
+
+def test_names_that_are_not_ours_are_opentelemetry_s() -> None:
+    """Whatever stands on spans and their events is named as OpenTelemetry's own package of conventions has it."""
+    told = Told()
+    told.requested({"pattern": "pipeline", "steps": []}, labels={"job": "issue"})
+    request = told.task(
+        "0.0", "echo", input={"repo": "/r", "base": "b" * 40, "commit": "c" * 40, "ref": "refs/heads/x"}
+    )
+    told.reported(request, "task.started", {})
+    for kind in ("tool:saw", "model:llama", "process:tests"):
+        asked = {"messages": [{"role": "user", "content": "hello"}], "prompts": [{"name": "fixer"}]}
+        told.effect(request, "intended", f"{kind}:1:0", parameters=asked)
+        result = {"model": "m", "finish": "stop", "text": "hi", "command": "/bin/ls -l", "execution": {"exit_code": 1}}
+        told.effect(
+            request, "completed", f"{kind}:1:0", result=result, usage={"tokens_in": 1, "tokens_out": 2, "usd": 1}
+        )
+    told.effect(request, "intended", "tool:saw:1:1")
+    told.effect(request, "failed", "tool:saw:1:1", error={"class": "E", "message": "no"})
+    told.reported(request, "workspace.published", {"repo": "/r", "commit": "c" * 40, "ref": "refs/heads/x"})
+    facts = {"instance": "echo.1.a", "pid": 9, "exit": 3, "signal": 9}
+    told.add("process.exited", facts, run="", stream="process.echo.1")
+    told.reported(request, "task.failed", {"reason": "bad"})
+    told.add("run.failed", {"reason": "bad"})
+    told.add("shop.opened", {}, run="", stream="shop", trace=f"00-{'a' * 32}-{'b' * 16}-01")
+    closed, _ = folded(told, content=True)
+    names = {name for span in closed for part in (span, *span.events) for name in part.attributes}
+    known = {
+        text
+        for folder in (attributes, incubating)
+        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}.")
+        for text in vars(importlib.import_module(module.name)).values()
+        if isinstance(text, str)
+    }
+    assert len(names) > 30
+    assert {name for name in names if not name.startswith("twelvefold.")} - known == set()
 
 
 def test_a_long_talk_with_tools_stands_on_spans_as_whole_json() -> None:

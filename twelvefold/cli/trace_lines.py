@@ -165,7 +165,7 @@ class _Picture:
         exits = [one for one in span.events if one.name == "process.exited"]
         if exits:
             how = exits[-1].attributes
-            told = [f"signal {how['process.signal']}"] if "process.signal" in how else []
+            told = [f"signal {how['twelvefold.process.signal']}"] if "twelvefold.process.signal" in how else []
             told += [f"exit {how['process.exit.code']}"] if "process.exit.code" in how else []
             yield f"its process ended ({listed(told) or 'nobody knows how'})"
         if span.message:
