@@ -30,7 +30,7 @@ from .test_resolution import built_by_maven, find_builds, find_modules
 from .test_results import Results, read_results
 from .test_runner import Kind, TestCommand
 from .test_sources import Tree
-from .workspace import Workspace
+from .workspace import Workspace, clear_strays
 
 #: Arguments by which a tool behind an npm script writes its results to a file.
 _REPORTERS = {
@@ -151,9 +151,7 @@ def run_side(
     finally:
         _clear(scratch)
         _clear(temporary)
-        # Tests that write beside their folder: every entry of ours begins with a task's path, a number.
-        for stray in [entry for entry in scratch.parent.iterdir() if not entry.name[0].isdigit()]:
-            _clear(stray)
+        clear_strays(scratch.parent)  # tests write beside their folder, too
 
 
 class _Recall(msgspec.Struct):

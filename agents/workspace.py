@@ -9,8 +9,10 @@ workspace's own `.git` is there for agents and never read); and a commit is sync
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,8 +20,10 @@ from .git import Answer, Git
 from .spread import spread
 from .store import ATTRIBUTES, Emit, RunStore, Stores
 
-#: How the name of a folder begins that is still being laid out; no workspace's does.
-_UNFINISHED = "."
+#: What follows a workspace's key in the name of a folder that is to become it.
+_UNFINISHED = "~new"
+#: Names of what we ourselves put beside workspaces: each begins with a task's path.
+_OURS = re.compile(r"\d[\w.~]*")
 
 
 class Workspace:
@@ -195,7 +199,7 @@ class Workspaces:
             clear_folder(folder)
             for store in stores:
                 _discard(store, folder.name, folder)
-        removed = [str(folder) for folder in found if not folder.name.startswith(_UNFINISHED)]
+        removed = [str(folder) for folder in found if _UNFINISHED not in folder.name]
         for name in removed:
             self._emit("workspace.removed", {"folder": name})
         return removed
@@ -207,7 +211,7 @@ def lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> N
     It gets its name when all of it is there, so what has the name is whole.
     """
     spread(folder.parent)
-    made = folder.with_name(f"{_unfinished(key)}{uuid4().hex}")
+    made = folder.with_name(f"{key}{_UNFINISHED}{uuid4().hex}")
     options = ("--quiet", "--shared", "--no-checkout", "--no-tags", "--template=")
     git.run("clone", *options, "--", str(store.git_dir), str(made), at=store.git_dir)
     own = made / ".git"
@@ -225,13 +229,8 @@ def lay_out(git: Git, store: RunStore, key: str, folder: Path, commit: str) -> N
     made.rename(folder)
 
 
-def _unfinished(key: str) -> str:
-    """Return how the names of folders begin that are to become the workspace `key`."""
-    return f"{_UNFINISHED}{key}~"
-
-
 def _discard(store: RunStore, key: str, folder: Path) -> None:
-    for left in folder.parent.glob(f"{_unfinished(key)}*"):
+    for left in folder.parent.glob(f"{key}{_UNFINISHED}*"):
         clear_folder(left)
     discard_folder(folder)
     for index in (store.index(key), store.index(f"{key}.lock")):
@@ -242,9 +241,16 @@ def discard_folder(folder: Path) -> bool:
     """Remove a workspace's folder, and its run's where it was the last one; tell whether it was there."""
     existed = os.path.lexists(folder)
     clear_folder(folder)
-    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+    with suppress(OSError):  # there is more in it, by now too
         folder.parent.rmdir()
     return existed
+
+
+def clear_strays(top: Path) -> None:
+    """Remove what foreign code has put beside the workspaces of a run."""
+    for entry in [*top.iterdir()]:
+        if not _OURS.fullmatch(entry.name):
+            clear_folder(entry)
 
 
 def clear_folder(folder: Path) -> None:

@@ -27,7 +27,7 @@ from ..sandbox.confine import available
 from ..tools.bench import Bench
 from ..tools.commands import command_places
 from ..working_copy import work_name
-from ..workspace import Workspace, clear_folder
+from ..workspace import Workspace, clear_strays
 from .command_environment import command_environment, without_secrets
 from .engine import FixResult, FixTask
 from .finish import GROWTH_BYTES_MAX, disk_usage, finish, issue_hash
@@ -142,7 +142,7 @@ class _Attempt:
                 raise TaskWithdrawn(context.run, context.path)
             said = without_secrets(_output(scratch / "output", ended), settings)
             notes += self._notes(ended, said)
-            _clear_strays(workspace.folder.parent)
+            clear_strays(workspace.folder.parent)
             if _identity(workspace.folder) != identity:
                 # What lies there now is somewhere else; not one byte of it is looked at.
                 result = FixResult(
@@ -267,13 +267,6 @@ def _output(path: Path, ended: Execution) -> str:
         return ended.tail
     with open(handle, "rb") as file:  # noqa: PTH123 - a descriptor
         return file.read(TRANSCRIPT_BYTES_MAX).decode("utf-8", "replace")
-
-
-def _clear_strays(top: Path) -> None:
-    """Remove what was put beside the workspaces of a run: the name of each of ours is a task's path."""
-    for entry in list(top.iterdir()):
-        if not re.fullmatch(r"\d[\w.~]*", entry.name):
-            clear_folder(entry)
 
 
 def _identity(folder: Path) -> tuple[int, int]:

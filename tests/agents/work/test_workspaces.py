@@ -13,7 +13,7 @@ from twelvefold.agents.git import Answer, Git
 from twelvefold.agents.journal import fresh_id
 from twelvefold.agents.spread import spread
 from twelvefold.agents.store import RunStore, Stores, find_repository
-from twelvefold.agents.workspace import Workspaces
+from twelvefold.agents.workspace import Workspaces, clear_strays
 
 from .conftest import UserRepo
 
@@ -28,6 +28,8 @@ class _GitThatDies(Git):
     def run(self, *args: str, **options: Any) -> Answer:
         answer = super().run(*args, **options)
         if "read-tree" in args:
+            # Another task of the run has its tests or program end meanwhile.
+            clear_strays(options["work_tree"].parent)
             (options["work_tree"] / "b.txt").unlink()
             raise _Killed
         return answer
