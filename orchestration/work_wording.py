@@ -59,10 +59,12 @@ def short(text: str, most: int = TITLE_LENGTH_MAX, codes: Sequence[str] = ()) ->
     """Return a text cut to a length: at the end of a sentence or clause where one is near, else at a word.
 
     It begins with a capital, but for one that begins with a piece of its inline code, which stays as it is written.
-    What would steer a terminal is left out.
+    What would steer a terminal is left out, or written as an escape where there is nothing else.
     """
     text = " ".join((_PARTICLE.sub("", text) or text).split())
-    text = text if text.isprintable() else "".join(character for character in text if character.isprintable())
+    if not text.isprintable():
+        # What is nothing but such letters still needs a name.
+        text = "".join(character for character in text if character.isprintable()) or ascii(text)[1:-1]
     if not text.strip(_ENDS):
         return text[:most]
     first = text.split(" ", 1)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from twelvefold.agents.assessment import decompose, edit_facts
 from twelvefold.orchestration.complexity import Complexity
@@ -54,6 +54,7 @@ def test_every_subtask_can_be_checked_and_done_in_order(sample: Sample) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(MARKDOWN)
+@example("- [ ] \ud7fc")  # a letter that Unicode doesn't have yet, so that it can't be printed
 def test_any_text_is_taken_apart_soundly(text: str) -> None:
     """Whatever the text, whatever the level, what comes out can be followed; and it is the same each time."""
     for level in Complexity:
