@@ -43,6 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=int, default=1, help="the first of them")
 
 
+def pytest_configure() -> None:
+    """Hear Ctrl-C and hangups in what tests start, though the suite itself was started by nohup or in the background."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long or needs a real model, unless it is asked for."""
     if config.getoption("--model"):
