@@ -361,13 +361,21 @@ def test_backup_is_a_log(twelvefold: CommandLine, home: Path) -> None:
     """A backup put into a new home shows and verifies the same events."""
     made = twelvefold("backup", "copy.db", "--json")
     assert made.status == 0
-    assert set(made.json) == {"file", "head", "blobs_folder", "blobs"}
+    assert set(made.json) == {"file", "head", "blobs_folder", "blobs", "imported_runs"}
     assert (made.json["file"], made.json["head"]) == (str(twelvefold.cwd / "copy.db"), 10)
     other = twelvefold.cwd / "other"
     other.mkdir()
     (twelvefold.cwd / "copy.db").rename(other / "log.db")
     assert twelvefold("verify", TWELVEFOLD_HOME=str(other)).status == 0
     assert twelvefold("log", "--jsonl", TWELVEFOLD_HOME=str(other)).out == twelvefold("log", "--jsonl").out
+
+
+def test_backup_tells_of_imported_runs_that_it_leaves_out(twelvefold: CommandLine, home: Path) -> None:
+    """They have a log of their own each, and lie beside this one."""
+    assert "imported" not in twelvefold("backup", "none.db").err
+    (home / "imports" / ("a" * 32)).mkdir(parents=True)
+    assert "without 1 imported run:" in twelvefold("backup", "copy.db").err
+    assert twelvefold("backup", "again.db", "--json").json["imported_runs"] == 1
 
 
 def test_backup_never_overwrites(twelvefold: CommandLine, home: Path) -> None:
