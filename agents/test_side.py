@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import filecmp
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -30,7 +29,7 @@ from .test_resolution import built_by_maven, find_builds, find_modules
 from .test_results import Results, read_results
 from .test_runner import Kind, TestCommand
 from .test_sources import Tree
-from .workspace import Workspace, clear_strays
+from .workspace import Workspace, clear_folder, clear_strays
 
 #: Arguments by which a tool behind an npm script writes its results to a file.
 _REPORTERS = {
@@ -137,7 +136,7 @@ def run_side(
     `memory` a result that is kept there is returned instead, unless `fresh`, and this one is kept.
     """
     scratch = workspace.folder.with_name(workspace.folder.name + ".scratch")
-    _clear(scratch)
+    clear_folder(scratch)
     scratch.mkdir(mode=0o700)
     temporary = _temporary(workspace)
     try:
@@ -149,8 +148,8 @@ def run_side(
         recall = _Recall(memory, fresh, by) if memory is not None else None
         return _run(workspace.commit, surround, tree, changed, commands, guarded, recall)
     finally:
-        _clear(scratch)
-        _clear(temporary)
+        clear_folder(scratch)
+        clear_folder(temporary)
         clear_strays(scratch.parent)  # tests write beside their folder, too
 
 
@@ -194,7 +193,7 @@ def _temporary(workspace: Workspace) -> Path:
     prefix = f"tf-{workspace.store.run[-8:]}-{workspace.path.rpartition('.')[0]}-"
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         if left.lstat().st_uid == os.getuid():
-            _clear(left)
+            clear_folder(left)
     return Path(tempfile.mkdtemp(prefix=prefix)).resolve()
 
 
@@ -313,15 +312,3 @@ def _read_since(folder: Path, watched: Mapping[str, int]) -> set[str]:
         if after.st_atime_ns > before and after.st_mtime_ns <= before + 2 * _DAY_NS:
             read.add(path)
     return read
-
-
-def _clear(folder: Path) -> None:
-    """Remove a file or folder, opening folders that the tests closed."""
-    if folder.is_symlink() or folder.is_file():
-        folder.unlink()
-    elif folder.exists():
-        for top, names, _ in os.walk(folder):
-            for name in names:
-                if not Path(top, name).is_symlink():
-                    Path(top, name).chmod(0o700)
-        shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from .eventstore.event import Event
 from .eventstore.forgotten import refuse_forgotten
 from .orchestration.errors import RunNotFound
 from .orchestration.rollback_preview import RollbackPreview, preview
-from .orchestration.rollback_request import RollbackOutside, RollbackUnderWay
+from .orchestration.rollback_request import check_request
 from .orchestration.run_state import Run
 from .projections.workspace_files import RunFiles, files_of
 from .run_file_errors import RunReadOnly
@@ -91,13 +91,9 @@ def _planned(home: Path, log: RunLog, run: str, to: int | None) -> Rollback:
         raise RunNotFound(run)
     if known.plan is None:
         raise RollbackImpossible(run)
+    check_request(log, run, to)
     to = known.first if to is None else to
-    if not known.first <= to <= log.head:
-        parent = known.lineage[0].run if known.lineage and to >= events[0].position else ""
-        raise RollbackOutside(run, to, known.first, log.head, parent)
     before = known.rollback
-    if before is not None and known.status != "ended" and before.to != to:
-        raise RollbackUnderWay(run, to, before.to)
     then, now = files_of(events, to), files_of(events)
     state = "new"
     if before is not None and before.to == to:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from .confirmation import confirmed
+from .confirmation import NotConfirmed, confirmed
 from .output import Style, note, write, write_json
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def rollback(
     what = f"Roll run {found.run.id[:13]} back to position {found.to}?"
     try:
         go_on = confirmed(what, "rolling a run back", _command_line(run, to, reason), yes=yes)
-    except Exception:
+    except NotConfirmed:
         if as_json:
             write_json(_document(found))
         raise
