@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
 import sys
 import threading
@@ -30,6 +29,7 @@ from ..eventstore.event import NewEvent, new_event
 from ..orchestration.pausing import mark_of
 from ..orchestration.renewal import RENEWAL
 from .agent_settings import NO_SETTINGS
+from .alarm import Alarm
 from .base import BaseAgent
 from .bus_journal import BusJournal
 from .context import TaskContext
@@ -82,9 +82,6 @@ class AgentProcess:
         self._withdrawn = False
         self._deadline: threading.Timer | None = None
         self._sampled_at = float("-inf")
-        #: Wakes the main thread, which sleeps without end where `_asleep`, and serves the bus where `_serving`.
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._asleep = False
         self._serving = False
         self._over = False
         #: Settles that are not answered yet, and those that were refused.
@@ -111,10 +108,12 @@ class AgentProcess:
         # Alone until there is something to do: many agents wait for ever, and a thread costs memory.
         self.client.run(until=lambda: self.client.deliveries_count > 0)
         if not self.stopping:
-            self._worker = threading.Thread(target=self._work_off, name="task", daemon=True)
+            alarm = Alarm(SHORT_HANDLER_S)
+            self._worker = threading.Thread(target=self._work_off, args=[alarm], name="task", daemon=True)
             self._worker.start()
-            self._stand_by()
+            self._stand_by(alarm)
             self._worker.join()
+            alarm.close()
             if self._refusal is not None:
                 raise self._refusal
             if self._status == 0:
@@ -136,21 +135,13 @@ class AgentProcess:
         else:
             self.client.wake()
 
-    def _stand_by(self) -> None:
+    def _stand_by(self, alarm: Alarm) -> None:
         """Sleep while the worker serves the bus between short handlers; serve it where a handler takes longer."""
-        begun = 0
         while not self._over:
-            # While tasks come one after the other, being woken for each would cost more than looking now and then.
-            if self._current is None and self._given == begun:
-                self._asleep = True
-                # Looked at again, as the worker may have begun just before it could see that we sleep.
-                if self._current is None and not self._over:
-                    self._bell.get()
-                self._asleep = False
-            begun = self._given
-            time.sleep(SHORT_HANDLER_S)
-            if self._current is not None and self._given == begun:
-                self._serve(self._current)
+            alarm.wait()
+            delivery = self._current
+            if delivery is not None and not alarm.is_early():
+                self._serve(delivery)
 
     def _serve(self, delivery: Delivery) -> None:
         """Be the bus loop while the handler of a delivery is at work."""
@@ -199,16 +190,18 @@ class AgentProcess:
 
     # --- on the worker thread -----------------------------------------------------------------------------------------
 
-    def _work_off(self) -> None:
+    def _work_off(self, alarm: Alarm) -> None:
         try:
             while not self.stopping:
+                if not self.client.deliveries_count:
+                    alarm.rest()
                 delivery = self.client.take_delivery(unless=lambda: self.stopping or bool(self._refused))
                 if delivery is not None and self.renewable and outdated_by(delivery.event.payload or ""):
                     # It goes to others with the goodbye: to the process that takes this one's place.
                     self.stopping, self._status = True, RENEWAL
                 elif delivery is not None:
                     self._given += 1
-                    self._handle(delivery)
+                    self._handle(delivery, alarm)
                     self._ended += 1
                 self._refuse_all()
             # What came and was not begun goes to others with the goodbye.
@@ -221,22 +214,20 @@ class AgentProcess:
             self._status = BROKEN
         finally:
             self._over = True
-            self._bell.put(None)
+            alarm.ring()
 
-    def _begin(self, delivery: Delivery) -> None:
+    def _begin(self, delivery: Delivery, alarm: Alarm, now: float) -> None:
         """Note that the handler of a delivery is at work, and have the main thread look after it."""
         with self._lock:
             self._current = delivery
-        if self._asleep:
-            self._asleep = False
-            self._bell.put(None)
+        alarm.begin(now)
         if self.client.is_withdrawn(delivery):
             # While nobody knew that it was in hand.
             self._on_withdrawn(delivery)
 
-    def _handle(self, delivery: Delivery) -> None:
+    def _handle(self, delivery: Delivery, alarm: Alarm) -> None:
         begun = time.monotonic()
-        self._begin(delivery)
+        self._begin(delivery, alarm, begun)
         try:
             settlement = self._done(delivery, self.journal.request(delivery))
             self._returned(delivery)
