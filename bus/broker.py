@@ -155,13 +155,14 @@ class Broker:
                 self._count_closed()
                 self.throughput.tick(now, self.commit.events, self.settling.settled)
             self.desk.wake(now)
+            self.sessions.hurry(now)
             self._finish()
             self.publisher.beacon(now)
 
     def _timeout_ms(self, now: float, next_tick: float) -> int:
         if self.requests.reads or self.requests.forgets.pending:
             return 0
-        times = [next_tick, self.desk.due(), self.publisher.beacon_due(now)]
+        times = [next_tick, self.desk.due(), self.publisher.beacon_due(now), self.sessions.patient_until]
         return max(0, int(1000 * (min(time for time in times if time is not None) - now)) + 1)
 
     def _count_closed(self) -> None:

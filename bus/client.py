@@ -66,16 +66,18 @@ class BusClient(Serving):
         expected_version: Mapping[str, int] | None = None,
         marks: Mapping[str, str | None] | None = None,
         withdraw: Sequence[bytes] = (),
+        patient: bool = False,
     ) -> Ticket:
         """Send an atomic append, after all that was sent before, and wait for nothing: `finish` does. As `emit_many`.
 
-        Raises BatchTooLarge.
+        `patient`: by somebody who watches those events, and takes hearing of them for the answer; without that it comes
+        a moment later. Raises BatchTooLarge.
         """
         self._check_open()
         expected = dict(expected_version or {})
         with self._state:
             ticket = self._machine.post(
-                events, brief=True, expected=expected, marks=dict(marks or {}), withdraw=withdraw
+                events, brief=True, expected=expected, marks=dict(marks or {}), withdraw=withdraw, patient=patient
             )
         self._driver.turn()
         return ticket
@@ -312,7 +314,7 @@ class BusClient(Serving):
         """
         self._check_open()
         with self._state:
-            self._machine.post(events, what="settle", brief=True, settle=delivery, on_done=on_answer)
+            self._machine.post(events, what="settle", brief=True, settle=delivery, on_done=on_answer, patient=True)
 
     def settle_soon(self, delivery: Delivery, events: Sequence[NewEvent] = ()) -> None:
         """Settle without waiting; a refusal comes up at `flush`. Raises StaleDelivery where it is already withdrawn."""

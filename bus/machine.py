@@ -111,8 +111,14 @@ class Machine(Outgoing):
         withdraw: Sequence[bytes] = (),
         settle: Delivery | None = None,
         on_done: Callable[[Ticket], None] | None = None,
+        patient: bool = False,
     ) -> Ticket:
-        """Send one atomic append; the ticket's value is an Ack. Raises BatchTooLarge, StaleDelivery."""
+        """Send one atomic append; the ticket's value is an Ack. Raises BatchTooLarge, StaleDelivery.
+
+        Where it is `patient`, the answer may come late; a watch that hears of the last of the events is one too, and
+        without a watch no append is patient.
+        """
+        patient = patient and (settle is not None or bool(self.watching))
         ticket = Ticket(what, on_done)
         held = None
         if settle is not None:
@@ -120,7 +126,7 @@ class Machine(Outgoing):
             self.holding.let_go(settle)
             ticket.on_done = partial(self.holding.settle_answered, settle, on_done)
         request = Request(
-            self.next_seq(), self.with_ids(events), brief, expected or {}, marks or {}, list(withdraw), held
+            self.next_seq(), self.with_ids(events), brief, expected or {}, marks or {}, list(withdraw), held, patient
         )
         return self.send(request, ticket)
 

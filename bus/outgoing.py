@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from ..eventstore.event import NewEvent
+from ..eventstore.event import Event, NewEvent
 from .errors import BatchTooLarge, ClientClosed
 from .ticket import Ticket
-from .wire import FRAME_BYTES_MAX, ClientMessage, Post, Read, Request, encode
+from .wire import FRAME_BYTES_MAX, Ack, ClientMessage, Post, Read, Request, encode
 
 #: Events and bytes that may be under way before `soft` is refused by `is_full`.
 FLYING_EVENTS_MAX = 16_384
@@ -48,6 +48,8 @@ class Outgoing:
         self._pages_flying = 0
         self._pages_waiting: deque[tuple[int, _Waiting]] = deque()
         self._tickets: dict[int, Ticket] = {}
+        #: The patient requests by the id of their last event, of which a watch may hear before the answer comes.
+        self._echoes: dict[bytes, int] = {}
         self._sizes: dict[int, tuple[int, int]] = {}
         self._events_under_way = 0
         self._bytes_under_way = 0
@@ -96,6 +98,8 @@ class Outgoing:
         self._events_under_way += events
         self._bytes_under_way += size
         self._tickets[seq] = ticket
+        if request.patient and request.events and request.settle is None:
+            self._echoes[request.events[-1].id] = seq
         self._queue.append((seq, request))
         return ticket
 
@@ -169,9 +173,20 @@ class Outgoing:
                     self._pages_waiting = deque(item for item in self._pages_waiting if item[0] != seq)
                 return
 
+    def heard(self, events: Sequence[Event]) -> None:
+        """Take in events that a watch heard of: those of our own are durable."""
+        for event in events if self._echoes else ():
+            seq = self._echoes.get(event.id, 0)
+            # What is about to be sent again gets its answer anew.
+            if seq in self._flying and (ticket := self._drop(seq)) is not None:
+                ticket.resolve(Ack(seq, event.position))
+
     def _drop(self, seq: int) -> Ticket | None:
-        if type(self._flying.pop(seq, None)) is Read:
+        message = self._flying.pop(seq, None)
+        if type(message) is Read:
             self._pages_flying -= 1
+        elif type(message) is Request and message.patient and message.events:
+            self._echoes.pop(message.events[-1].id, None)
         if self._pages_waiting and self._pages_flying < PAGES_MAX:
             self._queue.append(self._pages_waiting.popleft())
         events, size = self._sizes.pop(seq, (0, 0))

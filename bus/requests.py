@@ -219,7 +219,8 @@ class Requests:
             return
         events = result.events
         last = events[-1].position if events else 0
-        self._broker.sessions.ack(session, Ack(request.seq, last, [] if request.brief else list(events)))
+        ack = Ack(request.seq, last, [] if request.brief else list(events))
+        self._broker.sessions.ack(session, ack, patient=request.patient)
 
     # --- groups -------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ NOBLOCK = int(zmq.NOBLOCK)
 MORE = NOBLOCK | int(zmq.SNDMORE)
 #: Characters of payload after which deliveries go on in another message.
 PART_BYTES_MAX = 1024 * 1024
+#: How long an ack for which nobody waits may wait for something else to go along with: each message wakes its receiver.
+PATIENCE_S = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,8 @@ class Sessions:
         self.lapsed: list[Session] = []
         self.unsent = 0
         self._with_output: dict[bytes, Session] = {}
+        #: Sessions for which only acks are kept that can wait, and until when, the first ones first.
+        self._patient: dict[bytes, float] = {}
 
     def of_instance(self, instance: str, pid: int = 0) -> list[Session]:
         """Return the sessions of an instance (of one process of it where `pid` is given)."""
@@ -94,10 +98,13 @@ class Sessions:
         session.present.clear()
         self.lapsed.append(session)
 
-    def ack(self, session: Session, ack: Ack) -> None:
-        """Have a request acknowledged with the next `flush`."""
+    def ack(self, session: Session, ack: Ack, *, patient: bool = False) -> None:
+        """Have a request acknowledged with the next `flush`, where it is `patient` with the next message or soon."""
         session.acks.append(ack)
-        self._with_output[session.identity] = session
+        if not patient:
+            self._with_output[session.identity] = session
+        elif session.identity not in self._patient:
+            self._patient[session.identity] = session.heard + PATIENCE_S
 
     def deliver(self, session: Session, delivery: Delivery) -> None:
         """Have an event delivered with the next `flush`."""
@@ -109,6 +116,19 @@ class Sessions:
         supervisor.present.extend(instances)
         self._with_output[supervisor.identity] = supervisor
 
+    @property
+    def patient_until(self) -> float | None:
+        """When the first of the acks that can wait has waited long enough (monotonic seconds)."""
+        return next(iter(self._patient.values()), None)
+
+    def hurry(self, now: float) -> None:
+        """Have acks that have waited long enough sent with the next `flush`."""
+        due = [identity for identity, until in self._patient.items() if until <= now]
+        for identity in due:
+            del self._patient[identity]
+            if session := self.by_identity.get(identity):
+                self._with_output[identity] = session
+
     def flush(self) -> None:
         """Send what was gathered: for each peer one message, more only where payloads are large."""
         if not self._with_output:
@@ -117,6 +137,7 @@ class Sessions:
         for identity, session in waiting.items():
             if session.lapsed:
                 continue
+            self._patient.pop(identity, None)
             acks, session.acks = session.acks, []
             deliveries, session.deliveries = session.deliveries, []
             parts = _parts(deliveries) if deliveries else []

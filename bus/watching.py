@@ -85,6 +85,7 @@ class Watching:
                     watchers = self._watchers_of(topic)
                 if watchers:
                     hint = self._lifted(decode_hint(payload))
+                    self._machine.heard(hint.events)
                     for index, watch in watchers:
                         watch.hint(hint.previous[index], hint, len(payload), now)
         except (*WireError, ValueError, IndexError):

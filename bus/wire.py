@@ -14,7 +14,7 @@ import msgspec
 from ..eventstore.event import Event, NewEvent
 
 WIRE_MAJOR = 1
-WIRE_MINOR = 5
+WIRE_MINOR = 6
 
 #: Longest frame that the bus takes; libzmq drops a connection that sends a longer one.
 FRAME_BYTES_MAX = 16 * 1024 * 1024
@@ -106,6 +106,7 @@ class Request(Message, frozen=True):
     """One atomic append within a Post; with `settle` it settles that delivery in the same transaction.
 
     `brief` asks for the last position only, not for the events. `withdraw` names events, by id, whose deliveries end.
+    `patient` says that nobody waits for the answer: it may come along with the next message (a refusal never waits).
     """
 
     seq: int
@@ -115,6 +116,7 @@ class Request(Message, frozen=True):
     marks: dict[str, str | None] = {}
     withdraw: list[bytes] = []
     settle: Held | None = None
+    patient: bool = False
 
 
 class Post(Message, frozen=True, tag=3):

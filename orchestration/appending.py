@@ -115,7 +115,10 @@ class Appender:
             marks.update(batch.marks)
             withdraw += batch.withdrawn
         try:
-            ticket = self._client.begin(events, expected_version=expected, marks=marks, withdraw=withdraw)
+            # All that is appended is heard of by the watch that inputs come from.
+            ticket = self._client.begin(
+                events, expected_version=expected, marks=marks, withdraw=withdraw, patient=bool(events)
+            )
         except _TRANSPORT:
             raise
         except TwelvefoldError as error:
