@@ -253,7 +253,7 @@ class Machine(Outgoing):
         self._now = now
         if self.greeted:
             if now - self._sent >= self.lease_s * BEAT:
-                self._control.append(Ping())
+                self._control.append(Ping(answered=bool(self.watching)))
         elif self._hello_nonce and not self.hello_due and now - self._hello_at >= HELLO_AGAIN_S:
             self.hello_due = True
         self.watching.tick(now)

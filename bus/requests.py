@@ -125,8 +125,9 @@ class Requests:
         self._broker.finish()
         self._broker.liveness.end(session, "said goodbye", counted=False)
 
-    def _ping(self, session: Session, _: Ping) -> None:
-        self._broker.sessions.send(session.identity, Pong(self._broker.log.head))
+    def _ping(self, session: Session, ping: Ping) -> None:
+        if ping.answered:
+            self._broker.sessions.send(session.identity, Pong(self._broker.log.head))
 
     def _gone(self, session: Session, gone: Gone) -> None:
         if session.role != "supervisor":

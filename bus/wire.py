@@ -196,7 +196,9 @@ class Stats(Message, frozen=True, tag=11):
 
 
 class Ping(Message, frozen=True, tag=12):
-    """A sign of life."""
+    """A sign of life. Without `answered` there is no Pong: to whom the head is nothing, it is but a waking up."""
+
+    answered: bool = True
 
 
 class Bye(Message, frozen=True, tag=13):

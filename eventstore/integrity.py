@@ -46,9 +46,9 @@ def verify(
     event that names it bad.
     """
     try:
-        told = witness.hear(_witness_of(reader))
+        told = witness.hear(witness.beside(reader.path))
     except OSError as error:
-        raise storage.in_words(error, _witness_of(reader)) from error
+        raise storage.in_words(error, witness.beside(reader.path)) from error
     walk = _Walk(reader)
     head = reader.head
     while walk.position < head:
@@ -119,16 +119,12 @@ class _Walk:
         return CorruptLog(str(self._reader.path), position, reason)
 
 
-def _witness_of(reader: LogReader) -> Path:
-    return reader.path.with_suffix(".head")
-
-
 def _check_witness(reader: LogReader, told: witness.Testimony, head: int) -> None:
     """Require the event that was acknowledged last when the walk began."""
     if told.binds:
         found = reader.read(after=told.position - 1, limit=1)
         if not found or found[0].hash.hex() != told.hash:
-            raise LogCutShort(str(reader.path), head, told.position, str(_witness_of(reader)))
+            raise LogCutShort(str(reader.path), head, told.position, str(witness.beside(reader.path)))
 
 
 def _check_streams(reader: LogReader, head: int) -> int:

@@ -262,7 +262,7 @@ class SqliteLog:
 
     @property
     def _witness_path(self) -> Path:
-        return self.path.with_suffix(".head")
+        return witness.beside(self.path)
 
     def _hear_witness(self) -> None:
         """Raise LogCutShort where the log is not the one whose end was acknowledged last."""

@@ -18,6 +18,7 @@ from types import FrameType
 
 from ..bus.client import BusClient
 from ..bus.endpoints import Endpoints
+from ..eventstore import witness
 from ..eventstore.errors import DuplicateConflict, TwelvefoldError
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import derived_id
@@ -29,9 +30,9 @@ from ..projections.runner import PAGE, Runner
 from ..projections.store import Store
 
 PARKED, RESUMED = "projection.parked", "projection.resumed"
-#: How often the log is looked at, at some ten microseconds a look. A row that many events have changed meanwhile is
-#: written once, so looking more often costs more.
-_LOOK_S = 0.1
+#: How often it is looked whether the log has grown. A row that many events have changed meanwhile is written once, so
+#: looking more often costs more. The log itself, and our own file, are looked at now and then in any case.
+_LOOK_S, _LOOK_ANYWAY_S = 0.1, 1.0
 #: How long a fault of the file or the log is left alone.
 _FAULT_S = 1.0
 #: How long the bus may take to take an alert, and after how long it is told again.
@@ -73,6 +74,7 @@ class _Projector:
     ) -> None:
         self._endpoints = endpoints
         self._home = home
+        self._witness = witness.beside(home / "log.db")
         self._instance = instance
         self._say = say
         self._stopped = stopped
@@ -106,6 +108,7 @@ class _Projector:
             (one, word.data.get("position", 0)) for one, word in told if word is not None and word.type == PARKED
         ]
         while not self._stopped.is_set():
+            seen = witness.glance(self._witness)
             taken = runner.advance()
             for one, position in [*waiting]:
                 if one.failure is None and one.position >= position:
@@ -114,7 +117,14 @@ class _Projector:
             if self._alerts and time.monotonic() >= self._tell_at:
                 self._tell()
             if taken < PAGE:
-                self._stopped.wait(_LOOK_S)
+                self._rest(seen)
+
+    def _rest(self, seen: bytes) -> None:
+        """Sleep until the log may have something new: its witness is no more as it was `seen` before the last look."""
+        until = time.monotonic() + _LOOK_ANYWAY_S
+        while not self._stopped.wait(_LOOK_S) and time.monotonic() < until:
+            if not seen or witness.glance(self._witness) != seen:
+                return
 
     def _parked(self, log: LogReader, failure: ProjectionFailed) -> None:
         self._alert(log, PARKED, failure.name, failure.position, failure.reason)

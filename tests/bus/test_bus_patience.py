@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from twelvefold.bus.machine import Machine
-from twelvefold.bus.wire import Delivery, Post, Request, Welcome, Who, decode_client_message, encode
+from twelvefold.bus.wire import Delivery, Ping, Post, Request, Welcome, Who, decode_client_message, encode
 from twelvefold.eventstore.event import NewEvent, new_event
 from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.memory_log import MemoryLog
@@ -107,6 +107,19 @@ def test_without_a_watch_no_append_is_patient() -> None:
     machine.fill()
     sent = [message for frame in machine.out for message in _requests(frame)]
     assert [request.patient for request in sent] == [False]
+
+
+def test_only_who_watches_is_told_of_the_head_for_a_sign_of_life() -> None:
+    """Nobody else would do anything with the answer but wake up."""
+    machine = greeted()
+    machine.out.clear()
+    machine.tick(60.0)
+    machine.fill()
+    machine.watching.watch("*", "", 0)
+    machine.tick(120.0)
+    machine.fill()
+    said = [decode_client_message(frame) for frame in machine.out]
+    assert [message.answered for message in said if isinstance(message, Ping)] == [False, True]
 
 
 def test_what_is_sent_again_is_answered_again() -> None:

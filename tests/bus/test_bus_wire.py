@@ -42,7 +42,7 @@ client_messages = st.one_of(
     st.builds(wire.Keep, number, text, text, number, st.lists(new_events, max_size=2)),
     st.builds(wire.OpenWatch, number, text, text, st.none() | number),
     st.builds(wire.Freed, held),
-    st.just(wire.Ping()),
+    st.builds(wire.Ping, st.booleans()),
 )  # fmt: skip
 bus_messages = st.one_of(
     st.builds(wire.Welcome, st.binary(max_size=8), number, number, st.floats(0, 1e6), number),
@@ -80,8 +80,13 @@ def test_garbage_is_refused_by_a_known_error(frame: bytes) -> None:
 
 def test_a_later_minor_version_may_add_fields_at_the_end() -> None:
     """Fields that this version doesn't know are ignored, so minor versions can be mixed."""
-    longer = [12, "something new"]
-    assert wire.decode_client_message(msgspec.msgpack.encode(longer)) == wire.Ping()
+    longer = [12, False, "something new"]
+    assert wire.decode_client_message(msgspec.msgpack.encode(longer)) == wire.Ping(answered=False)
+
+
+def test_an_earlier_minor_version_sends_fewer_fields() -> None:
+    """What came later has a default."""
+    assert wire.decode_client_message(msgspec.msgpack.encode([12])) == wire.Ping()
 
 
 @pytest.mark.parametrize("error", [VersionConflict("demo.1", 3, 4), StaleDelivery("work", 7)])
