@@ -123,6 +123,9 @@ class Sessions:
 
     def hurry(self, now: float) -> None:
         """Have acks that have waited long enough sent with the next `flush`."""
+        first = self.patient_until
+        if first is None or first > now:
+            return
         due = [identity for identity, until in self._patient.items() if until <= now]
         for identity in due:
             del self._patient[identity]
