@@ -139,11 +139,11 @@ def _confidence(signals: Signals, level: Complexity, with_repository: bool) -> f
     if signals.edits and not signals.open_asks:
         base = 0.9
     elif signals.targets:
-        base = 0.7
-    elif level in (Complexity.COMPLEX, Complexity.ENTERPRISE):
-        base = 0.6
-    else:
         base = 0.55
+    elif level in (Complexity.COMPLEX, Complexity.ENTERPRISE):
+        base = 0.5
+    else:
+        base = 0.45
     margin = min(abs(math.log(signals.places / bound)) for bound in BOUNDS)
     base -= max(0.0, 0.2 - margin) * 0.75
     base += 0.05 if with_repository else 0.0

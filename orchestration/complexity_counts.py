@@ -9,6 +9,7 @@ import re
 
 from . import extent_language as extent
 from .complexity_facts import RepositoryFacts, Signal, listed
+from .issue_kind import is_bug
 from .issue_units import Reading
 from .path_mentions import is_test
 
@@ -24,7 +25,7 @@ def of_counts(reading: Reading, repository: RepositoryFacts | None) -> list[Sign
             word = match[1].lower()
             number = extent.NUMBERS.get(word) or (int(word) if word.isdigit() else 0)
             places = min(number - 1, 10) * (0.5 if match[2].lower() in extent.SMALL_THINGS else 1.0)
-            if number <= 30 and places > best and (part.asks or part.unit.kind == "sentence"):
+            if number <= 30 and places > best and (part.asks or (part.unit.kind == "sentence" and not is_bug(reading))):
                 best, best_text = places, f"counted: {match[0]}"
     if best:
         found.append(Signal("counted", best_text, min(best, 8.0) / 2))

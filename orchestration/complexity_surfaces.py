@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from . import extent_language as extent
 from .complexity_facts import EditFact, Signal, counted
 from .issue_kind import in_one_spot, is_bug, only_documents, only_tooling
-from .issue_units import Reading
+from .issue_units import Part, Reading
 from .path_mentions import is_document, is_path, is_test
 
 #: So many names belong to one change.
@@ -32,9 +32,10 @@ def of_surfaces(reading: Reading, targets: Sequence[str], edits: Sequence[EditFa
         found.append(Signal("code", f"{place}: at least one", 1.0))
     if any(edit.path for edit in edits) and not reading.items():
         return found  # what is said around explicit edits explains them
+    told = [part.unit.text for part in asked if part.role != "title"] if is_bug(reading) else texts
     for surface, pattern in extent.SURFACES.items():
-        hits = [text for text in texts if pattern.search(text)]
-        if not hits:
+        hits = [text for text in (texts if surface in extent.BESIDES else told) if pattern.search(text)]
+        if not hits or (documents and surface not in extent.BESIDES):
             continue
         if surface == "documentation":
             found += _documents(hits, targets, documents)
@@ -53,7 +54,7 @@ def _of_names(reading: Reading, targets: Sequence[str]) -> list[Signal]:
     fault = is_bug(reading)
     told = [part for part in reading.parts if part.asks or (part.role == "told" and not fault)]
     codes = [(code, part) for part in told for code in part.unit.codes]
-    option = next((match[0].strip() for code, _ in codes if (match := extent.OPTION.search(code))), "")
+    option = next((match[0].strip() for code, part in codes if (match := _option(code, part))), "")
     if option and not fault:
         found.append(Signal("option", f"an option of a command, {option}: parsed in one place, used in another", 1.0))
     if not fault and any(extent.VARIABLE.fullmatch(code) for code, _ in codes):
@@ -72,6 +73,11 @@ def _of_names(reading: Reading, targets: Sequence[str]) -> list[Signal]:
         places = min((len(symbols) - SYMBOLS_FREE) * 0.25, 1.5)
         found.append(Signal("symbols", f"{len(symbols)} names of the code in what is asked for", places))
     return found
+
+
+def _option(code: str, part: Part) -> re.Match[str] | None:
+    """Return the option that inline code is about; within a command line that is only told about none is."""
+    return extent.OPTION.search(code) if part.asks else extent.OPTION.match(code)
 
 
 def _documents(hits: Sequence[str], targets: Sequence[str], documents: bool) -> list[Signal]:

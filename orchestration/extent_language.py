@@ -123,6 +123,8 @@ SURFACES: dict[str, Words] = {
     "user interface": Words(r"\b(?:front-?end|user interface|ui|stylesheets?|css)\b"),
     "server": Words(r"\b(?:http (?:api|header|listener)|rest api|web ?socket|daemon|server side|back-?end)\b"),
 }
+#: What goes with work of any kind. The others are what a fault, or a document, may be about without changing them.
+BESIDES = frozenset({"documentation", "public names", "packaging", "continuous integration", "script"})
 #: Different documents that one sentence may name side by side.
 DOCUMENTS = Words(
     r"\b(?:readme|manual|man ?page|guide|tutorial|quick ?start|reference|website|page|wiki|faq|cookbook)s?\b"

@@ -19,7 +19,9 @@ _BUG = language.Words(
     r"|doesn['’]?t|does not|(?:is|are|was|did|wo|ca)n['’]t|leaves|too (?:late|early|many|few)|internalerror"
     r"|\w+error|fehler|falla|erreur)\b|バグ|错误|ません"
 )
-_NO_BUG = language.Words(r"\b(?:feature|option|allow|proposal|support for|add)\b")
+_NO_BUG = language.Words(
+    r"\b(?:feature|(?:new|an) option|options? (?:to|for|that|which)|allow|proposal|support for|add)\b"
+)
 
 
 def only_documents(reading: Reading, targets: Sequence[str]) -> bool:

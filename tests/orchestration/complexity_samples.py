@@ -1,4 +1,4 @@
-"""Issues with levels: those measured from real fixes (`issues/`), and invented ones with a maintainer's guess."""
+"""Issues with levels: measured from real fixes (`issues/`, `released/`), or invented and guessed by a maintainer."""
 
 from __future__ import annotations
 
@@ -40,6 +40,16 @@ def invented() -> list[Sample]:
     """Return the invented issues, their level by the folder they lie in."""
     files = sorted((FOLDER / "invented").glob("*/*.md"))
     return [Sample(file.stem, file.read_text(), Complexity(file.parent.name)) for file in files]
+
+
+def released() -> list[Sample]:
+    """Return issues after change log entries of published packages, measured by the difference of two releases.
+
+    Levels as in the development set. `half` in their labels is the random split: no signal was improved with "second".
+    """
+    folder = FOLDER / "released"
+    rows = json.loads((folder / "labels.json").read_text())
+    return [Sample(row["file"], (folder / row["file"]).read_text(), Complexity(row["level"])) for row in rows]
 
 
 class Score(msgspec.Struct, frozen=True):
