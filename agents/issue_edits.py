@@ -5,6 +5,7 @@ Owns the decisions that need the files' names: what a path means, whether a name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -14,6 +15,16 @@ from .issue_paths import Scope, choose, looks_like_path
 from .issue_statement import Pair, Problem
 from .setting_files import has_settings
 
+_COMMENT = r"[ \t]*(?:#+|//+|--|;+|%+|/\*+|<!--)[ \t]*"
+_MORE_CODE = r"(?:existing|rest|remain\w*|remainder|unchanged|previous|other|same|omitted|code|as before)"
+#: A line that stands for lines which the issue doesn't show: "# ... existing code ...", "// rest unchanged".
+_ELIDED = re.compile(
+    rf"^(?:{_COMMENT}(?:(?:\.{{3,}}|…)[ \t]*(?:[^\n]{{0,60}}\b{_MORE_CODE}\b[^\n]*)?"
+    r"|[(\[]?(?:the )?(?:rest|remainder|existing code|remaining \w+)\b[^\n]*"
+    r"\b(?:unchanged|same|as before|as is|omitted|here)\b[^\n]*)"
+    r"(?:\*/|-->)?|[ \t]*(?:\[(?:\.{3}|…)\]|…))[ \t]*$",
+    re.M | re.I,
+)
 _WHAT = {"after": "lines to be put", "before": "lines to be put", "end": "lines to be put", "start": "lines to be put"}
 
 
@@ -43,9 +54,18 @@ def edits_of(pair: Pair, listed: Sequence[str], files: Collection[str]) -> list[
             return Problem(pair.line, "has the same text twice, as the old and as the new one")
         if pair.old is not None and not pair.old.strip():
             return Problem(pair.line, "has no old text, so nothing says where the new one goes")
+        if elided := _elided(pair):
+            return Problem(pair.line, f"has a new text that stands for lines which it does not show ({elided})")
     elif pair.old is not None and not pair.old.strip():
         return Problem(pair.line, "has no text beside which the new one goes")
     return [_edit(pair, path)]
+
+
+def _elided(pair: Pair) -> str:
+    """Return the line of a new text that stands for others, which the file doesn't have; "" where none does."""
+    shown = {line.strip() for line in (pair.old or "").splitlines()}
+    found = (match[0].strip() for match in _ELIDED.finditer(pair.new or ""))
+    return next((line for line in found if pair.old is not None and line not in shown), "")
 
 
 def _edit(pair: Pair, path: str, to: str = "") -> Edit:

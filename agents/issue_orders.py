@@ -138,6 +138,11 @@ class Said(msgspec.Struct, frozen=True):
 
 
 Reader = Callable[[Said, int], Order | None]
+#: What stands before an order that is one of several: "First replace …", "Then replace …".
+_NEXT = (
+    r"(?:and|first(?:ly)?|second(?:ly)?|then|next|now|finally|lastly|und|zuerst|dann|danach|et"
+    r"|d['’]abord|puis|ensuite)"
+)
 
 
 def sentence_starts(text: str) -> list[int]:
@@ -148,7 +153,7 @@ def sentence_starts(text: str) -> list[int]:
         *(
             found.end()
             for found in re.finditer(
-                r"[.;:!?,]\s+(?:(?:and|then|und|dann|et|puis)\s+)?|\b(?:and|then|und|dann|et|puis)\s+", text
+                rf"[.;:!?,]\s+(?:{_NEXT}\s+)*|\b(?:and|then|und|dann|et|puis)\s+|^{_NEXT}\s+", text, re.I
             )
         ),
     ]

@@ -21,7 +21,7 @@ from .issue_orders import MORE, explained, find_orders
 from .issue_paths import LETTER, Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
 from .issue_sentences import find_in_table, find_sentences, without
 from .issue_settings import read_settings_order
-from .issue_statement import EXCEPTED, Pair, Problem, stated_count
+from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_line
 
 _ORDER = r"\s*(?:\d+[.)]\s*)?(?:and |then |also |please |simply |just )*"
 #: "Remove this block:"; the text goes, and nothing takes its place.
@@ -45,10 +45,6 @@ _TOLD = re.compile(r"\W*(?:expected|desired|wanted|actual)\b", re.I)
 _NOTHING = re.compile(r"\W(?:removed?|deleted?|nothing|gone|empty|dropped)\W*(?:[,;(][^:]{0,40})?$", re.I)
 #: A remark in brackets that names another place to look at.
 _ASIDE = re.compile(r"\((?:see|compare|cf\.?|as|like|same|similar|copied|used|unlike)\b[^()]*\)", re.I)
-#: One line, or the first of a range; two lines are two places.
-_LINE = re.compile(
-    r"\bline ~?(\d+)\b(?!\s*(?:,|and|&|or)\s*\d)|\blines ~?(\d+)\s*(?:[-–—]|to)\s*\d|\.\w+(?::|#L)(\d+)\b", re.I
-)
 
 
 def find_pairs(blocks: Sequence[Block]) -> tuple[list[Pair], list[Problem], set[int]]:
@@ -242,7 +238,7 @@ def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | 
     pair = Pair(old[0], new[0], old[1] or new[1], lines[start].block.line, offered, 1 if count is None else count)
     heading = next((block for block in reversed(blocks[:at]) if block.kind == "heading"), None)
     said = [line.block.plain() for line in lines[start : new[2]] if line.block.kind == "text"]
-    pair = msgspec.structs.replace(pair, at_line=_stated_line([*said, heading.plain() if heading else ""]))
+    pair = msgspec.structs.replace(pair, at_line=stated_line([*said, heading.plain() if heading else ""]))
     last = lines[new[2] - 1].at
     return pair, last - at + 1
 
@@ -271,12 +267,6 @@ def _label(line: _Line, labels: dict[str, str]) -> str | None:
         return None
     head = head_of(_NOTHING.sub("", line.text))
     return label_of(head, labels) or label_of(re.split(r"[.!?] ", head)[-1], labels)
-
-
-def _stated_line(texts: Sequence[str]) -> int:
-    """Return the line at which the first of some texts says that something stands; 0 where none does."""
-    found = (_LINE.search(text) for text in texts)
-    return next((int(next(filter(None, match.groups()))) for match in found if match), 0)
 
 
 def _expected(blocks: Sequence[Block], at: int, line: _Line) -> bool:

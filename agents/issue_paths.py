@@ -27,7 +27,9 @@ _NAMES = frozenset(_NAME_WORDS.split())
 #: A letter of a name, also where its accent is a character of its own.
 LETTER = r"\w\u0300-\u036f"
 _SHAPE = re.compile(rf"[{LETTER}.@+~\-][{LETTER}.@+~/\-\[\] ()]*|/[{LETTER}.@+~/\-]+")
-_WORD = re.compile(rf"[{LETTER}.@+~/\-]+")
+_WINDOWS = re.compile(r"(?:\.\\)?[\w.\-]+(?:\\\w[\w.\-]*)+\.\w+(?=\Z|[:#])")
+#: A word of a sentence; not the rest of one with a quote or the like in it.
+_WORD = re.compile(rf"(?<![{LETTER}.@+~/\-])(?<![{LETTER}]['’\"])[{LETTER}.@+~/\-]+(?!['’\"]\w)")
 _LEAD = (
     r"(?:(?:in|files?|path|module|edit|open|update|modify|at|for|changes? (?:in|to))\b"
     r"(?: (?:the )?(?:file|module))?\s*:?\s*)?"
@@ -43,6 +45,7 @@ _PLAIN = re.compile(
 )
 
 
+_ODD_LENGTH_MAX = 255
 #: Of a section no more blocks than these, before the place in question, are read for files.
 LOOKED_BACK_MAX = 60
 
@@ -55,8 +58,14 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def normal(token: str) -> str:
-    """Return a token as a path: without a leading `./`, and without the line numbers that people append."""
-    token = token.strip().removeprefix("./")
+    """Return a token as a path: without a leading `./`, and without the line numbers that people append.
+
+    Windows' separators become slashes.
+    """
+    token = token.strip()
+    if _WINDOWS.match(token):
+        token = token.replace("\\", "/")
+    token = token.removeprefix("./")
     return re.sub(r"(?:#L\d+(?:-L?\d+)?|:\d+(?::\d+)?(?:-\d+)?|:)$", "", token)
 
 
@@ -72,7 +81,13 @@ def looks_like_path(token: str) -> bool:
 
 def mentioned(block: Block) -> list[str]:
     """Return every piece of inline code in a block that may be a path."""
-    return [normal(code) for code in block.codes if _SHAPE.fullmatch(normal(code)) and "://" not in code]
+    return [normal(code) for code in block.codes if _may_be_path(normal(code)) and "://" not in code]
+
+
+def _may_be_path(token: str) -> bool:
+    """Tell whether a token has the shape of a path, or at least the end of one: `it's.py`."""
+    odd = "\n" not in token and len(token) <= _ODD_LENGTH_MAX and token.rpartition(".")[2].lower() in _EXTENSIONS
+    return _SHAPE.fullmatch(token) is not None or (odd and "." in token)
 
 
 def stated(block: Block, *, told: bool | None = None) -> list[str]:

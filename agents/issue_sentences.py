@@ -16,7 +16,7 @@ from .edit import EVERY
 from .issue_blocks import CODE, Block
 from .issue_orders import CONDITION, file_first, sentence, sentence_starts
 from .issue_paths import Scope, looks_like_path, mentioned, normal, scopes, stated, with_paths_as_code
-from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_files
+from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_files, stated_line
 
 _DETERMINERS = (
     r"(?:(?:the|this|that|these|all|every|each|both|any|of|old|text|word|line|string|name|value|calls?|code|number"
@@ -64,7 +64,9 @@ _FILE_AND_ARROW = re.compile(rf"(?:in )?{CODE}{_LINES} ?[:,–—-]+ {CODE} ?(?:
 #: What may follow an order to replace: another couple of texts for the same file.
 _AND = r"(?:and|und|sowie|et)"
 _MORE = re.compile(
-    rf"(?:,? {_AND}|,|;) {_DETERMINERS}{CODE} (?:with|by|to|into|durch|mit|zu|par) {_DETERMINERS}{CODE}{_WHERE}", re.I
+    rf"(?:,? {_AND}|,|;)(?: (?:then|also|dann|auch|puis|aussi))? {_DETERMINERS}{CODE}"
+    rf" (?:with|by|to|into|durch|mit|zu|par) {_DETERMINERS}{CODE}{_WHERE}",
+    re.I,
 )
 _ELSEWHERE = re.compile(rf"(?:,? {_AND}(?: (?:in|dans))?|,) {CODE}")
 #: What stands before or behind an order that is not to be carried out as it is, and not now.
@@ -117,11 +119,9 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             continue
         before = flat[:start].count(CODE)
         for pattern in (*_SENTENCES, _SHOULD_BE, _ARROW):
-            match = pattern.match(flat, start)
-            if match is None:
+            if (match := pattern.match(flat, start)) is None:
                 continue
-            codes = block.codes[before : before + match[0].count(CODE)]
-            groups = match.groupdict()
+            codes, groups = block.codes[before : before + match[0].count(CODE)], match.groupdict()
             where = _taken_out(codes, groups)
             unlike = pattern in (_SHOULD_BE, _ARROW) and _likeness(codes[0], codes[1]) < _LIKENESS_MIN
             if unlike and not (pattern is _ARROW and _among_edits(blocks, at)):
@@ -143,19 +143,21 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
             if not where and (several := _in_several(blocks, at, codes, flat, (done, end), count)):
                 found += several
                 break
-            found.append(Pair(codes[0], codes[1], False, block.line, offered, times if own is None else own))
+            at_line = stated_line(_lines_named(blocks, at, flat, start, end))
+            mine = times if own is None else own
+            found.append(Pair(codes[0], codes[1], False, block.line, offered, mine, at_line))
             while pattern in _SENTENCES[:3] and (more := _MORE.match(flat, done)):
                 codes, groups = block.codes[flat[:done].count(CODE) :][:3], more.groupdict()
                 here = [Scope([normal(codes[2])], block.line)] if groups["where"] else []
-                found.append(Pair(codes[0], codes[1], False, block.line, [*here, *offered], times))
+                found.append(Pair(codes[0], codes[1], False, block.line, [*here, *offered], times, at_line))
                 done = more.end()
             while groups.get("where") and (other := _ELSEWHERE.match(flat, done)):
                 path = block.codes[flat[:done].count(CODE)]
                 if not looks_like_path(path):
                     break
-                mine, done = _count_behind(flat, other.end())
+                theirs, done = _count_behind(flat, other.end())
                 # A number behind the first file is that file's; one elsewhere in the sentence is each file's.
-                known = mine if mine is not None else 1 if own is not None else times
+                known = theirs if theirs is not None else 1 if own is not None else times
                 found.append(Pair(codes[0], codes[1], False, block.line, [Scope([normal(path)], block.line)], known))
             if count == EVERY and EXCEPTED.search(flat, start, end if end >= 0 else len(flat)):
                 problems.append(Problem(block.line, "makes an exception from all occurrences"))
@@ -165,6 +167,17 @@ def find_sentences(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[P
     if found and taken & told:
         problems.append(Problem(block.line, "names two texts in the way of an order, and they have little in common"))
     return found, problems
+
+
+def _lines_named(blocks: Sequence[Block], at: int, flat: str, start: int, end: int) -> list[str]:
+    """Return what may say in which line a text stands: the sentence that orders something, and its heading."""
+    block = with_paths_as_code(blocks[at])
+    begun = sentence(flat, start)
+    spoken = msgspec.structs.replace(
+        block, text=flat[begun : end if end >= 0 else None], codes=block.codes[flat[:begun].count(CODE) :]
+    )
+    heading = next((one.plain() for one in reversed(blocks[:at]) if one.kind == "heading"), "")
+    return [spoken.plain(), heading]
 
 
 def _taken_out(codes: list[str], groups: dict[str, str | None]) -> list[str]:

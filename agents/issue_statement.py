@@ -6,6 +6,7 @@ Pure. Leaves finding them to `issue_pairs`, `issue_sentences`, `issue_files` and
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -41,6 +42,12 @@ _ALL_FILES = re.compile(
     re.I,
 )
 _IN_FILES = re.compile(rf"\b(?:in|across) {_N} files?\b", re.I)
+
+
+#: One line, or the first of a range; two lines are two places.
+_LINE = re.compile(
+    r"\bline ~?(\d+)\b(?!\s*(?:,|and|&|or)\s*\d)|\blines ~?(\d+)\s*(?:[-–—]|to)\s*\d|\.\w+(?::|#L)(\d+)\b", re.I
+)
 
 
 class Pair(msgspec.Struct, frozen=True):
@@ -89,3 +96,9 @@ def stated_count(text: str) -> int | None:
             word = next(group for group in found.groups() if group).lower()
             return _NUMBER.get(word) or int(word)
     return EVERY if EVERY_WORDS.search(text) else None
+
+
+def stated_line(texts: Sequence[str]) -> int:
+    """Return the line at which the first of some texts says that something stands; 0 where none does."""
+    found = (_LINE.search(text) for text in texts)
+    return next((int(next(filter(None, match.groups()))) for match in found if match), 0)

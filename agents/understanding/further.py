@@ -82,13 +82,14 @@ _ORDERS = Words(
     r"|также|bitte|também|también|anche)\W+){0,3}"
     r"(?:adapt|adjust|amend|append|adopt|configure|cover|reg[eé]nerate|rebuild|refresh|rework|redo|run|support|sync"
     r"|tidy|wire|review|close|commit|release|double|restore|revert|verify|do (?:the same|that|this|so|it)"
+    r"|swap|substitute|modify|increase|decrease"
     r"|mettez|ajoutez|corrigez|supprimez|atualize|adicione|actualiza|añade|aggiorna|aggiungi|обновите|добавьте"
     r"|удалите|исправьте)\b|\bwhile \w+ing\b"
 )
 _OPTIONAL = Words(r"^\W*(?:optionally|ideally|additionally|afterwards|lastly|plus|besides)\W+\w")
 #: What asks without a verb of its own: "Likewise for the timeout", "Don't forget the changelog", "Also the docs".
 _MARKED = Words(
-    r"^\W*(?:likewise|ditto|same\b|the same (?:goes|applies|holds|for|change|fix|problem|bug|issue|mistake|error)"
+    r"^\W*(?:likewise|ditto|same\b|the same (?:goes|applies|holds|for|in|change|fix|problem|bug|issue|mistake|error)"
     r"|(?:please )?(?:don['’]?t|do not) forget|(?:please )?remember (?:to|the)|remaining|(?:still )?left to do|plus\b"
     r"|also,? (?:the|a|an|in|for|please)\b|there(?: is|['’]s| are)? (?:also|another|one more|a second)\b|to-?do\b"
     r"|(?:do (?:that|this|it|the same)|same) (?:too|as well|also)\b"
@@ -243,7 +244,8 @@ def _wish(part: Part, edits: _Edits) -> str:
     if lead := led_to(part, edits.reading, edits.texts, edits.first):
         return short(lead, 300, unit.codes)
     if part.role == "told" or part.implied:
-        return told if unit.line >= edits.first and _marked(part, edits) else ""
+        behind = unit.line >= edits.first and _marked(part, edits)
+        return told if behind or _ordered_elsewhere(part, edits) else ""
     reasons = _REASONS.search(edits.sections[unit.section].heading) is not None
     if _is_manners(unit.text) or (reasons and not ORDER.match(unit.text) and not _ALSO.search(unit.text)):
         return ""
@@ -257,7 +259,8 @@ def _wish(part: Part, edits: _Edits) -> str:
     if unit.line < edits.first and not _ALSO.search(unit.text):
         # What leads to the edits tells why they are made.
         others = [code for code in unit.codes if code not in edits.paths]
-        return told if others and not of_edits and ORDER.match(unit.text) else ""
+        ordered = (others and not of_edits and ORDER.match(unit.text)) or _ordered_elsewhere(part, edits)
+        return told if ordered else ""
     if _OF_THE_EDITS.search(unit.text):
         more = _ALSO.search(unit.text) or _MORE_OF_IT.search(unit.text) or _MARKED.search(unit.text)
         return told if more or edits.is_of_another_kind(unit.text) else ""
@@ -292,6 +295,18 @@ def _marked(part: Part, edits: _Edits) -> bool:
         return True
     others = [path for path in part.paths if path not in edits.paths and not is_test(path)]
     return bool(others) and _FAULT.search(text) is not None and not _WITHOUT_THEM.search(text)
+
+
+def _ordered_elsewhere(part: Part, edits: _Edits) -> bool:
+    """Tell whether a sentence orders something in a file that no edit is in: "In b.py, use 5 instead of 1."."""
+    text = part.unit.text
+    if part.unit.kind != "sentence" or not set(part.paths) - edits.paths or text.endswith(("?", ":")):
+        return False
+    clauses = [text, *(text[clause.end() :] for clause in _CLAUSE.finditer(text))]
+    return any(_ARROW.match(rest) or ORDER.match(rest) or _ORDERS.match(rest) for rest in clauses)
+
+
+_ARROW = re.compile(r"[^.;!?]{1,80}?(?:->|→|=>|⇒)\s*[^\W_\d\s]", re.S)
 
 
 def _is_work(text: str, edits: _Edits) -> bool:
