@@ -20,7 +20,7 @@ from ..eventstore.event import Event, NewEvent
 from .errors import NotATask
 from .journal import TaskRequest, request_of
 
-#: Queued events go out with the next append, or after so long, or when they are so many bytes.
+#: Queued events go out with the next append, or after so long if nothing else is said, or when they are so many bytes.
 QUEUED_S = 0.1
 QUEUED_BYTES_MAX = 4 << 20
 
@@ -71,14 +71,14 @@ class BusJournal:
             queued = self._take_queued()
             return self.client.emit_many([*queued, *events])[len(queued) :]
 
-    def append_soon(self, event: NewEvent) -> None:
-        """Queue an event; a refusal of it is raised by the next append or by `settle`."""
+    def append_soon(self, event: NewEvent, within_s: float = QUEUED_S) -> None:
+        """Queue an event for so long at most; a refusal of it is raised by the next append or by `settle`."""
         with self._queue_lock:
             self._queued.append(event)
             self._queued_bytes += len(event.payload)
             is_first, is_full = self.due is None, self._queued_bytes > QUEUED_BYTES_MAX
             if is_first:
-                self.due = time.monotonic() + QUEUED_S
+                self.due = time.monotonic() + within_s
         if is_full:
             with self._order:
                 self._finish_sent()

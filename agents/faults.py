@@ -17,12 +17,16 @@ MESSAGE_LENGTH_MAX = 2000
 FRAME_COUNT_MAX = 8
 
 
+class Unwinding(BaseException):
+    """Ends a handler from without, and is no failure of it: a replay that knows enough. No turn makes a fact of it."""
+
+
 def compact(error: BaseException) -> dict[str, Any]:
     """Return JSON-like facts: `class`, `message`, `at`; for ours `code`, `help`, `facts`, else `frames`.
 
     Where the sandbox kept something from happening, `help` says how to allow it, and so does the message.
     """
-    message = printable(str(error))
+    message = said(error)
     if len(message) > MESSAGE_LENGTH_MAX:
         message = message[:MESSAGE_LENGTH_MAX] + "…"
     facts: dict[str, Any] = {"class": type(error).__name__, "message": message}
@@ -44,6 +48,14 @@ def _way_to_allow(error: OSError) -> str:
     from .sandbox.hints import way_to_allow
 
     return printable(way_to_allow(error))
+
+
+def said(error: BaseException) -> str:
+    """Return an exception's message; one whose own `__str__` fails has none."""
+    try:
+        return printable(str(error))
+    except Exception as second:  # noqa: BLE001 - foreign code, and nothing may keep a failure from being told
+        return f"<its message cannot be made: {type(second).__name__}>"
 
 
 def whole(error: BaseException) -> str:

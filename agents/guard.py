@@ -98,34 +98,44 @@ def _command_line(pid: int) -> str:
 
 
 def _end_all(group: int) -> list[str]:
-    """Kill the group and every orphan until no child is left; return the command lines of those that lived."""
-    left: list[str] = []
+    """Kill the group and every orphan until no child is left; return the command lines of those that lived.
+
+    The group's leader has not been waited for yet: until it is, its number is given to no other group.
+    """
+    left: dict[int, str] = {}
+    begun = False
     while True:
         children = _children()
-        left += filter(None, map(_command_line, children))  # empty for a process that is dead already
         for pid in children:
+            left[pid] = left.get(pid) or _command_line(pid)  # empty for a process that is dead already
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+        if not begun:
+            begun = True
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
-            return left
+            return [line for line in left.values() if line]
 
 
 def _wait(child: int, wakeup: int, deadline: float) -> tuple[int | None, str]:
-    """Wait for the command, the deadline or the caller's end; return its wait status, or None and why it stopped."""
+    """Wait for the command, the deadline or the caller's end; return its exit code, or None and why it stopped.
+
+    The command is left to be waited for, as its number names its group.
+    """
     while True:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return None, "lost"
-            if pid == child:
-                return status, ""
-            if pid == 0:
+            if ended is None:
                 break
+            if ended.si_pid == child:
+                return (ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status), ""
+            os.waitpid(ended.si_pid, 0)
         left = deadline - time.monotonic()
         if left <= 0:
             return None, "timeout"
@@ -157,13 +167,13 @@ def main() -> int:
         _become(spec, failed_write)
     os.close(failed_write)
     problem = os.read(failed_read, 4096).decode("utf-8", "replace")
-    status, stopped = _wait(child, wakeup, started + spec["timeout_s"])
+    exit_code, stopped = _wait(child, wakeup, started + spec["timeout_s"])
     elapsed = time.monotonic() - started
     left = _end_all(child)
     for folder in spec["leave"]:
         shutil.rmtree(folder, ignore_errors=True)  # the caller removes the rest, if it still lives
     report = {
-        "exit_code": os.waitstatus_to_exitcode(status) if status is not None else None,
+        "exit_code": exit_code,
         "stopped": stopped,
         "problem": problem,
         "elapsed_s": round(elapsed, 3),

@@ -19,7 +19,7 @@ from . import evidence as proofs
 from .base import BaseAgent
 from .context import TaskContext
 from .errors import EffectInDoubt, EvidenceUnresolved, HumanNeeded, InvalidResponse, InvalidTask, TaskWithdrawn
-from .faults import compact, printable, whole
+from .faults import Unwinding, compact, printable, said, whole
 from .fork_errors import RecordedMiss
 from .journal import Journal, TaskRequest, as_json, pack
 from .response import Evidence, Outcome, ToolResponse
@@ -95,7 +95,10 @@ def perform(agent: BaseAgent, context: TaskContext) -> TaskOutcome:
                 share_stores(context)
             answer = _answer(agent, context)
         outcome = _outcome(answer, context)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary where an agent's exceptions become facts
+    except (KeyboardInterrupt, Unwinding):
+        raise
+    except BaseException as error:  # noqa: BLE001 - the boundary where an agent's exceptions become facts
+        # Not `Exception`: what asyncio cancels, and a panic of an extension in Rust, are none.
         outcome = _failure(error, context)
     finally:
         agent.context = None
@@ -241,7 +244,7 @@ def _failure(error: BaseException, context: TaskContext) -> TaskOutcome:
     shown = printable(str(error)) if isinstance(error, TwelvefoldError) else whole(error)
     context.log.error("task %s of run %s failed: %s", context.path, context.run, shown)
     facts = compact(error)
-    told = facts["message"] if "help" in facts and isinstance(error, OSError) else printable(str(error))
+    told = facts["message"] if "help" in facts and isinstance(error, OSError) else said(error)
     return TaskOutcome(outcome="failed", reason=reason_of(error), error=facts, message=told)
 
 

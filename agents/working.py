@@ -45,6 +45,8 @@ log = logging.getLogger("twelvefold.agent")
 
 #: Outcomes travel together for so long, while there are quick tasks to go on with.
 GATHER_S = 0.002
+#: A task's beginning is told with its outcome where that comes before; else after so long.
+STARTED_S = 0.02
 #: How long a task's write waits for a bus that is away: the task is held meanwhile, so there is nothing better to do.
 PATIENCE_S = 24 * 3600.0
 #: How long a process that ends waits for its last telemetry to be recorded.
@@ -144,9 +146,8 @@ class AgentProcess:
                 self._serve(delivery)
 
     def _serve(self, delivery: Delivery) -> None:
-        """Be the bus loop while the handler of a delivery is at work."""
+        """Be the bus loop while the handler of a delivery is at work; in the end its outcome goes out from here."""
         journal = self.journal
-        journal.send_queued()
         self._pace.is_long()
         self._look_ahead(AHEAD_MIN)
         self._serving = True
@@ -160,6 +161,8 @@ class AgentProcess:
             until = partial(self._is_to_look, delivery, due)
             self.client.run(on_withdrawn=self._on_withdrawn, until=until, deadline=due)
         self._serving = False
+        # The next handler may have begun already: what the bus answers with is to be here when it returns.
+        self.client.send()
 
     def _is_to_look(self, delivery: Delivery, due: float | None) -> bool:
         too_many = self.client.deliveries_count > (0 if self.stopping else AHEAD_MIN)
@@ -300,7 +303,7 @@ class AgentProcess:
             trace=request.trace,
         )  # fmt: skip
         # Goes out with what the task writes first, its outcome if that comes at once: no wait, no message of its own.
-        self.journal.append_soon(started)
+        self.journal.append_soon(started, STARTED_S)
         context = TaskContext(self.agent, request, self.journal, self.places, self.settings, contained=self.contained)
         context.ledger.began = started.id
         with self._lock:

@@ -313,4 +313,9 @@ class AsyncBusClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        await self.close()
+        """Close; where the block ended well, flush first, as the blocking client does."""
+        try:
+            if kind is None and not self._closed and (self._machine.soft_waiting or self._machine.soft_error):
+                await self.flush()
+        finally:
+            await self.close()

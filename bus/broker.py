@@ -26,6 +26,7 @@ from .requests import Requests
 from .sessions import Sessions
 from .settling import Settling
 from .stats import Throughput
+from .unreadable import what_was_asked
 from .wire import FRAME_BYTES_MAX, Who, WireError, decode_client_message
 
 #: Bounds of one turn; what is beyond them waits in the sockets, and its senders with it.
@@ -206,6 +207,9 @@ class Broker:
             message = decode_client_message(frame)
         except WireError:
             self.garbage += 1
+            asked = what_was_asked(frame) if session is not None else None
+            if asked is not None:
+                self.requests.take(identity, session, asked)
             return len(frame)
         self.requests.take(identity, session, message)
         return len(frame)

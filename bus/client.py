@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..eventstore.event import Event, NewEvent, new_event
-from .errors import BusNotRunning, BusTimeout
+from .errors import BusNotRunning
 from .serving import Serving
 from .subscription import Watch
 from .ticket import Ticket
@@ -94,7 +94,7 @@ class BusClient(Serving):
         """Queue an event to be appended soon, after those queued before; waits while too much is under way.
 
         What is refused of it comes up at `flush` (the first refusal), and the others that were sent along with it may
-        then come after later ones. A crash of this process loses what has not been flushed.
+        then come after later ones. Leaving a `with` block flushes; a crash of this process, and `close`, lose the rest.
         """
         self._check_open()
         machine = self._machine
@@ -106,26 +106,6 @@ class BusClient(Serving):
             self._driver.turn()
         else:
             self._send_soon()
-
-    def flush(self, timeout_s: float | None = None) -> None:
-        """Wait until everything given to `emit_soon` and `settle_soon` is durable; raises the first refusal."""
-        self._check_open()
-        machine = self._machine
-        timeout = self.timeout_s if timeout_s is None else timeout_s
-        arrived = self._driver.wait(
-            lambda: not machine.soft_waiting or machine.failure is not None, time.monotonic() + timeout
-        )
-        with self._state:
-            error, machine.soft_error = machine.soft_error, None
-        if error is not None:
-            raise error
-        if machine.failure is not None:
-            raise machine.failure
-        if not arrived:
-            self._check_open()
-            if not machine.greeted:
-                raise BusNotRunning(self._endpoints.ingress, timeout)
-            raise BusTimeout("flush", timeout)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

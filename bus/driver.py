@@ -118,7 +118,8 @@ class Driver:
                     return False
                 machine.tick(now)
                 self._pump()
-                if self._receive(now):
+                if self._receive(now) or machine.answered_here:
+                    machine.answered_here = False
                     # What this calls for goes out before anybody is told.
                     self._pump()
                     if self._waiters:

@@ -40,6 +40,8 @@ class Outgoing:
         self.out: deque[bytes] = deque()
         #: The first refusal of events and settles for which nobody waits.
         self.soft_error: Exception | None = None
+        #: A request was answered without the bus, as it can't be sent: whoever waits is to look.
+        self.answered_here = False
         self._sent = now
         self._now = now
         self._seq = 0
@@ -218,7 +220,7 @@ class Outgoing:
                         continue
                     self._pages_flying += 1
                 self._flying[seq] = message
-                self.out.append(encode(message))
+                self._put_out(message, [seq])
 
     def _fill_post(self) -> None:
         requests: list[Request] = []
@@ -238,7 +240,22 @@ class Outgoing:
             requests.append(message)
             if len(requests) >= POST_EVENTS_MAX:
                 break
-        self.out.append(encode(Post(requests)))
+        self._put_out(Post(requests), [request.seq for request in requests])
+
+    def _put_out(self, message: ClientMessage, seqs: list[int]) -> None:
+        """Encode a message with the requests of these numbers; one that holds what can't be sent is answered with why.
+
+        Its caller hears of it, and not whoever happens to send.
+        """
+        try:
+            self.out.append(encode(message))
+        except Exception as error:  # noqa: BLE001 - what a caller gave may fail in any way
+            if isinstance(message, Post) and len(seqs) > 1:
+                for request in message.requests:
+                    self._put_out(Post([request]), [request.seq])
+            elif (ticket := self._drop(seqs[0])) is not None:
+                self.answered_here = True
+                ticket.resolve(None, error)
 
     def _requeue(self) -> None:
         for seq in list(self._flying):

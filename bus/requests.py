@@ -24,6 +24,7 @@ from .greeting import Greeting
 from .reading import read_page
 from .sessions import Session
 from .stats import stats_of
+from .unreadable import Unreadable
 from .wire import (
     Ack,
     Answer,
@@ -93,9 +94,10 @@ class Requests:
             GiveBack: self._give_back,
             Gone: self._gone,
             Started: self._started,
+            Unreadable: self._unreadable,
         }
 
-    def take(self, identity: bytes, session: Session | None, message: ClientMessage) -> None:
+    def take(self, identity: bytes, session: Session | None, message: ClientMessage | Unreadable) -> None:
         """Handle one message of a peer."""
         if isinstance(message, Hello):
             session = self.greeting.hello(identity, session, message)
@@ -178,6 +180,11 @@ class Requests:
                 self._broker.finish()
             else:
                 self._broker.commit.propose(append, done)
+
+    def _unreadable(self, session: Session, message: Unreadable) -> None:
+        self._post(session, Post(message.sound))
+        for seq, fault in message.faults:
+            self._refuse(session, seq, fault)
 
     def _request_fault(self, session: Session, request: Request, is_free: bool) -> TwelvefoldError | None:
         role, events, settle = session.role, request.events, request.settle
@@ -263,9 +270,8 @@ class Requests:
 
     def _read(self, session: Session, read: Read) -> None:
         if (read.pattern is not None and not is_pattern(read.pattern)) or read.limit < 1 or read.after < 0:
-            self._refuse(
-                session, read.seq, BadRequest(f"no such page: {read.pattern!r}, {read.limit} after {read.after}")
-            )
+            fault = BadRequest(f"no such page: {read.pattern!r}, {read.limit} after {read.after}")
+            self._refuse(session, read.seq, fault)
         elif session.reading >= READS_PER_PEER_MAX:
             self._refuse(session, read.seq, BadRequest(f"more than {READS_PER_PEER_MAX} pages asked for at once"))
         else:

@@ -129,6 +129,26 @@ class Serving:
             ticket = self._machine.call(make)
         return self._result(ticket, timeout_s)
 
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until everything given to `emit_soon` and `settle_soon` is durable; raises the first refusal."""
+        self._check_open()
+        machine = self._machine
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        arrived = self._driver.wait(
+            lambda: not machine.soft_waiting or machine.failure is not None, time.monotonic() + timeout
+        )
+        with self._state:
+            error, machine.soft_error = machine.soft_error, None
+        if error is not None:
+            raise error
+        if machine.failure is not None:
+            raise machine.failure
+        if not arrived:
+            self._check_open()
+            if not machine.greeted:
+                raise BusNotRunning(self._endpoints.ingress, timeout)
+            raise BusTimeout("flush", timeout)
+
     # --- serving ------------------------------------------------------------------------------------------------------
 
     def run(
@@ -274,7 +294,7 @@ class Serving:
                 self._kick.set()
 
     def close(self) -> None:
-        """Flush nothing, say goodbye and close; what this client holds goes to others at once."""
+        """Say goodbye and close, without a flush; what this client holds goes to others at once."""
         if self._closed:
             return
         self._closed = True
@@ -298,7 +318,12 @@ class Serving:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
+        """Close; where the block ended well, flush first, and raise what was refused of what nobody has waited for."""
+        try:
+            if kind is None and not self._closed and (self._machine.soft_waiting or self._machine.soft_error):
+                self.flush()
+        finally:
+            self.close()
 
 
 def _abandon_all() -> None:

@@ -120,8 +120,11 @@ class Settling:
         if group is None or holding is None or holding.settling:
             done(StaleDelivery(held.key[2:], held.position))
             return
-        backoff = self._backoff_s * 2 ** (holding.attempt - 1) if retry_in_s is None else max(0.0, retry_in_s)
-        self._return(group, holding, error, self._clock() + min(backoff, BACKOFF_MAX_S), done)
+        pause = self._backoff(holding.attempt) if retry_in_s is None else min(max(0.0, retry_in_s), BACKOFF_MAX_S)
+        self._return(group, holding, error, self._clock() + pause, done)
+
+    def _backoff(self, failures: int) -> float:
+        return float(min(self._backoff_s * 2 ** (failures - 1), BACKOFF_MAX_S))
 
     def give_back(self, session: Session, key: str, position: int, error: str, *, counted: bool = True) -> None:
         """Take a delivery from a holder that is dead or has said goodbye, and let it wait for another."""
@@ -131,7 +134,10 @@ class Settling:
         if holding is None or holding.member.session != session.identity:
             return
         if counted:
-            self._return(group, holding, error, None, lambda _: None)
+            # The first death moves it at once. More of them may be one stroke that hits each holder in turn (a pool
+            # killed, memory run out), and what is handed on faster than they end would be taken for what kills them.
+            due = self._clock() + self._backoff(holding.attempt - 1) if holding.attempt > 1 else None
+            self._return(group, holding, error, due, lambda _: None)
         else:
             group.release(position, attempts=holding.attempt - 1)
             self._desk.stir(group)

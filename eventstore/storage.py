@@ -12,6 +12,7 @@ from pathlib import Path
 from . import sqlite
 from .errors import TwelvefoldError
 from .migrations import SCHEMA_VERSION, migrate
+from .presence import is_there
 from .storage_errors import (
     CorruptLog,
     ForeignFile,
@@ -40,7 +41,7 @@ _NO_ACCESS = (sqlite.READ_ONLY, sqlite.PERMISSION, sqlite.CANNOT_OPEN)
 def open_writer(path: Path, durability: str, page_count_max: int | None) -> sqlite.Connection:
     """Open the log for its one writer, making or migrating it; raises a TwelvefoldError and leaves nothing open."""
     try:
-        if not path.exists():
+        if not is_there(path):
             _create(path)
         _refuse_stray_wal(path)
         connection = _checked(path, "rwc")
@@ -87,7 +88,7 @@ def _empty_wal(connection: sqlite.Connection) -> None:
 
 def open_reader(path: Path) -> sqlite.Connection:
     """Open the log read-only, beside its writer or without one; raises a TwelvefoldError."""
-    if not path.exists():
+    if not is_there(path):
         raise LogNotFound(str(path))
     try:
         return _checked(path, "ro")

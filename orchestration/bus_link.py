@@ -20,7 +20,8 @@ from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import Event, NewEvent, new_event
 from ..eventstore.ids import uuid7
 from .command_line import speaks_to_bus
-from .process_table import ProcessSpec, Record
+from .process_commands import Record
+from .process_table import ProcessSpec
 
 _BATCH_MAX = 500
 #: How long one try waits for the bus, and then rests.
@@ -58,7 +59,13 @@ class RunEnded(msgspec.Struct, frozen=True):
     run: str
 
 
-Note = Present | KillWanted | Trouble | Usage | RunEnded
+class Told(msgspec.Struct, frozen=True):
+    """The bus, whose place this is, has taken all that it was to be told when `tell_all` was called."""
+
+    key: str
+
+
+Note = Present | KillWanted | Trouble | Usage | RunEnded | Told
 #: What a run's last event may be.
 _ENDS = ("run.succeeded", "run.failed", "run.nothing_to_do", "run.cancelled", "run.rolled_back")
 
@@ -128,7 +135,7 @@ class BusLink:
         self._living: dict[str, None] = {}
         self._changed = threading.Condition()
         self._waiting = _Batch()
-        self._sending = False
+        self._to_be_told = ""
         self._closing = False
         self._last_trouble = ""
         self._runs: set[str] = set()
@@ -187,15 +194,17 @@ class BusLink:
                 self._watched_from = self._waiting.watch_after = after
             self._changed.notify_all()
 
-    def drain(self, timeout_s: float) -> bool:
-        """Wait until everything is sent; False where it wasn't in time."""
-        deadline = time.monotonic() + timeout_s
+    def tell_all(self, key: str, *, in_vain: bool) -> None:
+        """Have the inbox told once the bus has taken everything until now; `key` is the bus's place.
+
+        At once where it is told `in_vain`, as its log was removed.
+        """
+        if in_vain:
+            self._inbox.put(Told(key))
+            return
         with self._changed:
-            while self._waiting or self._sending:
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._changed.wait(left):
-                    return False
-        return True
+            self._to_be_told = key
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Stop both threads; what was not sent is lost."""
@@ -216,15 +225,15 @@ class BusLink:
         batch = _Batch()
         while True:
             with self._changed:
-                self._sending = bool(batch)
-                self._changed.notify_all()
                 while not (self._waiting or batch or self._closing):
+                    if self._to_be_told:
+                        self._inbox.put(Told(self._to_be_told))
+                        self._to_be_told = ""
                     self._changed.wait()
                 if self._closing:
                     return
                 batch.add(self._waiting)
                 self._waiting = _Batch()
-                self._sending = True
             try:
                 self._send_batch(batch)
             except TwelvefoldError as error:

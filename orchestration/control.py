@@ -139,7 +139,9 @@ def ask(home: Path, runtime_dir: Path | None, request: ControlRequest, *, timeou
     socket = context.socket(zmq.REQ)
     socket.setsockopt(zmq.LINGER, 0)
     try:
-        socket.connect(endpoints(home, runtime_dir).control)
+        # Who asks may have another environment than who started it, as by cron: where it is counts.
+        where = Path(holder.runtime_dir) if holder.runtime_dir else runtime_dir
+        socket.connect(endpoints(home, where).control)
         socket.send(msgspec.json.encode(request))
         while True:
             left = _LOOK_EVERY_S if deadline is None else min(_LOOK_EVERY_S, deadline - time.monotonic())

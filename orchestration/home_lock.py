@@ -18,11 +18,12 @@ LOCK_NAME = "up.lock"
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds a home's lock."""
+    """Who holds a home's lock; its sockets lie below the folder `runtime_dir` ("": nobody has noted where)."""
 
     pid: int
     incarnation: str
     ephemeral: bool = False
+    runtime_dir: str = ""
 
 
 class HomeLock:

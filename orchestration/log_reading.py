@@ -50,7 +50,7 @@ class LogFolder:
 
     def check(self) -> None:
         """Raise UnknownProcess where nothing has been printed under one of the names."""
-        known = [path.name.removesuffix(_SUFFIX) for path in self._folder.glob("*" + _SUFFIX)]
+        known = [path.name.removesuffix(_SUFFIX) for path in self._all_files()]
         for name in self._names:
             if not any(_fits(one, name) for one in known):
                 raise UnknownProcess(name, tuple(sorted({_line_name(one) for one in known})))
@@ -89,8 +89,15 @@ class LogFolder:
             followed.file.close()
         self._open.clear()
 
+    def _all_files(self) -> list[Path]:
+        # Not by `glob`: from Python 3.13 on it takes a closed folder for an empty one.
+        try:
+            return sorted(path for path in self._folder.iterdir() if path.suffix == _SUFFIX)
+        except FileNotFoundError:
+            return []
+
     def _files(self) -> list[Path]:
-        found = sorted(self._folder.glob("*" + _SUFFIX))
+        found = self._all_files()
         chosen = [path.name.removesuffix(_SUFFIX) for path in found]
         if not self._names:
             return found

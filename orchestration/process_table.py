@@ -17,12 +17,15 @@ import msgspec
 
 from .command_line import runs_agent
 from .limits import Limits
+from .process_commands import Command, Record, Signal, Spawn, TellAll
 from .procfile_options import Restart
 from .renewal import RENEWAL
 
 State = Literal["starting", "ready", "stopping", "stopped", "backoff", "crashed"]
 #: Ranks order a shutdown: lower ones have ended before a higher one is asked to stop.
 RANK_LINE, RANK_ORCHESTRATOR, RANK_BUS = 0, 1, 2
+#: How long the bus may take, at its end, to take what is still to be told.
+TELL_WITHIN_S = 10.0
 #: What events of a process that was ended by a limit say of it.
 _EXCESS = ("reason", "limit", "used")
 
@@ -53,31 +56,6 @@ class ProcessSpec(msgspec.Struct, frozen=True, kw_only=True):
     def stream(self) -> str:
         """The stream of its events."""
         return f"process.{self.name.lower()}.{self.number}"
-
-
-class Spawn(msgspec.Struct, frozen=True):
-    """Start the process of a place; `spawned` or `exited` must follow."""
-
-    key: str
-
-
-class Signal(msgspec.Struct, frozen=True):
-    """Send a signal (by name) to a place's process group."""
-
-    key: str
-    signal: str
-
-
-class Record(msgspec.Struct, frozen=True):
-    """Append an event of a place's process to its stream."""
-
-    key: str
-    stream: str
-    type: str
-    data: dict[str, Any]
-
-
-Command = Spawn | Signal | Record
 
 
 @dataclass(slots=True)
@@ -251,6 +229,11 @@ class ProcessTable:
         self._become(entry, "backoff", now)
         self._timers[key] = now + policy.delay(entry.attempts)
 
+    def told(self, key: str, now: float) -> None:
+        """Take note that the bus has taken what the others did, and may go."""
+        if self.entries[key].state not in ("stopping", "backoff") and key in self._timers:
+            self._timers[key] = now
+
     def give_up(self, key: str, now: float) -> None:
         """Don't restart a process that waits for its restart: trying again cannot help."""
         if self.entries[key].state == "backoff":
@@ -267,12 +250,19 @@ class ProcessTable:
             elif entry.state == "backoff":
                 entry.restarts += 1
                 self._enqueue(entry, now)
+            else:
+                self.stop(key, now)  # the bus, told or not
         for key in [key for key in self._waiting if self._may_start(self.entries[key])]:
             del self._waiting[key]
             self.entries[key].spawning = True
             self._commands.append(Spawn(key))
         for key in self._may_stop() if self._to_stop else ():
-            self.stop(key, now)
+            if self.entries[key].spec.rank == RANK_BUS and self.entries[key].pid is not None:
+                del self._to_stop[key]
+                self._timers[key] = now + TELL_WITHIN_S
+                self._commands.append(TellAll(key))
+            else:
+                self.stop(key, now)
         commands, self._commands = self._commands, []
         return commands
 

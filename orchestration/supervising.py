@@ -16,6 +16,7 @@ from typing import IO
 
 import msgspec
 
+from ..bus.endpoints import endpoints
 from ..eventstore.errors import TwelvefoldError, error_classes
 from ..eventstore.ids import uuid7
 from .command_line import OWN_VARIABLES, shared_environment
@@ -43,7 +44,8 @@ def supervise(plan: SupervisorPlan, console: Console | None, begun: IO[bytes] | 
     The home exists. `begun`, where given, is told once the home's lock is held, and closed.
     """
     incarnation = uuid7(time.time_ns() // 1_000_000, os.urandom(10)).hex()
-    holder = Holder(os.getpid(), incarnation, plan.idle_s is not None)
+    sockets = endpoints(Path(plan.home), Path(plan.runtime_dir) if plan.runtime_dir else None).folder.parent
+    holder = Holder(os.getpid(), incarnation, plan.idle_s is not None, str(sockets))
     lock = HomeLock.acquire(Path(plan.home), holder)
     environ = shared_environment(
         plan.environ,

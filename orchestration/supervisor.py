@@ -28,8 +28,9 @@ from .idle_clock import IdleClock
 from .limiter import Limiter
 from .output_pump import OutputPump
 from .private_folders import remove_all_private, remove_private
+from .process_commands import Record, Signal, Spawn, TellAll
 from .process_output import Console
-from .process_table import RANK_BUS, Entry, ProcessTable, Record, Signal, Spawn
+from .process_table import RANK_BUS, Entry, ProcessTable
 from .requests import Requests
 from .spawning import raise_file_limit, signal_group
 from .stragglers import kill_orphans
@@ -166,6 +167,8 @@ class Supervisor:
                         self._signal(self.table.entries[key], name)
                     case Record():
                         self._record(command)
+                    case TellAll(key):
+                        self._link.tell_all(key, in_vain=not Path(self.plan.home).exists())
 
     def _spawn(self, key: str) -> None:
         self.notice_changes()
@@ -215,9 +218,6 @@ class Supervisor:
             return
         if name == "SIGKILL" and entry.state == "stopping":
             self.say(f"{entry.spec.key} (pid {entry.pid}) did not stop in time: killed")
-        if entry.spec.rank == RANK_BUS and self.table.shutting_down and name != "SIGKILL":
-            # All others have ended; what they did must be in the log before the bus goes.
-            self._link.drain(timeout_s=2.0)
         signal_group(entry.pid, signal.Signals[name])
 
     def _record(self, record: Record) -> None:
@@ -277,6 +277,8 @@ class Supervisor:
                     if self._idle is not None and self._idle.used(count, now) and not self.table.shutting_down:
                         self.say("no run is open and no client here: ending")
                         self.shut_down(0)
+                case bus_link.Told(key):
+                    self.table.told(key, now)
                 case bus_link.RunEnded(run):
                     self.background.run_ended(run)
                 case bus_link.Trouble(text):

@@ -20,6 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from ..eventstore import sqlite
+from ..eventstore.presence import is_there
 from ..eventstore.witness import boot_id
 from .errors import StoreBusy, StoreFailed
 
@@ -132,7 +133,7 @@ class Store:
 
     def _open(self) -> None:
         for _ in range(2):
-            if not self.path.exists():
+            if not is_there(self.path):
                 _remove(self.path)
             try:
                 self.connection = sqlite.connect(self.path, busy_timeout_ms=_BUSY_TIMEOUT_MS)

@@ -16,6 +16,7 @@ import msgspec
 
 from ..eventstore import sqlite
 from ..eventstore.forgotten import DONE as FORGOTTEN
+from ..eventstore.presence import is_there
 from ..eventstore.reader import LogReader
 from .errors import ProjectionBehind
 from .fingerprint import code_of
@@ -126,7 +127,7 @@ class StoredRows:
     @contextmanager
     def _opened(self) -> Iterator[sqlite.Connection | None]:
         """Open the file for one question; None where there is none, or another program's."""
-        if not self.path.exists():
+        if not is_there(self.path):
             yield None
             return
         try:

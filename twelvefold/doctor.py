@@ -24,6 +24,7 @@ import msgspec
 
 from .access import opening_command
 from .eventstore.errors import TwelvefoldError
+from .eventstore.presence import is_there
 from .home import FOLDER_NAME
 from .settings import SETTINGS, Settings, is_secret, masked, read_env_file, removal
 
@@ -149,7 +150,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
                 "home", "info", f"{other} belongs to another user and is passed over", f"ls -ld {quote(str(other))}"
             )
     home = settings.home
-    if not home.exists():
+    if not is_there(home):
         above = _existing(home)
         if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
             yield Finding("home", "ok", f"{home} is not there yet; it is made when something runs")
@@ -301,7 +302,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
     from .eventstore.reader import LogReader
 
     path = settings.home / "log.db"
-    if not path.exists():
+    if not is_there(path):
         return
     try:
         with LogReader(path) as log:

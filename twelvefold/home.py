@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import HomeUnusable
+from .eventstore.presence import is_there
 
 FOLDER_NAME = ".twelvefold"
 
@@ -64,7 +65,7 @@ def make_home(home: Path) -> Path:
     what git sees of it changes.
     """
     try:
-        ours = home.name == FOLDER_NAME or not home.exists()
+        ours = home.name == FOLDER_NAME or not is_there(home)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = home.stat()
         if found.st_uid != os.getuid():
@@ -72,7 +73,7 @@ def make_home(home: Path) -> Path:
         if ours and stat.S_IMODE(found.st_mode) & 0o077:
             home.chmod(0o700)
         ignore = home / ".gitignore"
-        if ours and not ignore.exists():
+        if ours and not is_there(ignore):
             ignore.write_text("# Log, blobs and workspaces of Twelvefold: nothing here belongs into a commit.\n*\n")
     except OSError as error:
         raise HomeUnusable(str(home), error.strerror or str(error)) from error

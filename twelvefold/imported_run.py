@@ -19,6 +19,7 @@ from .eventstore import sqlite
 from .eventstore.blobs import BlobStore
 from .eventstore.errors import TwelvefoldError
 from .eventstore.event import Event
+from .eventstore.presence import is_there
 from .eventstore.proof import flaw_in
 from .eventstore.reader import LogReader
 from .eventstore.run import read_run
@@ -48,7 +49,7 @@ class KeptRun(msgspec.Struct, frozen=True):
 def kept_run(place: Path) -> KeptRun | None:
     """Return what an import has left at a run's place, None for a home; raises ImportDamaged."""
     file = place / MANIFEST
-    if not file.exists():
+    if not is_there(file):
         return None
     try:
         return KeptRun(read_manifest(file.read_bytes()), place)

@@ -16,6 +16,8 @@ import msgspec
 from .agent_errors import AgentsGone
 from .bus.client import BusClient
 from .bus.errors import BusNotRunning, BusTimeout
+from .errors import HomeUnusable
+from .eventstore.presence import is_there
 from .orchestration.control import ControlRequest, ProcessStatus, ask
 from .orchestration.errors import ControlTimeout, NotUp
 from .orchestration.log_reading import LogFolder
@@ -33,7 +35,10 @@ _CORE = ("bus", "orchestrator")
 
 
 class Watchman:
-    """Looks after one run, or what it needs before it begins: raises AgentsGone once nobody can come any more."""
+    """Looks after one run, or what it needs before it begins.
+
+    Raises AgentsGone once nobody can come any more, and HomeUnusable once the home is gone.
+    """
 
     def __init__(self, client: BusClient, settings: Settings, run: str = "") -> None:
         self._client = client
@@ -58,6 +63,8 @@ class Watchman:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
+        if not is_there(self._settings.home):
+            raise HomeUnusable(str(self._settings.home), "it was removed, and with it all that is waited for")
         places = self._places()
         dead = tuple(place.name for place in places if place.state == "crashed")
         core = tuple(name for name in dead if name.rpartition(".")[0] in _CORE or name in _CORE)

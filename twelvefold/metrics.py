@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .eventstore.forgotten import DONE as FORGOTTEN
+from .eventstore.presence import is_there
 from .eventstore.reader import LogReader
 from .monitoring_errors import MetricsFormatUnknown
 from .observing import Place, observe
@@ -106,7 +107,7 @@ class MetricsCollector:
     @contextmanager
     def _own_log(self) -> Iterator[LogReader | None]:
         path = self._place.home / "log.db"
-        if not path.exists():
+        if not is_there(path):
             yield None
         else:
             with LogReader(path) as log:

@@ -19,6 +19,7 @@ from .bus import run_marks
 from .bus.client import BusClient
 from .bus.endpoints import endpoints
 from .eventstore.errors import TwelvefoldError
+from .eventstore.presence import is_there
 from .eventstore.reader import LogReader
 from .moments import position_before
 from .orchestration.control import ControlRequest, ProcessStatus, ask
@@ -112,7 +113,7 @@ def _disk(home: Path) -> dict[str, Any]:
 def _log(home: Path, now_ns: int) -> dict[str, Any]:
     path = home / "log.db"
     try:
-        if not path.exists():
+        if not is_there(path):
             return {}
         with RunLog(home) as log:
             last = next(iter(log.read(limit=1, reverse=True)), None)

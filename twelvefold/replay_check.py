@@ -18,6 +18,7 @@ from .agents.replay.record import TaskRecord, data_of, task_records
 from .agents.replay.replayer import Replayer
 from .eventstore.event import Event
 from .eventstore.forgotten import forgotten
+from .eventstore.presence import is_there
 from .eventstore.run import read_run
 from .orchestration.redecide import Redecided, redecide
 from .run_log import RunLog
@@ -135,7 +136,7 @@ class Checker:
         LogNotFound where there is neither a log nor an imported run.
         """
         imported = imported_runs(self._home) if until is None else []
-        if (self._home / "log.db").exists() or not imported:
+        if is_there(self._home / "log.db") or not imported:
             with RunLog(self._home) as log:
                 yield from self._check_own(log, until)
         for run in imported:

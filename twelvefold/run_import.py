@@ -24,6 +24,7 @@ from .agents.work_errors import GitFailed
 from .agents.workspace import clear_folder
 from .eventstore import storage
 from .eventstore.kept_run import write_kept_log
+from .eventstore.presence import is_there
 from .eventstore.reader import LogReader
 from .eventstore.run import read_run
 from .eventstore.storage_errors import StorageFull
@@ -132,7 +133,7 @@ def _check_room(home: Path, manifest: Manifest) -> None:
 def _is_there(home: Path, place: Path, reader: RunFileReader) -> bool:
     """Tell whether the run is there already, with all that the file has; raises RunKnown where it must not be."""
     run = reader.manifest.run
-    if (home / "log.db").exists():
+    if is_there(home / "log.db"):
         with LogReader(home / "log.db") as log:
             if log.runs(run, 1):
                 raise RunKnown(run, "one of this home's own")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .eventstore.presence import is_there
 from .eventstore.reader import LogReader
 from .eventstore.storage_errors import LogNotFound
 from .run_file_errors import RunReadOnly
@@ -55,7 +56,7 @@ def open_run(home: Path, given: str, command: str) -> Iterator[tuple[RunLog, str
     Raises RunNotFound and PrefixAmbiguous, LogNotFound where there is neither a log nor an imported run.
     """
     imported = imported_runs(home)
-    own = RunLog(home) if (home / "log.db").exists() or not imported else None
+    own = RunLog(home) if is_there(home / "log.db") or not imported else None
     log = own
     try:
         run = resolve_run(KnownRuns(own, imported), given, command)

@@ -23,6 +23,7 @@ from .agents.repositories.rules import find_rules
 from .errors import EnvFileInvalid, NotAccessible, SettingInvalid
 from .home import FOLDER_NAME, project_home, sisters_folder, state_home
 from .located_settings import locate, project_prompts
+from .orchestration.home_lock import holder_of
 from .project_file import FILE_NAME, project_settings
 from .setting import AGENT_SETTINGS, SECONDS, Setting
 
@@ -193,7 +194,7 @@ def load_settings(
     else:
         values["home"] = _anchored(values["home"], origins["home"], project, cwd)
     if values["runtime_dir"] is None:
-        values["runtime_dir"], origins["runtime_dir"] = _runtime_default(environ)
+        values["runtime_dir"], origins["runtime_dir"] = _runtime_default(environ, values["home"])
     else:
         values["runtime_dir"] = _anchored(values["runtime_dir"], origins["runtime_dir"], project, cwd)
     locate(values, lambda field, path: _anchored(path, origins[field], project, cwd))
@@ -259,8 +260,17 @@ def runtime_folder(settings: Settings) -> Path:
     return settings.runtime_dir or Path(f"/tmp/twelvefold-{os.getuid()}")
 
 
-def _runtime_default(environ: Mapping[str, str]) -> tuple[Path | None, Origin]:
-    """Return `$XDG_RUNTIME_DIR/twelvefold`; None, where it is not usable, lets the bus take its folder in /tmp."""
+def _runtime_default(environ: Mapping[str, str], home: Path) -> tuple[Path | None, Origin]:
+    """Return where the sockets of what is up lie, whose environment may be another one (a login's, or cron's).
+
+    Else `$XDG_RUNTIME_DIR/twelvefold`; None, where that is not usable, lets the bus take its folder in /tmp.
+    """
+    try:
+        holder = holder_of(home)
+    except OSError:
+        holder = None  # what is wrong with the home is said by whoever needs it
+    if holder is not None and holder.runtime_dir:
+        return Path(holder.runtime_dir), Origin("default", f"the running process {holder.pid}")
     given = environ.get("XDG_RUNTIME_DIR", "")
     if Path(given).is_absolute() and Path(given).is_dir():
         return Path(given) / "twelvefold", Origin("default", "XDG_RUNTIME_DIR")

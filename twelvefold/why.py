@@ -22,6 +22,7 @@ from .errors import PrefixAmbiguous
 from .eventstore.event import Event
 from .eventstore.forgotten import refuse_forgotten
 from .eventstore.large_values import may_hold
+from .eventstore.presence import is_there
 from .eventstore.run import read_run
 from .eventstore.storage_errors import LogNotFound
 from .orchestration.errors import RunNotFound
@@ -240,7 +241,7 @@ def _causes(log: RunLog, id: bytes) -> Iterator[Event]:
 
 def _runs_that_made(home: Path, commit: str) -> Iterator[str]:
     """Yield the runs whose events name a commit as made; looks at all of them, as its message doesn't say."""
-    if (home / "log.db").exists():
+    if is_there(home / "log.db"):
         with RunLog(home) as log:
             yield from (event.run for event in _naming(log, "workspace.committed", commit))
     for run in imported_runs(home):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...eventstore.event import Event
+from ..faults import Unwinding
 from ..git import Git, check_commit
 from ..repositories.allowed import require
 from ..store import RunStore, Stores, find_repository
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .rerun import ReplayContext
 
 
-class Lacking(BaseException):
+class Lacking(Unwinding):
     """Ends a handler whose files aren't there any more. No Exception, as the handler could not have met it."""
 
 

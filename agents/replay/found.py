@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ...eventstore.event import Event
+from ..faults import Unwinding
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -45,7 +46,7 @@ class Rerun(msgspec.Struct, frozen=True):
     steady: bool = True
 
 
-class Parted(BaseException):
+class Parted(Unwinding):
     """Ends a handler at the first difference. No Exception, so that no handler takes it for one of its own."""
 
     def __init__(self, found: Found) -> None:
@@ -53,7 +54,7 @@ class Parted(BaseException):
         self.found = found
 
 
-class RecordEnds(BaseException):
+class RecordEnds(Unwinding):
     """Ends a handler where nothing more is recorded of a task that never came to its end."""
 
 

@@ -270,8 +270,11 @@ class Crew:
         self.supervisor.stop()
         self._serving.join(10)
         for member in self.members:
-            with contextlib.suppress(ProcessLookupError):  # the whole group, as handlers start processes too
-                os.killpg(member.process.pid, signal.SIGKILL)
+            # The whole group, as handlers start processes too. Once its leader has been waited for, a process of that
+            # number is somebody else's: while a group has members its number is given to none.
+            if member.process.poll() is None or not Path(f"/proc/{member.process.pid}").exists():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(member.process.pid, signal.SIGKILL)
             member.process.wait(20)
 
 

@@ -125,6 +125,30 @@ def test_an_exception_becomes_a_failure_that_points_to_the_line(capfd: pytest.Ca
     assert (exited.outcome, exited.error["class"] if exited.error else "") == ("failed", "SystemExit")
 
 
+class Panic(BaseException):
+    """As an extension in Rust raises it: no Exception."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, Panic])
+def test_what_is_no_exception_of_the_usual_kind_fails_the_task_too(error: type[BaseException]) -> None:
+    """Cancelling, a panic, a message that cannot be made: the task has failed, and the process takes the next one."""
+
+    def broken() -> None:
+        raise error
+
+    class Waiting(BaseAgent):
+        async def execute_task(self, task: Any) -> ToolResponse:
+            raise error
+
+    for agent in (Answering(broken), Waiting()):
+        outcome = run_task(agent)
+        assert (outcome.outcome, outcome.reason) == ("failed", "exception")
+        assert (outcome.error or {})["class"] == error.__name__
+
+
 class Order(msgspec.Struct):
     item: str
     count: int

@@ -58,10 +58,13 @@ def test_goes_off_once_something_has_been_under_way_for_long(sleeper: Sleeper) -
 
 
 def test_stays_silent_where_nothing_is_under_way(sleeper: Sleeper) -> None:
-    sleeper.alarm.begin(time.monotonic())
+    begun = time.monotonic()
+    sleeper.alarm.begin(begun)
     sleeper.alarm.rest()
+    rested = time.monotonic()
     time.sleep(4 * LIMIT_S)
-    assert sleeper.woken == 0
+    # A machine that is busy enough can put a pause between the two.
+    assert sleeper.woken == 0 or rested - begun >= LIMIT_S
 
 
 def test_short_things_one_after_the_other_are_never_long(sleeper: Sleeper) -> None:

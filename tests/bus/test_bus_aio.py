@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from twelvefold.bus.aio import AsyncBusClient
-from twelvefold.bus.errors import BusNotRunning, WatchConflict
+from twelvefold.bus.errors import BusNotRunning, ReservedFamily, WatchConflict
 from twelvefold.eventstore.errors import VersionConflict
 from twelvefold.eventstore.event import Event, new_event
 
@@ -128,3 +128,16 @@ def test_no_bus_is_an_error(bus_home_stopped: Any) -> None:
             await client.emit("demo.happened", timeout_s=0.2)
 
     run(bus_home_stopped, work)
+
+
+def test_leaving_a_block_flushes(bus_home: Any) -> None:
+    """What was queued is in the log once its block has been left, and a refusal comes up then."""
+
+    async def queue(type: str) -> None:
+        async with AsyncBusClient(bus_home.endpoints) as client:
+            await client.emit_soon(new_event(type))
+
+    asyncio.run(queue("demo.happened"))
+    assert [event.type for event in bus_home.client().read()] == ["demo.happened"]
+    with pytest.raises(ReservedFamily):
+        asyncio.run(queue("run.started"))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from twelvefold.bus.errors import BusNotRunning, ClientClosed, GroupConflict, ReservedFamily
-from twelvefold.eventstore.errors import VersionConflict
+from twelvefold.bus.errors import BadRequest, BusNotRunning, ClientClosed, GroupConflict, ReservedFamily
+from twelvefold.eventstore.errors import InvalidEvent, VersionConflict
 from twelvefold.eventstore.event import new_event
 
 
@@ -131,3 +131,39 @@ def test_closing_wakes_every_thread_that_waits(bus_home_stopped: Any) -> None:
     for thread in threads:
         thread.join(30)
     assert len(errors) == 3
+
+
+def test_what_was_queued_is_there_once_its_block_has_been_left(bus_home: Any) -> None:
+    """Leaving a block flushes, and a refusal that nobody waited for comes up then; an error of its own goes first."""
+    with bus_home.client() as client:
+        client.emit_soon(new_event("demo.happened", 1))
+    reader = bus_home.client()
+    assert [event.data for event in reader.read(type="demo.happened")] == [1]
+    with pytest.raises(ReservedFamily), bus_home.client() as client:
+        client.emit_soon(new_event("run.started"))
+    with pytest.raises(KeyError), bus_home.client() as client:
+        client.emit_soon(new_event("run.started"))
+        raise KeyError
+
+
+def test_values_of_wrong_types_are_refused_at_once_and_take_nothing_along(bus_home: Any) -> None:
+    """An event for its id, an object without a form on the wire: whoever gave it is told, and the rest goes on."""
+    client = bus_home.client()
+    event = client.emit("demo.happened")
+    for wrong in (event, event.id.hex()):
+        with pytest.raises(InvalidEvent, match="cause"):
+            client.emit("demo.happened", cause=wrong)
+    with pytest.raises(BadRequest, match="after"):
+        list(client.read(after="1"))
+    with pytest.raises(BadRequest, match="expected"):
+        client.emit("demo.happened", expected_version={"demo": "0"})
+    with pytest.raises(TypeError):
+        client.emit("demo.happened", run=object())
+    for wrong in (event, object()):
+        for n in range(5):
+            client.emit_soon(new_event("queued.happened", n, cause=wrong if n == 2 else b""))
+        with pytest.raises((InvalidEvent, TypeError)):
+            client.flush()
+    client.emit_soon(new_event("queued.happened", 5))
+    client.flush()
+    assert [event.data for event in client.read(type="queued.happened")] == [0, 1, 3, 4, 0, 1, 3, 4, 5]

@@ -125,6 +125,7 @@ def test_a_handler_that_ends_its_own_watch_is_not_called_again(bus_home: Any) ->
     client.watch("end.*", lambda event: client.stop())
     thread = threading.Thread(target=client.run)
     thread.start()
+    eventually(lambda: seen)
     other.emit("end.reached")
     thread.join(WAIT_S)
     assert seen == [0]

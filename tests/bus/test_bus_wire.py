@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twelvefold.bus import topics, wire
 from twelvefold.bus.errors import RemoteError, StaleDelivery, rebuild
 from twelvefold.bus.hint import decode_hint
-from twelvefold.eventstore.errors import VersionConflict
+from twelvefold.bus.unreadable import what_was_asked
+from twelvefold.eventstore.errors import InvalidEvent, VersionConflict
 from twelvefold.eventstore.event import Event, NewEvent
 
 text = st.text(max_size=20)
@@ -76,6 +77,27 @@ def test_garbage_is_refused_by_a_known_error(frame: bytes) -> None:
             assert isinstance(decode(frame), msgspec.Struct)
         except wire.WireError:
             continue
+
+
+@given(client_messages, st.binary(max_size=3), st.integers(0, 300))
+def test_whoever_asked_is_known_or_nobody_is(message: wire.ClientMessage, noise: bytes, at: int) -> None:
+    """Of a message that was garbled anywhere it is told who asked and why not, or nothing."""
+    frame = wire.encode(message)
+    asked = what_was_asked(frame[:at] + noise + frame[at + len(noise) :])
+    assert asked is None or all(seq > 0 and error.message() for seq, error in asked.faults)
+
+
+def test_one_bad_append_is_told_from_those_beside_it() -> None:
+    """What travels along with an append that cannot be read is kept, in its order."""
+    good, bad = NewEvent(type="demo.happened"), NewEvent(type="demo.happened", cause="no id")  # type: ignore[arg-type]
+    asked = what_was_asked(
+        wire.encode(wire.Post([wire.Request(n, [good, bad if n == 2 else good]) for n in (1, 2, 3)]))
+    )
+    assert asked is not None
+    assert [request.seq for request in asked.sound] == [1, 3]
+    ((seq, error),) = asked.faults
+    assert (seq, type(error)) == (2, InvalidEvent)
+    assert "cause" in error.message()
 
 
 def test_a_later_minor_version_may_add_fields_at_the_end() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.command_server import run_command
 from tests.e2e.rebuilt import check_rebuilt
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.endpoints import endpoints
@@ -119,9 +120,7 @@ class JobHome:
 
     def __call__(self, *arguments: str, cwd: Path) -> Ended:
         """Run a command to its end."""
-        process = self.start(*arguments, cwd=cwd)
-        out, err = process.communicate(timeout=240)
-        return Ended(process.returncode, out, err)
+        return Ended(*run_command(COMMAND, arguments, cwd=cwd, environment=self.environment))
 
     def job(self, repo: Path, text: str, *options: str) -> Ended:
         """Run a job on a repository, whose end is one JSON document."""

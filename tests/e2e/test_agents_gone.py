@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import eventually
 from twelvefold import jobs
 from twelvefold.agent_errors import AgentsGone
 from twelvefold.orchestration.plan import Task
@@ -91,6 +93,19 @@ def test_a_run_on_what_belongs_to_nobody_is_cancelled(own_home: JobHome, project
         assert caught.value.cancelled
         assert "was cancelled" in caught.value.message()
         assert wait(client, run, 30).outcome == "cancelled"
+
+
+def test_who_follows_a_run_whose_home_is_removed_is_told(own_home: JobHome, project: Path) -> None:
+    """All was brought down and the home deleted: the command that waits for the run ends, and says so."""
+    (project / "mortal.py").write_text(MORTAL.replace("os._exit(3)", "import time; time.sleep(600)"))
+    assert own_home("restart", "mortal", cwd=project).status == 0
+    following = own_home.start("run", "--plan", "plan.toml", cwd=project)
+    with own_home.client() as client:
+        eventually(lambda: [*client.read(type="task.started")])
+    assert own_home("down", cwd=project).status == 0
+    shutil.rmtree(own_home.home)
+    _, err = following.communicate(timeout=60)
+    assert (following.returncode, "E003" in err, "was removed" in err) == (1, True, True), err
 
 
 def test_a_run_with_a_deadline_of_its_own_is_waited_for(own_home: JobHome, project: Path) -> None:

@@ -134,6 +134,26 @@ def test_a_killed_members_work_goes_to_another_at_once(bus_home_stopped: Any, su
     assert [found.data for found in bus.client().read(type="work.done")] == ["two"]
 
 
+def test_work_whose_holders_die_one_after_another_pauses(bus_home_stopped: Any) -> None:
+    """Work moves at once from the first that dies, later after a pause: a pool killed at one stroke doesn't park it."""
+    bus = bus_home_stopped
+    bus.options = {"attempts_max": 3, "backoff_s": 3600.0}
+    bus.start()
+    supervisor = Supervisor(bus)
+    try:
+        client = bus.client()
+        event = client.emit("work.wanted", to="work")
+        for attempt, instance in enumerate(("one", "two"), 1):
+            member = supervisor.start(bus, instance)
+            assert member.hear() == {"held": event.position, "attempt": attempt}
+            supervisor.reap(instance)
+        other = client.emit("work.wanted", to="work")
+        assert supervisor.start(bus, "three").hear() == {"held": other.position, "attempt": 1}
+        assert client.stats()["groups"]["q/work"]["waiting"] == 1
+    finally:
+        supervisor.close()
+
+
 def test_a_frozen_member_is_killed_before_another_gets_its_work(bus_home_stopped: Any, supervisor: Supervisor) -> None:
     """SIGSTOP of a holder: the delivery moves only after the supervisor has killed it, so two never live with it."""
     bus = bus_home_stopped

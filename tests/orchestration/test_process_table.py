@@ -6,15 +6,13 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from twelvefold.orchestration.process_commands import Command, Record, Signal, Spawn, TellAll
 from twelvefold.orchestration.process_table import (
     RANK_BUS,
     RANK_ORCHESTRATOR,
-    Command,
+    TELL_WITHIN_S,
     ProcessSpec,
     ProcessTable,
-    Record,
-    Signal,
-    Spawn,
 )
 from twelvefold.orchestration.procfile_options import Restart
 
@@ -33,8 +31,9 @@ def line(name: str, number: int = 1, **options: object) -> ProcessSpec:
 class Story:
     """A table with a kernel made of a counter: spawns succeed at once, and what is spawned lives until told to end."""
 
-    def __init__(self, *specs: ProcessSpec) -> None:
+    def __init__(self, *specs: ProcessSpec, bus_answers: bool = True) -> None:
         self.table = ProcessTable()
+        self.bus_answers = bus_answers
         self.now = 100.0
         self.done: list[Command] = []
         self.pid = 1000
@@ -53,6 +52,8 @@ class Story:
                     assert self.table.entries[command.key].pid is None, "spawned over a living one"
                     self.pid += 1
                     self.table.spawned(command.key, self.pid, f"{command.key}.{self.pid}", self.now)
+                elif isinstance(command, TellAll) and self.bus_answers:
+                    self.table.told(command.key, self.now)
         self.done += fresh
         return fresh
 
@@ -180,6 +181,27 @@ def test_a_shutdown_ends_lines_then_orchestrator_then_bus() -> None:
         assert not story.table.settled()
         story.exits(key, -15)
     assert story.table.settled()
+
+
+def test_in_a_shutdown_the_bus_stays_until_it_was_told_what_the_others_did() -> None:
+    """It is asked to stop once it has taken all that; one that doesn't answer, after a while, with its own grace."""
+    story = Story(BUS, line("web"), bus_answers=False).ready("bus.1", "web.1")
+    story.table.shut_down(story.now)
+    story.step()
+    story.exits("web.1", 0).waits(TELL_WITHIN_S - 1)
+    assert [command for command in story.done if isinstance(command, TellAll)] == [TellAll("bus.1")]
+    assert story.signals() == [("web.1", "SIGTERM")]
+    story.waits(1)
+    assert story.signals()[1:] == [("bus.1", "SIGTERM")]
+    story.waits(BUS.stop_timeout_s - 1)
+    assert story.signals()[1:] == [("bus.1", "SIGTERM")]
+    story.waits(1)
+    assert story.signals()[1:] == [("bus.1", "SIGTERM"), ("bus.1", "SIGKILL")]
+    story.table.told("bus.1", story.now)
+    assert story.step() == []
+    assert story.exits("bus.1", -9).table.settled()
+    story.table.told("bus.1", story.now)
+    assert story.step() == []
 
 
 def test_a_shutdown_forgets_restarts_and_waiting_places() -> None:

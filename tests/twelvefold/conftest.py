@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.command_server import run_command
+
 COMMAND = Path(sys.executable).with_name("twelvefold")
 DEADLINE_S = 120
 
@@ -52,17 +54,18 @@ class CommandLine:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, cwd: Path | None = None, stdin: str = "", **variables: str) -> Ended:
-        """Run to the end, standard output and error into pipes."""
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            cwd=cwd or self.cwd,
-            env=self.environment | variables,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
+        """Run to the end, its standard output and error kept."""
+        environment = self.environment | variables
+        return Ended(
+            *run_command(
+                COMMAND,
+                arguments,
+                cwd=cwd or self.cwd,
+                environment=environment,
+                stdin=stdin,
+                timeout_s=DEADLINE_S,
+            )
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start the command and leave it running."""

@@ -10,6 +10,7 @@ import pytest
 from twelvefold.config_manager import ConfigManager
 from twelvefold.errors import EnvFileInvalid, HomeUnusable, SettingInvalid
 from twelvefold.home import make_home
+from twelvefold.orchestration.home_lock import Holder, HomeLock
 from twelvefold.settings import SETTINGS, Settings, load_settings
 
 from .conftest import CommandLine
@@ -207,3 +208,17 @@ def test_the_token_for_github_is_told_of_and_never_shown(twelvefold: CommandLine
     rows = {row["name"]: (row["value"], row["origin"]) for row in told.json}
     assert rows["GH_TOKEN"] == ("********", "env file")
     assert rows["GITHUB_API_URL"] == ("https://ghe.example.org/api/v3", "project file")
+
+
+def test_what_is_up_is_found_from_another_environment(tmp_path: Path) -> None:
+    """A shell without XDG_RUNTIME_DIR, such as cron's, looks for sockets where those of the running `up` lie."""
+    (tmp_path / ".twelvefold").mkdir()
+    lock = HomeLock.acquire(tmp_path / ".twelvefold", Holder(4711, "a", runtime_dir=str(tmp_path / "run")))
+    try:
+        found = settings(tmp_path)
+        assert found.runtime_dir == tmp_path / "run"
+        assert "4711" in found.origins["runtime_dir"].name
+        assert settings(tmp_path, TWELVEFOLD_RUNTIME_DIR=str(tmp_path / "mine")).runtime_dir == tmp_path / "mine"
+    finally:
+        lock.release()
+    assert settings(tmp_path, XDG_RUNTIME_DIR=str(tmp_path)).runtime_dir == tmp_path / "twelvefold"

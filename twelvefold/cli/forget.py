@@ -13,6 +13,7 @@ import typer
 
 from ..agents.forgetting import Kept
 from ..errors import UsageInvalid
+from ..eventstore.presence import is_there
 from ..forget_preview import Candidate, candidates, imported_copy, older_than, unfinished
 from ..forgetting import Done, forget_runs, nothing_freed
 from ..moments import parse_moment
@@ -116,7 +117,7 @@ def _found(given: list[str], older: str | None) -> list[Candidate]:
     found: list[Candidate] = []
     named: list[str] = []
     with ExitStack() as stack:
-        has_log = (home / "log.db").exists() or not imported
+        has_log = is_there(home / "log.db") or not imported
         log = stack.enter_context(RunLog(home)) if has_log else None
         for run in dict.fromkeys(resolve_run(KnownRuns(log, imported), one, _COMMAND) for one in given):
             if log is None or (run in imported and not log.runs(run, 1)):

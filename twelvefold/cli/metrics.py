@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageInvalid
+from ..eventstore.presence import is_there
 from ..run_place import imported_runs
 from ..settings import load_settings
 from .output import note, write, write_json
@@ -53,5 +54,5 @@ def metrics(
 def _tell_of_imports(home: Path) -> None:
     """Say what the numbers are not about, where a home holds nothing else."""
     imported = len(imported_runs(home))
-    if imported and not (home / "log.db").exists():
+    if imported and not is_there(home / "log.db"):
         note(f"nothing has happened in this home; what was imported ({imported} of other homes' runs) is not counted")

@@ -12,6 +12,7 @@ import typer
 from ..eventstore.chain import GENESIS
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.integrity import Verdict, verify_home
+from ..eventstore.presence import is_there
 from ..eventstore.reader import LogReader
 from ..eventstore.storage_errors import LogCutShort
 from ..projections.rebuilding import check_rebuild
@@ -66,14 +67,14 @@ def verify(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 def _verify_log(home: Path, live: bool) -> Verdict:
     """Verify the home's own log; a home that holds nothing but imported runs has none."""
-    if imported_runs(home) and not (home / "log.db").exists():
+    if imported_runs(home) and not is_there(home / "log.db"):
         return Verdict(0, GENESIS.hex(), 0, 0, 0)
     return verify_home(home, progress=_show_progress if live else None)
 
 
 def _verify_projections(home: Path, live: bool) -> int:
     """Fold what is kept of read models anew and return how many came out the same; raises ProjectionDiffers."""
-    if not (home / "log.db").exists():
+    if not is_there(home / "log.db"):
         return 0
     with LogReader(home / "log.db") as log:
         return check_rebuild(home, log, progress=_show_folding if live else None).equal
@@ -96,7 +97,7 @@ def _verify_imports(home: Path) -> list[str]:
 
 def _verify_files(home: Path) -> dict[str, int]:
     """Verify the files of the home's runs and count them; raises FilesDamaged."""
-    if not (home / "stores").is_dir() or not (home / "log.db").exists():
+    if not (home / "stores").is_dir() or not is_there(home / "log.db"):
         return {"commits": 0, "workspaces": 0}
     from ..agents.kept_files import verify_files  # which needs git, as not all homes do
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
+from tests.command_server import run_command
 from twelvefold.eventstore.event import Event
 from twelvefold.eventstore.reader import LogReader
 
 SCRIPTS = Path(sys.executable).parent
-COMMAND = str(SCRIPTS / "twelvefold")
+COMMAND = SCRIPTS / "twelvefold"
 ECHO = '''
 import os
 import twelvefold as tf
@@ -64,18 +65,15 @@ class Project:
 
     def run(self, *arguments: str, status: int = 0, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, which must have this status."""
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
+        done = self._ended(*arguments, timeout_s=timeout_s)
         assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
+
+    def _ended(self, *arguments: str, timeout_s: float = 90) -> subprocess.CompletedProcess[str]:
+        status, out, err = run_command(
+            COMMAND, arguments, cwd=self.folder, environment=self.environ, timeout_s=timeout_s, errors="replace"
+        )
+        return subprocess.CompletedProcess(arguments, status, out, err)
 
     def start(self, *arguments: str, stdout: Any = None) -> subprocess.Popen[bytes]:
         """Start a command in a session of its own, its output in `out.txt` and `err.txt` of the project."""
@@ -94,14 +92,7 @@ class Project:
 
     def ps(self) -> dict[str, dict[str, Any]]:
         """What `ps --json` says, by name; nothing while there is no answer."""
-        done = subprocess.run(
-            [COMMAND, "ps", "--json"],
-            cwd=self.folder,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self._ended("ps", "--json")
         return {row["name"]: row for row in json.loads(done.stdout)} if done.returncode == 0 else {}
 
     def states(self) -> dict[str, str]:
@@ -125,9 +116,7 @@ class Project:
 
     def said(self, name: str) -> list[str]:
         """The lines that a process has printed so far."""
-        done = subprocess.run(
-            [COMMAND, "logs", name, "--jsonl"], cwd=self.folder, env=self.environ, capture_output=True, check=False
-        )
+        done = self._ended("logs", name, "--jsonl")
         return [json.loads(line)["text"] for line in done.stdout.splitlines()]
 
     def pids(self, word: str) -> list[int]:

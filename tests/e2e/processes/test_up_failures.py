@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -94,6 +95,22 @@ def test_a_corrupt_log_is_not_tried_again_and_again(project: Any) -> None:
     assert project.states()["plain.1"] == "starting"
     project.run("down")
     assert project.of_this_home() == []
+
+
+def test_a_slow_bus_is_told_of_every_end_before_its_own(project: Any, eventually: Any) -> None:
+    """`down` while the bus takes nothing for a while: it ends as soon as that is over, and no exit is lost."""
+    project.write("Procfile", "plain: sleep 4711\n")
+    project.run("up", "-d", "--wait")
+    before = project.ps()
+    os.kill(before["bus.1"]["pid"], signal.SIGSTOP)
+    down = project.start("down")
+    eventually(lambda: any("orchestrator.1 ended" in line for line in project.said("supervisor")))
+    time.sleep(3.0)  # longer than one try to send takes
+    os.kill(before["bus.1"]["pid"], signal.SIGCONT)
+    assert down.wait(60) == 0
+    exited = {event.data["process"]: event.data["signal"] for event in project.events("process.exited")}
+    assert exited == {"plain.1": 15, "orchestrator.1": None, "projector.1": None}
+    assert not any("bus.1 (pid" in line for line in project.said("supervisor")), "it was killed"
 
 
 def test_a_stopped_agent_that_holds_work_is_killed_and_replaced(project: Any, eventually: Any) -> None:
