@@ -11,10 +11,16 @@ import pytest
 from tests.agents.conftest import OUTCOMES, Crew
 from tests.conftest import eventually
 from twelvefold.agents.journal import fresh_id
-from twelvefold.eventstore.event import new_event
+from twelvefold.eventstore.event import Event, new_event
 
 TASKS = 400
 SEED = 11
+
+
+def concerns(event: Event, request: Event) -> bool:
+    return request.id in (event.id, event.cause) or (
+        event.type.startswith("delivery.") and event.data.get("event") == request.id.hex()
+    )
 
 
 @pytest.mark.parametrize("attempts_max", [2, 6])
@@ -46,7 +52,8 @@ def test_each_task_ends_once_whatever_happens_meanwhile(crew: Crew, attempts_max
     withdrawn = {bytes.fromhex(event.data["event"]) for event in events if event.type == "delivery.withdrawn"}
     assert withdrawn, "nothing was withdrawn: the storm was none"
     for request in requests:
-        assert outcomes[request.id] == (request.id not in withdrawn)
+        ended_well = outcomes[request.id] == (request.id not in withdrawn)
+        assert ended_well, [(event.type, event.source, event.data) for event in events if concerns(event, request)]
     for request in requests:
         types = [event.type for event in events if event.cause == request.id and event.type.startswith("task.")]
         assert types == [] or types[0] == "task.started"

@@ -306,7 +306,7 @@ def _work_of(statuses: list[ProcessStatus]) -> tuple[dict[str, int], dict[str, i
         return {}, {}
     groups = stats["groups"]
     lags = {
-        instance: sum(groups[key]["waiting"] + groups[key]["delayed"] for key in keys if key in groups)
+        instance: sum(groups[key]["waiting"] for key in keys if key in groups)
         for instance, keys in stats["groups_of"].items()
     }
     return stats["held_by"], lags
