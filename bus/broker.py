@@ -28,6 +28,7 @@ from .settling import Settling
 from .stats import Throughput
 from .unreadable import what_was_asked
 from .wire import FRAME_BYTES_MAX, Who, WireError, decode_client_message
+from .withdrawing import Withdrawing
 
 #: Bounds of one turn; what is beyond them waits in the sockets, and its senders with it.
 TURN_MESSAGES_MAX = 512
@@ -91,12 +92,17 @@ class Broker:
         )
         self.settling = Settling(
             self.desk, log, self.commit, self.sessions, attempts_max=options.attempts_max,
-            backoff_s=options.backoff_s, stop_timeout_s=options.stop_timeout_s, clock=clock,
+            backoff_s=options.backoff_s, clock=clock,
+        )  # fmt: skip
+        self.withdrawing = Withdrawing(
+            self.desk, self.settling, log, self.commit, self.sessions, stop_timeout_s=options.stop_timeout_s,
+            clock=clock,
         )  # fmt: skip
         self.desk.load(frozen_upto=log.head)
         self.liveness = Liveness(
-            self.desk, self.settling, self.sessions, log, self.commit, lease_s=options.lease_s, clock=clock
-        )
+            self.desk, self.settling, self.withdrawing, self.sessions, log, self.commit, lease_s=options.lease_s,
+            clock=clock,
+        )  # fmt: skip
         self.requests = Requests(self, blobs, keys, self._nonce, incarnation, options.lease_s)
         self.garbage = 0
         self.throughput = Throughput(clock())

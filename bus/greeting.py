@@ -90,4 +90,5 @@ class Greeting:
                 broker.sessions.send(session.identity, Withdrawn(Held(key, position, fence)))
         for held in holds:
             if not broker.settling.adopt(session, held):
+                broker.withdrawing.claimed(session, held)
                 broker.sessions.send(session.identity, Withdrawn(held))

@@ -133,16 +133,14 @@ class Group:
 
     def leave(self, session: bytes) -> None:
         """Hand out nothing more to a session; what it holds stays held."""
-        member = self.members.get(session)
-        if member is not None:
+        if (member := self.members.get(session)) is not None:
             member.leaving = True
             if member.held == 0:
                 self._remove(member)
 
     def expel(self, session: bytes) -> None:
         """Forget a member that has ended; what it still holds is given back separately."""
-        member = self.members.get(session)
-        if member is not None:
+        if (member := self.members.get(session)) is not None:
             member.leaving = True
             self._remove(member)
 
@@ -185,8 +183,7 @@ class Group:
 
     def first_due(self, now: float) -> int | None:
         """Return the position of what would be handed out next; None where nothing waits that is due."""
-        if self.delayed:
-            self._wake_due(now)
+        self._wake_due(now)
         new, again = self._first(self.waiting), self._first(self.again)
         return again if new is None else new if again is None else min(new, again)
 
@@ -233,9 +230,8 @@ class Group:
     def in_hands(self) -> int:
         """How many deliveries wait in the hands of members that work on another."""
         beside = Counter(holding.member.session for holding in self._beside.values())
-        return sum(
-            min(count, self.members[session].waiting) for session, count in beside.items() if session in self.members
-        )
+        members = self.members
+        return sum(min(count, members[session].waiting) for session, count in beside.items() if session in members)
 
     def _wake_due(self, now: float) -> None:
         while self.delayed and self.delayed[0][0] <= now:
@@ -270,8 +266,7 @@ class Group:
         entry = self.pending.pop(position, None)
         if entry is None:
             return None
-        member = self.members.get(session) or self.join(session, 0)
-        member.take(tried=attempts > 0)
+        member = self.occupy(session, tried=attempts > 0)
         holding = self.held[position] = Holding(entry.event, member, fence, attempts + 1)
         if member.held > 1:
             self._beside[position] = holding
@@ -300,10 +295,15 @@ class Group:
         self._beside.pop(position, None)
         return self.held.pop(position, None)
 
+    def occupy(self, session: bytes, *, tried: bool = False) -> Member:
+        """Use a member's credit for what it had in its hands before a restart; of withdrawn work until `freed`."""
+        member = self.members.get(session) or self.join(session, 0)
+        member.take(tried=tried)
+        return member
+
     def freed(self, session: bytes) -> None:
         """Give a member its credit back for a withdrawn delivery whose handler has returned."""
-        member = self.members.get(session)
-        if member is not None:
+        if (member := self.members.get(session)) is not None:
             self._one_less(member)
 
     def release(self, position: int, *, attempts: int, due: float | None = None) -> None:

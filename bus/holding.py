@@ -1,7 +1,7 @@
 """What one client holds: its memberships, the deliveries in its hands, and those withdrawn from it. Without I/O.
 
-Invariant: every delivery received and not yet ended is named in each hello, so that a restarted bus neither hands it to
-another nor waits for it in vain.
+Invariant: every delivery received and not yet ended is named in each hello, withdrawn ones at work too, so that a
+restarted bus neither hands it to another nor waits for it in vain.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Holding:
 
     @property
     def named(self) -> list[Held]:
-        """Every delivery in our hands."""
-        return [delivery.held for delivery in self._held.values()]
+        """Every delivery in our hands, also one that was withdrawn and whose handler has not returned."""
+        return [*(delivery.held for delivery in self._held.values()), *(Held(*name) for name in self._stopping)]
 
     def bind(
         self,

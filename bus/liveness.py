@@ -16,6 +16,7 @@ from .desk import Desk, member_mark
 from .sessions import Session, Sessions
 from .settling import Settling
 from .wire import Hello, Kill
+from .withdrawing import Withdrawing
 
 
 class Liveness:
@@ -25,6 +26,7 @@ class Liveness:
         self,
         desk: Desk,
         settling: Settling,
+        withdrawing: Withdrawing,
         sessions: Sessions,
         log: EventLog,
         commit: Commit,
@@ -34,6 +36,7 @@ class Liveness:
     ) -> None:
         self._desk = desk
         self._settling = settling
+        self._withdrawing = withdrawing
         self._sessions = sessions
         self._commit = commit
         self._lease_s = lease_s
@@ -93,7 +96,7 @@ class Liveness:
         for key, position in list(session.holds):
             self._settling.give_back(session, key, position, why, counted=counted)
         for key, position in session.stopping:
-            self._settling.released(key, position)
+            self._withdrawing.released(key, position)
         for key in session.groups:
             self._desk.groups[key].expel(session.identity)
         # Another incarnation of the instance may have bound already: it is waited for after a restart.
@@ -107,6 +110,7 @@ class Liveness:
     def _thaw(self) -> None:
         if not self._awaited and self._desk.frozen_upto:
             self._desk.thaw()
+            self._withdrawing.release_owed()
 
     def tick(self) -> None:
         """Look for silent sessions and handlers that don't return; ends the wait after a restart."""

@@ -175,7 +175,7 @@ class Requests:
             elif request.withdraw:
                 # Settles that came before it in this turn are decided first.
                 self._broker.finish()
-                self._broker.settling.append_withdrawing(append, request.withdraw, done)
+                self._broker.withdrawing.append(append, request.withdraw, done)
                 # Those that come after it are judged by what their senders still hold then.
                 self._broker.finish()
             else:
@@ -264,7 +264,7 @@ class Requests:
         self._broker.settling.fail(session, fail.held, fail.error, fail.retry_in_s, done)
 
     def _freed(self, session: Session, freed: Freed) -> None:
-        self._broker.settling.freed(session, freed.held)
+        self._broker.withdrawing.freed(session, freed.held)
 
     # --- reading and watching -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How a delivery ends: settled with its results, failed and delivered again, parked, withdrawn, or given back.
+"""How a delivery ends: settled with its results, failed and delivered again, parked, or given back.
 
 Each end is one append whose marks make it durable together with its events. Nothing moves from one holder to another
 here unless the caller knows that the first one has let go or is dead (`liveness`).
@@ -14,7 +14,7 @@ import msgspec
 from ..eventstore.errors import TwelvefoldError
 from ..eventstore.event import NewEvent
 from ..eventstore.ids import derived_id
-from ..eventstore.log import JOINT, Append, Appended, EventLog
+from ..eventstore.log import Append, Appended, EventLog
 from .authority import task_stream
 from .commit import Commit, Done
 from .desk import Desk, history_mark
@@ -39,7 +39,6 @@ class Settling:
         *,
         attempts_max: int,
         backoff_s: float,
-        stop_timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._desk = desk
@@ -48,9 +47,8 @@ class Settling:
         self._sessions = sessions
         self._attempts_max = attempts_max
         self._backoff_s = backoff_s
-        self._stop_timeout_s = stop_timeout_s
         self._clock = clock
-        self.settled = self.redelivered = self.parked = self.refused = self.withdrawn = 0
+        self.settled = self.redelivered = self.parked = self.refused = 0
 
     def settle(self, session: Session, held: Held, append: Append, done: Done) -> bool:
         """Append results and settle in one transaction; False where this must wait for the commit under way."""
@@ -71,7 +69,7 @@ class Settling:
             session.closing.clear()
         session.closing.add(session.holds.get((held.key, held.position)))
         marks = dict(append.marks)
-        slot, text = self._slot_text(group, held.position, held.fence, marks)
+        slot, text = self.slot_text(group, held.position, held.fence, marks)
         settling = Append(
             events=append.events, expected_version=append.expected_version, source=append.source, marks=marks,
             joined={slot: text}, keeps_marks=True,
@@ -95,7 +93,7 @@ class Settling:
         else:
             done(StaleDelivery(held.key[2:], held.position))
 
-    def _slot_text(self, group: Group, position: int, fence: Fence, marks: dict[str, str | None]) -> tuple[str, str]:
+    def slot_text(self, group: Group, position: int, fence: Fence, marks: dict[str, str | None]) -> tuple[str, str]:
         """Return what settles a position in the transaction that is being gathered; `marks` gets what else changes."""
         progress = group.progress
         if progress.is_long:
@@ -195,7 +193,7 @@ class Settling:
             done(result)
 
         marks: dict[str, str | None] = {}
-        slot, text = self._slot_text(group, event.position, holding.fence, marks)
+        slot, text = self.slot_text(group, event.position, holding.fence, marks)
         parking = Append(events=[parked], marks=marks, joined={slot: text}, source="bus", keeps_marks=True)
         self._commit.propose(parking, done_parking)
 
@@ -203,83 +201,6 @@ class Settling:
         session = self._sessions.by_identity.get(holding.member.session)
         if session is not None:
             session.holds.pop((group.key, holding.event.position), None)
-
-    # --- withdrawing ------------------------------------------------------------------------------------------------
-
-    def append_withdrawing(self, append: Append, ids: list[bytes], done: Done) -> None:
-        """Append, and with the same commit end the deliveries of the events with these ids, held or not."""
-        marks = dict(append.marks)
-        joined: dict[str, str] = {}
-        targets: list[tuple[Group, int]] = []
-        for id in ids:
-            event = self._log.event_of(id)
-            if event is None or not event.to:
-                continue
-            group = self._desk.queue(event.to)
-            position = event.position
-            if position in group.held or position in group.pending or position > group.loaded:
-                slot, text = self._slot_text(group, position, _WITHDRAWN, marks)
-                joined[slot] = f"{joined[slot]}{JOINT}{text}" if slot in joined else text
-                targets.append((group, position))
-
-        def withdrawn(result: Appended | TwelvefoldError) -> None:
-            if not isinstance(result, TwelvefoldError):
-                for group, position in targets:
-                    entry = group.pending.get(position)
-                    attempts = entry.attempts if entry else group.history.get(position, (0, _WITHDRAWN))[0]
-                    if not self._withdraw(group, position):
-                        self.released(group.key, position, attempts)
-            done(result)
-
-        whole = msgspec.structs.replace(append, marks=marks, joined=joined, keeps_marks=True)
-        self._commit.propose(whole, withdrawn)
-
-    def _withdraw(self, group: Group, position: int) -> bool:
-        """Drop a delivery whose withdrawal has been committed, and tell its holder; False where it has none."""
-        self.withdrawn += 1
-        group.progress.settled(position, _WITHDRAWN)
-        if position > group.loaded:
-            group.progress.skip.add(position)
-        holding = group.withdraw(position)
-        session = self._sessions.by_identity.get(holding.member.session) if holding is not None else None
-        if holding is None or session is None:
-            return False
-        session.holds.pop((group.key, position), None)
-        session.stopping[group.key, position] = (self._clock() + self._stop_timeout_s, holding.fence)
-        self._sessions.send(session.identity, Withdrawn(Held(group.key, position, holding.fence)))
-        return True
-
-    def freed(self, session: Session, held: Held) -> None:
-        """Note that the handler of a withdrawn delivery has returned: its holder may take another."""
-        group = self._desk.groups.get(held.key)
-        if group is None:
-            return
-        if session.stopping.pop((held.key, held.position), None) is not None:
-            group.freed(session.identity)
-            self._desk.stir(group)
-            self.released(held.key, held.position)
-        elif group.progress.settled_under(held.position) == _WITHDRAWN:
-            # It was withdrawn under an earlier start of the bus.
-            self.released(held.key, held.position)
-
-    def released(self, key: str, position: int, attempts: int | None = None) -> None:
-        """Record that nobody works on a withdrawn delivery any more: whoever undoes or repeats it may begin.
-
-        `attempts` is how often it had been handed out, None where that was once or more.
-        """
-        for event in self._log.read(after=position - 1, until=position, limit=1):
-            facts = {"event": event.id.hex(), "position": position, "type": event.type, "group": key[2:],
-                     "queue": key.startswith("q/"), "delivered": attempts != 0}  # fmt: skip
-            withdrawn = NewEvent(
-                type="delivery.withdrawn",
-                payload=_encode_json(facts).decode(),
-                stream=f"group.{key[2:]}",
-                id=derived_id(key, str(position), "delivery.withdrawn"),
-                run=event.run,
-                cause=event.id,
-                trace=event.trace,
-            )
-            self._commit.propose(Append(events=[withdrawn], source="bus"), _released)
 
     def returned(self, session: Session, held: Held) -> None:
         """Take back a delivery that its holder never began: it waits for another member, and no attempt is counted."""
@@ -308,13 +229,5 @@ class Settling:
         return True
 
 
-#: The slot of a withdrawn delivery names no holder, so that no settle can be taken for a repetition.
-_WITHDRAWN: Fence = (0, 0)
-
-
 def _in_slots_still(_: Appended | TwelvefoldError) -> None:
     """Take the result of a baseline: where it failed the whole commit did, and the slots that it covers still stand."""
-
-
-def _released(_: Appended | TwelvefoldError) -> None:
-    """Take the result of recording a release: where it failed, the orchestrator's own timer stands in for it."""

@@ -90,7 +90,7 @@ def stats_of(broker: Broker) -> dict[str, Any]:
             "settled": settling.settled,
             "redelivered": settling.redelivered,
             "parked": settling.parked,
-            "withdrawn": settling.withdrawn,
+            "withdrawn": broker.withdrawing.withdrawn,
             "refused": settling.refused,
             "kills_asked": broker.liveness.kills,
             "leases_lost": broker.liveness.lost,

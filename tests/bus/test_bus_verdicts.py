@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zmq
 
+from tests.conftest import eventually
 from twelvefold.bus import publish, wire
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.hint import decode_hint
@@ -177,6 +178,57 @@ def test_an_answer_to_a_withdrawal_that_got_lost_is_asked_for_again(bus_home: An
     following = orchestrator.emit("work.wanted", to="work")
     assert peer.held().event == following
     assert [found.cause for found in orchestrator.read(type="delivery.withdrawn")] == [event.id]
+
+
+def withdrawals(orchestrator: BusClient) -> list[bytes | None]:
+    return [found.cause for found in orchestrator.read(type="delivery.withdrawn")]
+
+
+def test_withdrawn_work_that_outlives_the_bus_is_released_when_it_returns(bus_home: Any, meet: Any) -> None:
+    """Who says after a restart that withdrawn work is still in its hands is busy with it, and heard when it is not."""
+    peer = meet()
+    orchestrator = bus_home.client(role="orchestrator")
+    event = orchestrator.emit("work.wanted", to="work")
+    delivery = peer.held()
+    orchestrator.withdraw([event.id])
+    bus_home.restart()
+    peer.greet([delivery.held])
+    assert peer.hear(wire.Withdrawn).held == delivery.held
+    following = orchestrator.emit("work.wanted", to="work")
+    group = orchestrator.stats()["groups"]["q/work"]
+    assert (group["held"], group["waiting"], withdrawals(orchestrator)) == (0, 1, [])
+    peer.say(wire.Freed(delivery.held))
+    assert peer.held().event == following
+    assert withdrawals(orchestrator) == [event.id]
+
+
+def test_withdrawn_work_whose_release_got_lost_with_the_bus_is_released(bus_home: Any, meet: Any) -> None:
+    """Nobody has it in their hands after a restart, so that whoever waits for the release goes on; it is said once."""
+    peer = meet()
+    orchestrator = bus_home.client(role="orchestrator")
+    event = orchestrator.emit("work.wanted", to="work")
+    peer.held()
+    orchestrator.withdraw([event.id])
+    for _ in range(2):
+        bus_home.restart()
+        peer.greet()
+        eventually(lambda: withdrawals(orchestrator) == [event.id])
+
+
+def test_withdrawn_work_whose_holder_dies_after_a_restart_is_released(bus_home: Any, meet: Any) -> None:
+    """The end of the process is the release."""
+    peer = meet()
+    orchestrator = bus_home.client(role="orchestrator")
+    supervisor = bus_home.client(role="supervisor", living=lambda: [peer.instance])
+    event = orchestrator.emit("work.wanted", to="work")
+    delivery = peer.held()
+    orchestrator.withdraw([event.id])
+    bus_home.restart()
+    peer.greet([delivery.held])
+    peer.hear(wire.Withdrawn)
+    assert withdrawals(orchestrator) == []
+    supervisor.gone(peer.instance)
+    eventually(lambda: withdrawals(orchestrator) == [event.id])
 
 
 def test_the_position_of_a_watch_carries_no_other_events(bus_home: Any, meet: Any) -> None:
