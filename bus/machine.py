@@ -15,7 +15,7 @@ from typing import Any
 from ..eventstore.errors import UpcastFailed
 from ..eventstore.event import Event, NewEvent
 from ..eventstore.upcast import Upcasters
-from .errors import ClientClosed, StaleDelivery, rebuild
+from .errors import ClientClosed, RoleRefused, StaleDelivery, rebuild
 from .holding import Holding
 from .outgoing import Outgoing
 from .ticket import Ticket
@@ -81,6 +81,7 @@ class Machine(Outgoing):
         self.hello_due = False
         self._hello_nonce = b""
         self._hello_at = now
+        self._doubted = False
         self.holding = Holding(self)
         self.watching = Watching(self, nonce)
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -191,6 +192,7 @@ class Machine(Outgoing):
             return
         self.greeted = True
         self.failure = None
+        self._doubted = False
         self.incarnation = welcome.incarnation
         self.lease_s = welcome.lease_s
         self.see_head(welcome.head)
@@ -228,9 +230,14 @@ class Machine(Outgoing):
     def _refusal(self, refused: Refusal) -> None:
         error = rebuild(refused.code, refused.facts)
         if refused.seq == 0:
-            # Greet again after a while: a secret may have been read just before the bus wrote its new one, or a
-            # membership could not be recorded on a full disk.
-            self.failure, self.greeted = error, False
+            self.greeted = False
+            if isinstance(error, RoleRefused) and not self._doubted:
+                # The hello may be one that was meant for the bus before, with its secret: the answer to one that is
+                # written now counts.
+                self.hello_due = self._doubted = True
+            else:
+                # Greet again after a while: a membership may not have been recorded on a full disk.
+                self.failure = error
             return
         message = self._flying.get(refused.seq)
         ticket = self._drop(refused.seq)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from twelvefold.bus import serving
 from twelvefold.bus.client import BusClient
 from twelvefold.bus.endpoints import PATH_BYTES_MAX, endpoints
 from twelvefold.bus.errors import EndpointTooLong, EndpointUnsafe, RoleRefused
-from twelvefold.bus.keys import key_path, write_keys
+from twelvefold.bus.keys import key_path, read_key, write_keys
 
 
 def test_each_home_has_a_private_folder(tmp_path: Path) -> None:
@@ -51,6 +52,14 @@ def test_secrets_are_fresh_and_private(tmp_path: Path) -> None:
     assert path.read_text() == second["supervisor"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_hello_meant_for_the_bus_before_is_no_refusal(bus_home: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waited to be sent while the bus was started anew, with the secret of before: the client says another."""
+    secrets = iter(["of before"])
+    monkeypatch.setattr(serving, "read_key", lambda path: next(secrets, read_key(path)))
+    client = bus_home.client(role="orchestrator")
+    assert client.emit("work.wanted").position
 
 
 def test_a_role_needs_its_secret(bus_home: Any) -> None:
