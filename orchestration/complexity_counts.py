@@ -70,7 +70,7 @@ def _enumerated(reading: Reading) -> list[str]:
 def enumerated_in(text: str) -> list[str]:
     """Return the longest enumeration of short names in a text: "runner, terminal summary and junitxml"."""
     best: list[str] = []
-    for clause in re.split(r"[.:;()!?|]", text[:5000]) if "," in text else ():
+    for clause in re.split(r"[.:;()!?|=]", text[:5000]) if "," in text else ():
         names: list[str] = []
         for n, piece in enumerate(piece.strip() for piece in re.split(r",| and | or ", clause)):
             words = piece.split()

@@ -32,7 +32,8 @@ def of_surfaces(reading: Reading, targets: Sequence[str], edits: Sequence[EditFa
         found.append(Signal("code", f"{place}: at least one", 1.0))
     if any(edit.path for edit in edits) and not reading.items():
         return found  # what is said around explicit edits explains them
-    told = [part.unit.text for part in asked if part.role != "title"] if is_bug(reading) else texts
+    fault = is_bug(reading)
+    told = [part.unit.text for part in asked if part.role != "title"] if fault else texts
     for surface, pattern in extent.SURFACES.items():
         hits = [text for text in (texts if surface in extent.BESIDES else told) if pattern.search(text)]
         if not hits or (documents and surface not in extent.BESIDES):
@@ -45,6 +46,10 @@ def of_surfaces(reading: Reading, targets: Sequence[str], edits: Sequence[EditFa
         found += _of_names(reading, targets)
     elif documents and not code and any(re.search(r"\bdoc-?strings?\b", text, re.I) for text in texts):
         found.append(Signal("docstring", "a docstring besides the documents", 1.0))
+    said = {signal.name for signal in found}
+    documented = "documentation" in said or any(map(is_document, targets))
+    if documented and "option" not in said and not (documents or fault or tooling):
+        found.append(Signal("feature", "new, and to be documented: taken in at one place, used at another", 1.0))
     return found
 
 
@@ -105,7 +110,8 @@ def _documents_in(text: str) -> list[str]:
 def _stands_for(surface: str, path: str) -> bool:
     """Tell whether a file that is named already is the place of this kind."""
     kinds = {
-        "packaging": r"setup\.(?:py|cfg)|pyproject\.toml|package\.json|Cargo\.toml|go\.mod|requirements[\w-]*\.txt",
+        "packaging": r"setup\.(?:py|cfg)|MANIFEST\.in|pyproject\.toml|package\.json|Cargo\.toml|go\.mod"
+        r"|requirements[\w-]*\.txt",
         "continuous integration": r"\.github/.*|\.gitlab-ci\.yml|\.travis\.yml|tox\.ini|noxfile\.py",
         "template": r".*(?:templates?/.*|\.(?:tpl|j2|jinja2?|template))",
         "configuration file": r".*\.(?:toml|ya?ml|ini|cfg|conf|json)",

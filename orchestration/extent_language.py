@@ -42,7 +42,8 @@ SWEEPING = Words(
     r"|full) (?:\w+ ){0,2}(?:annotations|type hints|typing)|translat(?:e|ion|ions)"
     r"|internationali[sz]\w+|i18n|(?:usable|use) (?:\w+ )?as (?:a|an) (?:\w+ )?(?:library|module|package|service)"
     r"|pluggable|plug-?in (?:system|api|architecture)|async(?:hronous)? (?:api|version|twin|support)"
-    r"|(?:drop|end|remov)(?:e|ing|ping)? (?:the )?(?:\w+ ){0,3}(?:support|compatib\w+)|^split \S|remov(?:e"
+    r"|(?:drop|end|remov)(?:e|ing|ping)? (?:the )?(?:\w+ ){0,3}(?:support|compatib\w+)"
+    r"|^drop (?:\w+ ){1,3}\d+(?:\.\d+)*$|^split \S|remov(?:e"
     r"|ing|al) .{0,40}deprecat\w*|(?:support"
     r"|compatibility) for python|python ?3 (?:support|only)"
     r"|switch(?:ing)? (?:\w+ ){0,4}(?:to|from)|split (?:\w+ ){0,4}into|extract (?:\w+ ){0,4}(?:package|library"
@@ -51,7 +52,8 @@ SWEEPING = Words(
 )
 #: A change that sits in one spot.
 SPOT = Words(
-    r"\b(?:typo|typos|misspell(?:ed|ing)|spelling|one-?liner|one line|single line|off by one|off-by-one"
+    r"\b(?:typo|typos|misspell(?:ed|ing)|spelling|one-?liner|(?<!on )(?<!in )(?:one|a single) line"
+    r"|off by one|off-by-one|revert|(?:put|take|bring|roll) (?:\w+ ){1,3}back"
     r"|wrong \w+ in|right next to"
     r"|next to (?:it|that)|wrong (?:word|text|constant|name|heading|link|default|number|value|url|version)"
     r"|tippfehler|faute de frappe|erreur de frappe"
@@ -93,10 +95,11 @@ SMALL_THINGS = frozenset(_SMALL_THINGS_WORDS.split())
 SURFACES: dict[str, Words] = {
     "documentation": Words(
         r"\b(?:docs?|documentation|documented?|readme|manual|man ?page|guide|tutorial|quick ?start"
+        r"|(?:section|chapter|paragraph)s? (?:in|about|on)|ought to (?:mention|explain)|(?:and|please) document"
         r"|reference(?: page)?"
         r"|how-?to|website"
         r"|dokumentation|anleitung|handbuch|documentaci[óo]n|gu[íi]a|documentação|documentazione|документац\w+)\b"
-        r"|文档|文檔|ドキュメント|マニュアル|문서",
+        r"|^document\b|文档|文檔|ドキュメント|マニュアル|문서",
     ),
     "public names": Words(
         r"\b(?:export(?:ed|s)? (?:\w+ ){0,3}from|importable from|(?:top|root) (?:level )?(?:of )?the (?:package"

@@ -164,8 +164,8 @@ STEPS = Words(
 )
 #: A wish without a verb: "Docs with examples."
 WISH = Words(
-    r"^\W*(?:new|another|docs?|documentation|tests?|readme|man ?page|an? (?:new|entry|page|paragraph|section"
-    r"|test|check"
+    r"^\W*(?:and )?(?:new|another|docs?|documentation|tests?|readme|man ?page|an? (?:new|entry|page|paragraph|section"
+    r"|chapter|classifier|few words|test|check"
     r"|line|note|example|option|flag|command|method|function|class|property|hook)|neue[rs]?|nouve(?:au|lle)"
     r"|nuev[oa])\b"
 )
