@@ -174,9 +174,9 @@ class _Line(msgspec.Struct, frozen=True):
     code: bool = False
 
 
-def _lines(blocks: Sequence[Block], at: int) -> list[_Line]:
+def _lines(blocks: Sequence[Block], at: int, most: int) -> list[_Line]:
     found: list[_Line] = []
-    for n in range(at, min(at + 4, len(blocks))):
+    for n in range(at, min(at + most, len(blocks))):
         block = blocks[n]
         if block.kind not in ("text", "code"):
             break
@@ -194,10 +194,10 @@ def _lines(blocks: Sequence[Block], at: int) -> list[_Line]:
 
 def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair | Problem, int] | None:
     """Read `After:` … `Insert:` …, or the other way round; each with a block or inline code."""
-    lines = _lines(blocks, at)
-    first = next((n for n, line in enumerate(lines) if line.at == at and not line.code and _label(line)), None)
+    first = next((n for n, line in enumerate(_lines(blocks, at, 1)) if _label(line)), None)
     if first is None:
         return None
+    lines = _lines(blocks, at, 4)
     one = _label(lines[first])
     value, after = _value(lines, first, one)
     if value is None or after >= len(lines) or lines[after].code:

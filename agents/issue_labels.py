@@ -5,6 +5,7 @@ Pure. Takes only what is labelled as source text to be replaced: what a program 
 
 from __future__ import annotations
 
+import functools
 import re
 
 from .issue_blocks import CODE
@@ -88,16 +89,24 @@ _BEHIND = r"(?: of)?(?: (?:is|are|reads?|looks like|now|so|here|below))*"
 
 def label_of(text: str, labels: dict[str, str]) -> str | None:
     """Return the family of the label that a line consists of, besides its place and number; or None."""
-    bare = text
+    bare = _bare(text)
+    return next((family for family, words in labels.items() if _whole(words).fullmatch(bare)), None)
+
+
+# One line is looked at for several labels.
+@functools.lru_cache(maxsize=256)
+def _bare(text: str) -> str:
+    """Return a line without what may stand beside a label."""
     for pattern in (*COUNTS, EVERY_WORDS):
-        bare = pattern.sub(" ", bare)
+        text = pattern.sub(" ", text)
     for pattern, put in _BESIDE:
-        bare = pattern.sub(put, bare)
-    bare = " ".join(bare.split()).lower()
-    for family, words in labels.items():
-        if re.fullmatch(rf"{_BEFORE}(?:{words}){_THING}{_BEHIND}", bare):
-            return family
-    return None
+        text = pattern.sub(put, text)
+    return " ".join(text.split()).lower()
+
+
+@functools.cache
+def _whole(words: str) -> re.Pattern[str]:
+    return re.compile(rf"{_BEFORE}(?:{words}){_THING}{_BEHIND}")
 
 
 #: Both labels in one line: ``**Current:** `a` **Should be:** `b` ``.
@@ -109,6 +118,8 @@ _REMARK = (
     r"(?:\s*\((?![^()]*\b(?:if|unless|or|maybe|perhaps|optional\w*|only|except|not|when|falls|wenn|oder|si|ou)\b)"
     rf"[^(){CODE}]*\))?"
 )
+#: A line that ends with inline code.
+_WITH_CODE = re.compile(rf"(.*\w\W{{0,4}}){CODE}{_REMARK}[ .;,]*")
 #: New labels that within a line may be words of a sentence.
 _SHORT = re.compile(r"(?:to|with|instead|change|fix(?:ed)?|by)\s*", re.I)
 
@@ -121,12 +132,14 @@ def split_labels(text: str) -> list[str]:
             parts.append(text[begun : found.start()])
             begun = found.end()
     parts.append(text[begun:])
+    if len(parts) % 2:
+        return [text]
     heads = [head_of(part) for part in parts]
     if any(head == part or not head.rstrip().endswith(":") for head, part in zip(heads, parts, strict=True)):
         return [text]
     labels = [re.split(r"[.!?] ", head)[-1] for head in heads]
     in_turn = all(_family(label, NEW if n % 2 else OLD) for n, label in enumerate(labels))
-    return parts if in_turn and len(parts) % 2 == 0 else [text]
+    return parts if in_turn else [text]
 
 
 #: Both with more behind them than can be told from the new text.
@@ -159,5 +172,5 @@ def is_label(text: str) -> bool:
 
 def head_of(text: str) -> str:
     """Return a line without the inline code at its end, where that is the text which the label announces."""
-    found = re.fullmatch(rf"(.*\w\W{{0,4}}){CODE}{_REMARK}[ .;,]*", text)
+    found = _WITH_CODE.fullmatch(text) if CODE in text else None
     return found[1] if found and not re.search(r"\b(?:in|of|at|inside|file)\W*$", found[1], re.I) else text

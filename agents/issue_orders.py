@@ -8,6 +8,7 @@ reproduce something or what nobody shall do; and nothing of a sentence that was 
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
@@ -143,30 +144,27 @@ _NEXT = (
     r"(?:and|first(?:ly)?|second(?:ly)?|then|next|now|finally|lastly|und|zuerst|dann|danach|et"
     r"|d['’]abord|puis|ensuite)"
 )
+_START = re.compile(rf"[.;:!?,]\s+(?:{_NEXT}\s+)*|\b(?:and|then|und|dann|et|puis)\s+|^{_NEXT}\s+", re.I)
+#: A word that may be a path, with its quotes.
+_TOKEN = re.compile(rf"(?<![\w/@:.])[\"'“]?((?:\w|\.\w)[{LETTER}.@+~/\-]*)[\"'”]?")
 
 
-def sentence_starts(text: str) -> list[int]:
+# A paragraph is cut for each kind of order.
+@lru_cache(maxsize=16)
+def sentence_starts(text: str) -> tuple[int, ...]:
     """Return where a sentence or an order within one begins that nothing before it negates."""
     box = re.match(r"\[ \]\s+", text)  # of a list of tasks, still open
     starts = [
         box.end() if box else 0,
-        *(
-            found.end()
-            for found in re.finditer(
-                rf"[.;:!?,]\s+(?:{_NEXT}\s+)*|\b(?:and|then|und|dann|et|puis)\s+|^{_NEXT}\s+", text, re.I
-            )
-        ),
+        *(found.end() for found in _START.finditer(text)),
     ]
+    negated = [found.span() for found in _NOT.finditer(text)]
     kept = []
-    known: dict[int, int] = {}  # where each sentence is first negated: a long one is looked through once
     for start in starts:
-        begun = sentence(text, start)
-        if begun not in known:
-            found = _NOT.search(text, begun)
-            known[begun] = found.end() if found else len(text) + 1
-        if known[begun] > start:
+        first = bisect.bisect_left(negated, (sentence(text, start),))
+        if first == len(negated) or negated[first][1] > start:
             kept.append(start)
-    return kept
+    return tuple(kept)
 
 
 def sentence(text: str, at: int) -> int:
@@ -315,7 +313,7 @@ def _beyond(line: int, blocks: Sequence[Block], edited: Collection[str]) -> bool
 def paths_as_code(block: Block) -> Block:
     """Return a block in which every path is inline code, though nobody marked it as such."""
     text, codes = block.text, list(block.codes)
-    for found in reversed(list(re.finditer(rf"(?<![\w/@:.])[\"'“]?((?:\w|\.\w)[{LETTER}.@+~/\-]*)[\"'”]?", text))):
+    for found in reversed(list(_TOKEN.finditer(text))):
         word = found[1].rstrip(".,:;")
         if looks_like_path(word) and "://" not in text[max(0, found.start() - 8) : found.end()]:
             end = found.start(1) + len(word)

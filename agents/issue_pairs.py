@@ -194,10 +194,10 @@ def _lines(blocks: Sequence[Block], at: int, most: int) -> list[_Line]:
 
 def _labelled(blocks: Sequence[Block], at: int) -> tuple[Pair, int] | Problem | None:
     """Read `Current` … `Should be` … from blocks[at] on; the int is how many blocks that took."""
-    lines = _lines(blocks, at, 8)
-    start = next((n for n, line in enumerate(lines) if line.at == at and _old_label(line)), None)
+    start = next((n for n, line in enumerate(_lines(blocks, at, 1)) if _old_label(line)), None)
     if start is None:
         return None
+    lines = _lines(blocks, at, 8)
     family = _old_label(lines[start])
     old = _value(lines, start)
     if old is None or family is None:

@@ -24,10 +24,13 @@ _NAME_WORDS = """
     CONTRIBUTING NOTICE .gitignore .gitattributes .editorconfig .env .dockerignore"""
 _EXTENSIONS = frozenset(_EXTENSION_WORDS.split())
 _NAMES = frozenset(_NAME_WORDS.split())
+_NAMED = re.compile("|".join(name for name in _NAMES if "." not in name))
 #: A letter of a name, also where its accent is a character of its own.
 LETTER = r"\w\u0300-\u036f"
 _SHAPE = re.compile(rf"[{LETTER}.@+~\-][{LETTER}.@+~/\-\[\] ()]*|/[{LETTER}.@+~/\-]+")
 _WINDOWS = re.compile(r"(?:\.\\)?[\w.\-]+(?:\\\w[\w.\-]*)+\.\w+(?=\Z|[:#])")
+#: The line numbers that people append to a path.
+_LINES = re.compile(r"(?:#L\d+(?:-L?\d+)?|:\d+(?::\d+)?(?:-\d+)?|:)$")
 #: A word of a sentence; not the rest of one with a quote or the like in it.
 _WORD = re.compile(rf"(?<![{LETTER}.@+~/\-])(?<![{LETTER}]['’\"])[{LETTER}.@+~/\-]+(?!['’\"]\w)")
 _LEAD = (
@@ -63,14 +66,16 @@ def normal(token: str) -> str:
     Windows' separators become slashes.
     """
     token = token.strip()
-    if _WINDOWS.match(token):
+    if "\\" in token and _WINDOWS.match(token):
         token = token.replace("\\", "/")
     token = token.removeprefix("./")
-    return re.sub(r"(?:#L\d+(?:-L?\d+)?|:\d+(?::\d+)?(?:-\d+)?|:)$", "", token)
+    return _LINES.sub("", token) if token[-1:] == ":" or token[-1:].isdigit() else token
 
 
 def looks_like_path(token: str) -> bool:
     """Tell whether a token can hardly be anything but a file, whether it exists or not."""
+    if "." not in token and not _NAMED.search(token):
+        return False  # as nearly every word of a sentence
     token = normal(token)
     if not _SHAPE.fullmatch(token) or token.endswith("/") or "//" in token:
         return False

@@ -43,7 +43,7 @@ def of_surfaces(reading: Reading, targets: Sequence[str], edits: Sequence[EditFa
         elif not any(pattern.search(path) or _stands_for(surface, path) for path in targets):
             found.append(Signal(surface, f"asked for besides: {surface}", 1.0))
     if not documents and (reading.items() or not in_one_spot(reading)):
-        found += _of_names(reading, targets)
+        found += _of_names(reading, targets, fault=fault)
     elif documents and not code and any(re.search(r"\bdoc-?strings?\b", text, re.I) for text in texts):
         found.append(Signal("docstring", "a docstring besides the documents", 1.0))
     said = {signal.name for signal in found}
@@ -53,10 +53,9 @@ def of_surfaces(reading: Reading, targets: Sequence[str], edits: Sequence[EditFa
     return found
 
 
-def _of_names(reading: Reading, targets: Sequence[str]) -> list[Signal]:
+def _of_names(reading: Reading, targets: Sequence[str], *, fault: bool) -> list[Signal]:
     """Return what the names in an issue's inline code stand for: options, variables, folders, several symbols."""
     found: list[Signal] = []
-    fault = is_bug(reading)
     told = [part for part in reading.parts if part.asks or (part.role == "told" and not fault)]
     codes = [(code, part) for part in told for code in part.unit.codes]
     option = next((match[0].strip() for code, part in codes if (match := _option(code, part))), "")

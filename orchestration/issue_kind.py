@@ -31,9 +31,10 @@ def only_documents(reading: Reading, targets: Sequence[str]) -> bool:
     title = reading.parts[0]
     docs = extent.SURFACES["documentation"]
     if targets:
+        if not all(map(is_document, targets)):
+            return False
         text = " \n".join(part.unit.text for part in reading.parts)
-        about = docs.search(title.unit.text) or title.paths or extent.NO_CODE.search(text)
-        return all(is_document(path) for path in targets) and bool(about)
+        return bool(docs.search(title.unit.text) or title.paths or extent.NO_CODE.search(text))
     return docs.match(title.unit.text.lstrip("[( ")) is not None
 
 
