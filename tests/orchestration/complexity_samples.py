@@ -46,7 +46,7 @@ def released(half: str = "") -> list[Sample]:
     """Return issues after changes of published packages, measured by the difference of two releases.
 
     Levels as in the development set. `half` in their labels tells which were looked at together: "first" and "second"
-    are a random split, "third" was written later and judged blind before anything was changed.
+    are a random split, "third" and "fourth" were written later and judged blind before anything was changed for them.
     """
     folder = FOLDER / "released"
     rows = [row for row in json.loads((folder / "labels.json").read_text()) if half in ("", row["half"])]
