@@ -24,6 +24,8 @@ SIMPLE_LINES_MAX = 100
 BOUNDS = (1.75, 3.75, 10.5)
 #: A change without explicit edits is one place only where it is told in few words.
 ATOMIC_WORDS_MAX = 90
+#: The same for a program that does something, only wrongly.
+SLIP_WORDS_MAX = 50
 
 
 class Complexity(enum.StrEnum):
@@ -129,6 +131,8 @@ def _level(signals: Signals, reading: Reading) -> tuple[Complexity, list[Signal]
     words = sum(len(part.unit.text.split()) for part in reading.parts)
     if signals.spot and signals.open_asks <= 1 and words <= ATOMIC_WORDS_MAX:
         return Complexity.ATOMIC, [Signal("size", "a change in one spot, told in few words", 0.0)]
+    if signals.slip and signals.open_asks <= 1 and words <= SLIP_WORDS_MAX:
+        return Complexity.ATOMIC, [Signal("size", "something that is there decides wrongly, told in few words", 0.0)]
     return Complexity.SIMPLE, []
 
 

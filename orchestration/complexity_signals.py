@@ -16,7 +16,7 @@ from . import extent_language as extent
 from .complexity_counts import of_counts
 from .complexity_facts import EditFact, RepositoryFacts, Signal, counted, listed
 from .complexity_surfaces import of_surfaces
-from .issue_kind import in_one_spot, is_bug, only_documents
+from .issue_kind import in_one_spot, is_bug, only_documents, tells_of_a_slip
 from .issue_units import Part, Reading
 from .path_mentions import is_by_product, is_document, is_test
 
@@ -42,6 +42,7 @@ class Signals(msgspec.Struct, frozen=True):
     edits: int
     open_asks: int
     spot: bool
+    slip: bool
     vague: bool
 
     @property
@@ -73,6 +74,7 @@ def collect(reading: Reading, edits: Sequence[EditFact] = (), repository: Reposi
         edits=sum(1 for edit in edits if edit.path),
         open_asks=asks,
         spot=spot or (bump and bool(targets)),
+        slip=tells_of_a_slip(reading),
         vague=_is_vague(reading, targets, edits),
     )
 
@@ -193,11 +195,12 @@ def _of_kind(reading: Reading, targets: Sequence[str]) -> list[Signal]:
     """Kinds of work that go through a system: rewriting, porting, dropping support, new subsystems."""
     if targets and only_documents(reading, targets):
         return []  # the documents that it goes through are named
-    if match := extent.SWEEPING.search(reading.outline.title):
-        said = reading.outline.title[slice(*match.span())]
+    match = extent.SWEEPING.search(reading.outline.title)
+    said = reading.outline.title[slice(*match.span())] if match else ""
+    if match and not any(said in code for code in reading.outline.title_codes):
         return [Signal("kind of work", f"the title says: {said}", 3.0)]
     for part in reading.asked():
-        if match := extent.SWEEPING.search(part.unit.text):
+        if part.role != "title" and (match := extent.SWEEPING.search(part.unit.text)):
             return [Signal("kind of work", f"asked for: {part.unit.text[slice(*match.span())]}", 1.5)]
     return []
 

@@ -16,11 +16,22 @@ _BUG = language.Words(
     r"\b(?:bugs?|errors?|fails|failing|failed|failure|wrong|crash\w*|broken|breaks?|refused|rejected|invalid"
     r"|ignored|ignores"
     r"|ignoriert|raises|exception|traceback|hangs?|leaks?|loses?|lost|dropped|drops|missing|incorrect\w*|not work\w*"
-    r"|doesn['’]?t|does not|(?:is|are|was|did|wo|ca)n['’]t|leaves|too (?:late|early|many|few)|internalerror"
+    r"|doesn['’]?t|does not|(?:is|are|was|did|wo|ca)n['’]t|leaves|lacks?|too (?:late|early|many|few)|internalerror"
     r"|\w+error|fehler|falla|erreur)\b|バグ|错误|ません"
 )
 _NO_BUG = language.Words(
     r"\b(?:feature|(?:new|an) option|options? (?:to|for|that|which)|allow|proposal|support for|add)\b"
+)
+#: A title in the third person: "It skips the last day".
+_SAYS = language.Words(r"\s\w*[a-z]{2}(?<!s)s\b(?!['’])")
+SAYS_WORDS_MIN = 4
+_WISHED = language.Words(
+    r"\b(?:i['’]d|would be|i want|(?:i|we) need|could (?:we|there)|new|options?|support for|propos\w+|suggest\w*"
+    r"|let['’]s)\b"
+)
+#: What is to be, or several things, are no one slip.
+_OWED = language.Words(
+    r"\b(?:should|must|could|would|can|needs?|support|allow)\b|^\W*(?:several|some|many|various|two|three)\b"
 )
 
 
@@ -56,6 +67,20 @@ def is_bug(reading: Reading) -> bool:
     steps = any(part.role == "step" for part in reading.parts)
     broken = any(re.search("Traceback \\(most|panic:|Exception in", sample.text) for sample in reading.outline.samples)
     return expected or steps or broken or bool(_BUG.search(title))
+
+
+def tells_of_a_slip(reading: Reading) -> bool:
+    """Tell whether the title says what the program does, which is wrong, and not that it fails or lacks something.
+
+    What decides wrongly is there already, so that less has to be written than where a case was forgotten.
+    """
+    title = reading.outline.title
+    if len(title.split()) < SAYS_WORDS_MIN or not _SAYS.search(title) or _OWED.search(title):
+        return False
+    if language.ORDER.search(title) or extent.PERFORMANCE.search(title) or is_bug(reading):
+        return False
+    documents = only_documents(reading, reading.targets)
+    return not documents and not any(_WISHED.search(part.unit.text) for part in reading.parts)
 
 
 def in_one_spot(reading: Reading) -> bool:

@@ -72,34 +72,11 @@ def test_accuracy_on_released_changes(capsys: pytest.CaptureFixture[str]) -> Non
     """What to expect of issues never seen: two in five exactly and nine in ten within one level, kept with reserve."""
     found = score(released())
     with capsys.disabled():
-        for half in ("first", "second", "third"):
+        for half in ("first", "second", "third", "fourth"):
             sys.stdout.write("\n" + score(released(half)).shown(f"released, {half}") + "\n")
-    assert len(found.rows) >= 115
-    assert found.share(0) >= 0.44
+    assert len(found.rows) >= 135
+    assert found.share(0) >= 0.46
     assert found.share(1) >= 0.88
-
-
-@pytest.mark.parametrize(
-    ("text", "level"),
-    [
-        ("# Print each entry on one line\n\nPlease print each entry on one line.\n", Complexity.SIMPLE),
-        ("# No blank before the name\n\nIt went missing in 2.1, please put it back.\n", Complexity.ATOMIC),
-        ("# Wheel lacks its licence\n\nThe wheel must hold it, `MANIFEST.in` doesn't list it.\n", Complexity.SIMPLE),
-        ("# `tool schema`\n\nPrints the schema of a file. Document it.\n", Complexity.MODERATE),
-        ("# Drop Python 3.9\n\nIt has come to its end of life this month.\n", Complexity.COMPLEX),
-        ("# A new `limit`\n\nI'd like `run(limit=2)`, described in `docs/run.md`.\n", Complexity.MODERATE),
-        ("# A `limit`\n\nI'd like `run(limit=2)`. Guide and reference should have it.\n", Complexity.COMPLEX),
-    ],
-)
-def test_what_a_few_words_say(text: str, level: Complexity) -> None:
-    """Putting back is small, a dropped version large, and a new option with its documents is more than two files."""
-    assert assess(text).level is level
-
-
-def test_arguments_of_a_call_are_no_parts() -> None:
-    """What stands side by side within a call are its arguments."""
-    judged = assess("# Compact output\n\nPlease let `format(sql, reindent=True, compact=True, wide=True)` do it.\n")
-    assert "enumerated" not in {reason.name for reason in judged.reasons}
 
 
 @pytest.mark.parametrize("sample", released(), ids=[sample.name for sample in released()])
