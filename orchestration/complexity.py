@@ -95,7 +95,7 @@ def assess_reading(
     if reading.outline.truncated:
         reasons.append(Signal("length", "only the first 100,000 characters were read", 0.0))
     level = estimated
-    confidence = _confidence(signals, estimated, repository is not None)
+    confidence = _confidence(signals, repository is not None)
     if override is not None:
         level = Complexity(override)
         reasons.insert(0, Signal("override", f"set to {level}; the signals say {estimated}", 0.0))
@@ -136,18 +136,12 @@ def _level(signals: Signals, reading: Reading) -> tuple[Complexity, list[Signal]
     return Complexity.SIMPLE, []
 
 
-def _confidence(signals: Signals, level: Complexity, with_repository: bool) -> float:
+def _confidence(signals: Signals, with_repository: bool) -> float:
     """Return the chance of being exactly right: by what the level rests on, and how near the next level is."""
     if signals.vague:
         return 0.2
-    if signals.edits and not signals.open_asks:
-        base = 0.9
-    elif signals.targets:
-        base = 0.55
-    elif level in (Complexity.COMPLEX, Complexity.ENTERPRISE):
-        base = 0.5
-    else:
-        base = 0.45
+    guessed = 0.45 if signals.targets else 0.4
+    base = 0.9 if signals.edits and not signals.open_asks else guessed
     margin = min(abs(math.log(signals.places / bound)) for bound in BOUNDS)
     base -= max(0.0, 0.2 - margin) * 0.75
     base += 0.05 if with_repository else 0.0
