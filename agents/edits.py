@@ -274,7 +274,9 @@ def _match(number: int, edit: Edit, file: TextFile) -> list[_Change] | _Present 
     old, new = edit.old or "", edit.new or ""
     prose = is_prose(edit.path)
     found = at_the_end(occurrences(file.text, old, edit.lines, prose), edit, file.text)
-    spans = [span for span in found if not _would_misalign(edit, file.text, span[0])]
+    spans = [
+        span for span in found if not (_would_misalign(edit, file.text, span[0]) or _strips(edit, file.text, *span))
+    ]
     made = occurrences(file.text, new, edit.lines, prose) if len("".join(new.split())) > 3 or old in new else []
     made = at_the_end(made, edit, file.text)
     live = [span for span in spans if not any(start <= span[0] and span[1] <= end for start, end in made)]
@@ -309,12 +311,25 @@ def _would_misalign(edit: Edit, text: str, start: int) -> bool:
     return edit.lines and before.isspace() and (old[:1].isspace() or new[:1].isspace() or "\n" in new)
 
 
+def _strips(edit: Edit, text: str, start: int, end: int) -> bool:
+    """Tell whether lines that go would leave of another line only what is no text: the mark of a list's item, say."""
+    around = text[text.rfind("\n", 0, start) + 1 : start] + text[end : _line_end(text, end)]
+    return edit.lines and not edit.new and bool(around.strip()) and not any(map(str.isalnum, around))
+
+
+def _line_end(text: str, at: int) -> int:
+    found = text.find("\n", at)
+    return len(text) if found < 0 else found
+
+
 def _change(number: int, edit: Edit, text: str, start: int, end: int) -> _Change:
     new = edit.new or ""
     if edit.lines and new:
         return _Change(start, end, new.removesuffix("\n"), number)
-    whole = (start == 0 or text[start - 1] == "\n") and (end == len(text) or text[end] == "\n")
-    if edit.lines and whole:  # lines that go take a line end along
+    begun, ended = text.rfind("\n", 0, start) + 1, _line_end(text, end)
+    if edit.lines and not (text[begun:start] + text[end:ended]).strip():
+        # Lines that go take their indentation and a line end along.
+        start, end = begun, ended
         if end < len(text):
             end += 1
         elif start > 0:

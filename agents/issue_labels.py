@@ -27,7 +27,8 @@ _OLD_ELSEWHERE = (
     rf"(?: {_CALLED})*"
 )
 _NEW_ELSEWHERE = (
-    rf"(?:{_CALLED} )*(?:soll(?:te)?(?: (?:sein|lauten|werden|stehen|heißen|zustand))?|nachher"
+    rf"(?:{_CALLED} )*(?:soll(?:te)?(?: (?:sein|lauten|werden|stehen|heißen|zustand))?"
+    r"|(?:richtig|korrekt) (?:wäre|ist)|nachher"
     r"|neu(?:e[rs]?)?|künftig(?:e[rs]?)?"
     r"|devrait (?:être|devenir)|doit (?:être|devenir)|après|nouveau|nouvel(?:le)?|souhaitée?|proposée?"
     r"|corrigée?|devient)"
@@ -35,7 +36,8 @@ _NEW_ELSEWHERE = (
 )
 #: Words that introduce an old text only where a new one follows; they introduce many other things as well.
 _WEAK = (
-    r"from|was|is|ist|(?:currently )?(?:reads|says|looks like)|we (?:currently )?have|there is"
+    r"from|was|is|ist|(?:(?:hier|dort|da|aktuell|derzeit) )?steht(?: (?:hier|dort|da|aktuell|derzeit))?"
+    r"|(?:currently )?(?:reads|says|looks like)|we (?:currently )?have|there is"
     r"|(?:this|the following|these)(?: (?:\d+|two|three|four))? (?:code|lines?|text|block)"
 )
 OLD = {
@@ -83,7 +85,7 @@ _BESIDE = (
     # Marks such as arrows, bullets and ticks in boxes; white space.
     (re.compile(rf"[^\w'’{CODE}]+|_+"), " "),
 )
-_BEFORE = r"(?:(?:the|please|and|but|then|so|it|this|that|which|they|code|line|text|value) )*"
+_BEFORE = r"(?:(?:the|please|and|but|then|so|it|this|that|which|they|es|code|line|text|value) )*"
 _BEHIND = r"(?: of)?(?: (?:is|are|reads?|looks like|now|so|here|below))*"
 
 

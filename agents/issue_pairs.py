@@ -19,6 +19,7 @@ from .issue_labels import NEW, OLD, has_both_labels, head_of, is_label, is_weak,
 from .issue_moves import find_listed, find_marked, read_moves
 from .issue_orders import MORE, explained, find_orders
 from .issue_paths import LETTER, Scope, looks_like_path, mentioned, normal, of_heading, of_info, scopes
+from .issue_removals import read_removal
 from .issue_sentences import find_in_table, find_sentences, without
 from .issue_settings import read_settings_order
 from .issue_statement import EXCEPTED, Pair, Problem, stated_count, stated_line
@@ -107,7 +108,7 @@ def _read(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem], 
 
 def _said(blocks: Sequence[Block], at: int) -> tuple[list[Pair], list[Problem]]:
     """Read the sentences of a paragraph or heading."""
-    pairs, problems, rest, _ = find_orders(blocks, at, [read_moves, read_insert, read_settings_order])
+    pairs, problems, rest, _ = find_orders(blocks, at, [read_moves, read_insert, read_removal, read_settings_order])
     found, wrong = find_sentences([*blocks[:at], rest, *blocks[at + 1 :]], at)
     if found:  # what follows an order may be a couple of texts
         problems = [problem for problem in problems if problem.text != MORE]

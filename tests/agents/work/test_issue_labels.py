@@ -40,6 +40,8 @@ READ = {
     "Aktuell, Soll": (f"### `a.py`\nAktuell:\n{OLD}\n\nSoll:\n{NEW}", ONE),
     "Aktueller Code": (f"Datei: `a.py`\n\nAktueller Code:\n{OLD}\n\nNeuer Code:\n{NEW}", ONE),
     "Vorher, Nachher": (f"### `a.py`\n**Vorher**\n{OLD}\n\n**Nachher**\n{NEW}", ONE),
+    "steht, sollte heißen": (f"In `a.py` steht:\n{OLD}\n\nEs sollte heißen:\n{NEW}", ONE),
+    "Aktuell steht, richtig wäre": (f"Aktuell steht in `a.py`:\n{OLD}\n\nRichtig wäre:\n{NEW}", ONE),
     "Ersetze, durch": (f"### `a.py`\nErsetze\n{OLD}\n\ndurch\n{NEW}", ONE),
     "Aktuell und Soll in einer Zeile": ("### `a.py`\n**Aktuell:** `x = 1` **Soll:** `x = 2`", ONE),
     "ein Satz": ("Ersetze bitte `x = 1` durch `x = 2` in der Datei `a.py`.", ONE),

@@ -270,6 +270,28 @@ INSERTS: dict[str, tuple[str, dict[str, str | None]]] = {
 }
 
 
+UNLIMITED = CORE.replace("LIMIT = 10\n", "")
+REMOVALS: dict[str, tuple[str, dict[str, str | None]]] = {
+    "a line": ("Remove the line `LIMIT = 10` from `src/core.py`.", {"src/core.py": UNLIMITED}),
+    "the file in front": ("In `src/core.py`, please delete the unused line `LIMIT = 10`.", {"src/core.py": UNLIMITED}),
+    "the file in a heading": (
+        "### `src/core.py`\n\n- drop the obsolete statement `LIMIT = 10`",
+        {"src/core.py": UNLIMITED},
+    ),
+    "an import": ("`src/core.py`: remove the import `import re`", {"src/core.py": CORE.replace("import re\n", "")}),
+    "an indented line": (
+        "Delete the line `data = open(path)` in `src/core.py`",
+        {"src/core.py": CORE.replace("    data = open(path)\n", "")},
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), REMOVALS.values(), ids=REMOVALS.keys())
+def test_lines_that_go(text: str, expected: dict[str, str | None]) -> None:
+    """What is called a line goes with its line end."""
+    assert outcome(text) == expected
+
+
 @pytest.mark.parametrize(("text", "expected"), INSERTS.values(), ids=INSERTS.keys())
 def test_lines_that_are_put_somewhere(text: str, expected: dict[str, str | None]) -> None:
     """Lines go after, before, or to an end, with the indentation of their neighbour where they came without."""

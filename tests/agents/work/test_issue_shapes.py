@@ -14,6 +14,7 @@ FILES = {
     "src/util.py": UTIL,
     "lib/core.py": "X = 1\n",
     "README.md": "Run `pip install pkg-dev`, with Python 3.7 or newer\n",
+    "docs/list.md": "- one\n- two\n",
     "pyproject.toml": 'version = "1.0.0"\n',
 }
 OLD, NEW = "    return max(low, min(value, low))\n", "    return max(low, min(value, high))\n"
@@ -207,10 +208,11 @@ REFUSED = {
         f"{PAIR}\nCurrent:\n{code('TIMEOUT = 30', 'RETRIES = 3')}\nShould be:\n{code('TIMEOUT = 30', 'RETRIES = 5')}",
         "edits_overlap",
     ),
-    "a line to be removed beside an order": (
-        "In `README.md`, replace `3.7` with `3.9`. Remove the line `RETRIES = 3` from `src/core.py`.",
+    "a text to be removed beside an order": (
+        "In `README.md`, replace `3.7` with `3.9`. Remove `RETRIES = 3` from `src/core.py`.",
         "incomplete",
     ),
+    "a line that is an item's text": ("Remove the line `one` from `docs/list.md`.", "old_text_missing"),
     "a line to be commented out beside an order": (
         "In `README.md`, replace `3.7` with `3.9`. Comment out `RETRIES = 3` in `src/core.py`.",
         "incomplete",
