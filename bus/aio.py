@@ -253,9 +253,10 @@ class AsyncBusClient:
         """
         self._check_open()
         machine, holding = self._machine, self._machine.holding
-        key: str = await self._result(holding.bind(group_or_queue, pattern or "", after, credit), None)
+        key = group_key(group_or_queue) if pattern else queue_key(group_or_queue)
         holding.begin_consuming(key)
         try:
+            await self._result(holding.bind(group_or_queue, pattern or "", after, credit), None)
             while await self._driver.wait(
                 lambda: self._closed or machine.failure is not None or holding.has_delivery(key), None
             ):

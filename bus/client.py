@@ -256,12 +256,14 @@ class BusClient(Serving):
 
         Once the iteration has ended, what came and was not yielded goes to other members.
         """
-        key = self.join(group_or_queue, pattern, after=after, credit=credit)
-        self._start_keeper()
+        self._check_open()
         machine, holding = self._machine, self._machine.holding
+        key = group_key(group_or_queue) if pattern else queue_key(group_or_queue)
         with self._state:
             holding.begin_consuming(key)
         try:
+            self.join(group_or_queue, pattern, after=after, credit=credit)
+            self._start_keeper()
             while not self._stopped:
                 with self._state:
                     delivery = holding.next_delivery(key)

@@ -52,7 +52,7 @@ class Holding:
         """Become a member of a group (of the queue `name` where `pattern` is empty), also after reconnecting."""
 
         def bound(ticket: Ticket) -> None:
-            if ticket.error is None and ticket.given_up:
+            if ticket.error is None and ticket.given_up and not self._consumers[ticket.value]:
                 self.leave(ticket.value)
             elif ticket.error is None:
                 self.binds[ticket.value] = Bind(0, name, pattern, after, credit, ahead, shared, recall)
@@ -73,8 +73,9 @@ class Holding:
         """Look so far ahead in a group, also after reconnecting, if we are a member of it."""
         bind = self.binds.get(key)
         if bind is not None:
-            self.binds[key] = msgspec.structs.replace(bind, ahead=ahead, recall=recall)
-            self.bind(bind.name, bind.pattern, bind.after, bind.credit, ahead, shared=bind.shared, recall=recall)
+            wish = self.binds[key] = msgspec.structs.replace(bind, ahead=ahead, recall=recall)
+            # Its answer binds nobody: we may have left by then.
+            self._machine.call(lambda seq: msgspec.structs.replace(wish, seq=seq))
 
     def give_back(self, keep: int = 0) -> None:
         """Give the deliveries that were not taken yet, but for the first `keep`, to other members."""
@@ -100,7 +101,7 @@ class Holding:
         self._machine.call(lambda seq: GiveBack(seq, unused))
 
     def begin_consuming(self, key: str) -> None:
-        """Note one more consumer of a group."""
+        """Note one more consumer of a group, before it binds: one that ends meanwhile is not the last."""
         self._consumers[key] += 1
 
     def end_consuming(self, key: str) -> None:
