@@ -53,6 +53,8 @@ class Withdrawing:
         self._stop_timeout_s = stop_timeout_s
         self._clock = clock
         self.withdrawn = 0
+        #: Whether what stands up to here was ever handed out is not known: marks tell of attempts that are over only.
+        self._doubtful_upto = log.head
         #: Withdrawn, and nobody has said yet that its handler has returned.
         self._owed: set[tuple[str, int]] = set()
         for name in log.marks(_MARKS):
@@ -82,8 +84,8 @@ class Withdrawing:
                     entry = group.pending.get(position)
                     attempts = entry.attempts if entry else group.history.get(position, (0, NOBODY))[0]
                     self._owed.add((group.key, position))
-                    if not self._withdraw(group, position):
-                        self.released(group.key, position, attempts)
+                    if not self._withdraw(group, position) and position > self._desk.frozen_upto:
+                        self.released(group.key, position, attempts if position > self._doubtful_upto else None)
             done(result)
 
         whole = msgspec.structs.replace(append, marks=marks, joined=joined, keeps_marks=True)
@@ -128,15 +130,17 @@ class Withdrawing:
 
     def release_owed(self) -> None:
         """Release what nobody has in their hands, after a restart: the last word about it, or its holder, is lost."""
-        held = {name for session in self._sessions.by_identity.values() for name in session.stopping}
-        for key, position in sorted(self._owed - held):
+        for key, position in sorted(self._owed):
             self.released(key, position)
 
     def released(self, key: str, position: int, attempts: int | None = None) -> None:
         """Record that nobody works on a withdrawn delivery any more: whoever undoes or repeats it may begin.
 
-        `attempts` is how often it had been handed out, None where that was once or more.
+        `attempts` is how often it had been handed out, None where that was once or more, or isn't known. Nothing is
+        recorded while somebody else still has it in their hands: a holder that was taken for dead, say.
         """
+        if any((key, position) in session.stopping for session in self._sessions.by_identity.values()):
+            return
         for event in self._log.read(after=position - 1, until=position, limit=1):
             facts = {"event": event.id.hex(), "position": position, "type": event.type, "group": key[2:],
                      "queue": key.startswith("q/"), "delivered": attempts != 0}  # fmt: skip

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tests.bus.test_bus_verdicts import Peer, meet, withdrawals
+from tests.conftest import eventually
 from twelvefold.bus import wire
 from twelvefold.bus.aio import AsyncBusClient
 from twelvefold.bus.machine import Machine
+
+__all__ = ["meet"]
 
 
 def test_a_consumer_that_begins_while_another_one_ends_stays_a_member(bus_home: Any) -> None:
@@ -26,6 +30,63 @@ def test_a_consumer_that_begins_while_another_one_ends_stays_a_member(bus_home: 
         return found
 
     assert asyncio.run(asyncio.wait_for(work(), 30)) == list(range(5))
+
+
+def test_work_withdrawn_after_a_restart_is_not_released_before_its_holder_answers(bus_home: Any, meet: Any) -> None:
+    """Who asks for the withdrawal may be back before the member is, whose handler is still at work."""
+    peer: Peer = meet()
+    orchestrator = bus_home.client(role="orchestrator")
+    event = orchestrator.emit("work.wanted", to="work")
+    delivery = peer.held()
+    bus_home.restart()
+    orchestrator.withdraw([event.id])
+    assert withdrawals(orchestrator) == []
+    peer.greet([delivery.held])
+    assert peer.hear(wire.Withdrawn).held == delivery.held
+    assert withdrawals(orchestrator) == []
+    peer.say(wire.Freed(delivery.held))
+    eventually(lambda: withdrawals(orchestrator) == [event.id])
+    (released,) = orchestrator.read(type="delivery.withdrawn")
+    assert released.data["delivered"]
+
+
+def test_work_of_before_a_restart_counts_as_begun_where_nobody_knows(bus_home: Any, meet: Any) -> None:
+    """Its holder may have died along with the bus: who undoes what was withdrawn must undo a half-done step too."""
+    peer: Peer = meet()
+    orchestrator = bus_home.client(role="orchestrator")
+    supervisor = bus_home.client(role="supervisor", living=list)
+    event = orchestrator.emit("work.wanted", to="work")
+    peer.held()
+    bus_home.restart()
+    supervisor.gone(peer.instance)
+    orchestrator.withdraw([event.id])
+    (released,) = orchestrator.read(type="delivery.withdrawn")
+    assert released.data["delivered"]
+
+
+def test_what_is_withdrawn_from_two_hands_is_released_by_the_last(bus_home: Any, meet: Any) -> None:
+    """A holder that was taken for dead and comes back is waited for like the one that has got its work."""
+    slow: Peer = meet()
+    orchestrator = bus_home.client(role="orchestrator")
+    event = orchestrator.emit("work.wanted", to="work")
+    lost = slow.held()
+    quick: Peer = meet()
+    quick.hear(wire.Answer)
+    slow.dealer.send(b"")
+    slow.hear(wire.Who)
+    slow.greet()
+    moved = quick.held()
+    orchestrator.withdraw([event.id])
+    assert quick.hear(wire.Withdrawn).held == moved.held
+    slow.dealer.send(b"")
+    slow.hear(wire.Who)
+    slow.greet([lost.held])
+    assert slow.hear(wire.Withdrawn).held == lost.held
+    slow.say(wire.Freed(lost.held))
+    orchestrator.stats()
+    assert withdrawals(orchestrator) == []
+    quick.say(wire.Freed(moved.held))
+    eventually(lambda: withdrawals(orchestrator) == [event.id])
 
 
 def test_leaving_is_not_undone_by_an_answer_to_what_was_asked_before() -> None:
