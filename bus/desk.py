@@ -168,6 +168,7 @@ class Desk:
                 ahead = min(wish.ahead, CREDIT_MAX) if self._may_look_ahead else 0
                 member_of.join(session.identity, credit, ahead, hand, recall=wish.recall)
                 session.groups.add(key)
+                session.member = True
             self.refill(member_of)
             done(key)
 

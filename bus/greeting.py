@@ -61,9 +61,10 @@ class Greeting:
             session = Session(identity, hello.instance, hello.role, hello.pid, hello.supervised, broker.clock())
             broker.sessions.by_identity[identity] = session
         session.heard = broker.clock()
-        if first or session.lapsed:
+        missed, session.lapsed = first or session.lapsed, False
+        if missed:
+            # Where it can't be told what became of its claims, it lapses anew.
             self._claims(session, hello.holds)
-        session.lapsed = False
         broker.liveness.hello(session, hello)
         welcome = Welcome(self._nonce, self._incarnation, broker.log.head, self.lease_s, WIRE_MINOR)
         broker.sessions.send(identity, welcome)

@@ -75,6 +75,7 @@ class Liveness:
                 other.kill_asked = 0.0
         elif session.instance in self._living:
             session.supervised = True
+        session.member = session.member or session.instance in self._awaited
         self._answered(session.instance)
 
     def started(self, instance: str) -> None:
@@ -88,6 +89,8 @@ class Liveness:
         self._living.discard(instance)
         for session in self._sessions.of_instance(instance, pid):
             self.end(session, "its process ended")
+        if instance in self._awaited:
+            self._forget(instance)
         self._answered(instance)
 
     def end(self, session: Session, why: str, *, counted: bool = True) -> None:
@@ -99,9 +102,13 @@ class Liveness:
             self._withdrawing.released(key, position)
         for key in session.groups:
             self._desk.groups[key].expel(session.identity)
-        # Another incarnation of the instance may have bound already: it is waited for after a restart.
-        if session.groups and not any(other.groups for other in self._sessions.of_instance(session.instance)):
-            self._commit.propose(Append(marks={member_mark(session.instance): None}), _forgotten)
+        if session.member:
+            self._forget(session.instance)
+
+    def _forget(self, instance: str) -> None:
+        """Have no later start wait for an instance, unless another incarnation of it has bound already."""
+        if not any(other.member for other in self._sessions.of_instance(instance)):
+            self._commit.propose(Append(marks={member_mark(instance): None}), _forgotten)
 
     def _answered(self, instance: str) -> None:
         if self._awaited.pop(instance, None) is not None or not self._awaited:
@@ -121,6 +128,7 @@ class Liveness:
             for instance, supervised in list(self._awaited.items()):
                 if not supervised or not self._supervised_once:
                     del self._awaited[instance]
+                    self._forget(instance)
             self._thaw()
             self._ask_for_awaited(now)
         for session in list(self._sessions.by_identity.values()):

@@ -137,6 +137,7 @@ class Requests:
             return
         self._broker.finish()
         self._broker.liveness.gone(gone.instance, gone.pid)
+        self._broker.finish()
         self._answer(session, gone.seq, None)
 
     def _started(self, session: Session, started: Started) -> None:
@@ -270,8 +271,7 @@ class Requests:
 
     def _read(self, session: Session, read: Read) -> None:
         if (read.pattern is not None and not is_pattern(read.pattern)) or read.limit < 1 or read.after < 0:
-            fault = BadRequest(f"no such page: {read.pattern!r}, {read.limit} after {read.after}")
-            self._refuse(session, read.seq, fault)
+            self._refuse(session, read.seq, BadRequest(f"no page {read.pattern!r}, {read.limit} after {read.after}"))
         elif session.reading >= READS_PER_PEER_MAX:
             self._refuse(session, read.seq, BadRequest(f"more than {READS_PER_PEER_MAX} pages asked for at once"))
         else:

@@ -37,6 +37,8 @@ class Session:
     #: Deliveries in its hands by (group key, position): the task's stream that each opens, or None.
     holds: dict[tuple[str, int], str | None] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
+    #: It is or was in some group, so that a mark names its instance as one to wait for.
+    member: bool = False
     #: What it holds of the groups in which it takes part with one credit.
     hand: Hand | None = None
     #: Withdrawn deliveries whose handler has not returned yet, with the time until which it may, and their fence.

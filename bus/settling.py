@@ -213,7 +213,10 @@ class Settling:
         group = self._desk.groups.get(held.key)
         if group is None:
             return False
-        if group.holding(held.position, held.fence, session.identity) is not None:
+        known = group.holding(held.position, held.fence, session.identity)
+        if known is not None:
+            # It may have been asked for in a message that got lost.
+            known.asked = False
             return True
         rival = group.held.get(held.position)
         holding = group.adopt(held.position, held.fence, session.identity)
@@ -226,6 +229,7 @@ class Settling:
                 self._sessions.send(loser.identity, Withdrawn(Held(held.key, held.position, rival.fence)))
         session.holds[held.key, held.position] = task_stream(holding.event) if group.is_queue else None
         session.groups.add(held.key)
+        session.member = True
         return True
 
 

@@ -89,6 +89,31 @@ def test_what_is_withdrawn_from_two_hands_is_released_by_the_last(bus_home: Any,
     eventually(lambda: withdrawals(orchestrator) == [event.id])
 
 
+def test_a_member_that_left_before_it_ended_is_not_waited_for(bus_home: Any) -> None:
+    """A restarted bus asks for nobody who has said goodbye."""
+    client, other = bus_home.client(instance="leaver"), bus_home.client()
+    client.emit("work.wanted", to="work")
+    for delivery in client.consume("work"):
+        client.settle(delivery)
+        break
+    client.close()
+    other.stats()
+    bus_home.restart()
+    assert other.stats()["awaited"] == []
+
+
+def test_a_member_that_never_came_back_is_waited_for_once(bus_home: Any, meet: Any) -> None:
+    """Who ended while the bus was away is forgotten, so that the next start doesn't wait for it again."""
+    peer: Peer = meet()
+    supervisor = bus_home.client(role="supervisor", living=lambda: [peer.instance])
+    peer.hear(wire.Answer)
+    bus_home.restart()
+    assert supervisor.stats()["awaited"] == [peer.instance]
+    supervisor.gone(peer.instance)
+    bus_home.restart()
+    assert supervisor.stats()["awaited"] == []
+
+
 def test_leaving_is_not_undone_by_an_answer_to_what_was_asked_before() -> None:
     """A look-ahead that is answered after the group was left does not bind the client again after a restart."""
     machine = Machine(
@@ -105,3 +130,21 @@ def test_leaving_is_not_undone_by_an_answer_to_what_was_asked_before() -> None:
     machine.holding.leave("q/work")
     machine.received(wire.encode(wire.Answer(2, "q/work")), 0.0)
     assert machine.holding.binds == {}
+
+
+def test_what_was_asked_back_in_vain_is_asked_for_again(bus_home: Any, meet: Any) -> None:
+    """A question that got lost with a connection doesn't leave work in busy hands while another member is idle."""
+    peer: Peer = meet()
+    peer.say(wire.Bind(8, "work", "", 0, 1, 1, False, True))
+    peer.hear(wire.Answer, lambda answer: answer.seq == 8)
+    client, other = bus_home.client(), bus_home.client()
+    for _ in range(2):
+        client.emit("work.wanted", to="work")
+    first, second = peer.held(), peer.held()
+    other.join("work")
+    assert peer.hear(wire.Recall).held == second.held
+    peer.dealer.send(b"")
+    peer.hear(wire.Who)
+    bind = wire.Bind(9, "work", "", 0, 1, 1, False, True)
+    peer.say(wire.Hello(1, 0, peer.instance, peer.role, peer.secret, 1, False, None, [first.held, second.held], [bind]))
+    assert peer.hear(wire.Recall).held == second.held
