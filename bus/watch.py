@@ -185,5 +185,10 @@ class WatchState:
 
     def park(self, position: int, event: NewEvent) -> Ticket:
         """Store a parking event, and with it the position, in one append."""
-        self._keep_next = max(self._keep_next, position)
-        return self._machine.call(lambda seq: Keep(seq, self.name, self.pattern, position, [event]))
+
+        def parked(ticket: Ticket) -> None:
+            # Not before: a position kept meanwhile would pass over an event that could not be parked.
+            if ticket.error is None:
+                self._keep_next = max(self._keep_next, position)
+
+        return self._machine.call(lambda seq: Keep(seq, self.name, self.pattern, position, [event]), parked)

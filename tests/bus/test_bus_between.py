@@ -10,8 +10,29 @@ from tests.conftest import eventually
 from twelvefold.bus import wire
 from twelvefold.bus.aio import AsyncBusClient
 from twelvefold.bus.machine import Machine
+from twelvefold.eventstore.event import NewEvent
+from twelvefold.eventstore.storage_errors import StorageFull
 
 __all__ = ["meet"]
+
+
+def greeted() -> Machine:
+    """Return the state of a client whose hello was taken."""
+    machine = Machine(
+        instance="t", role="client", pid=1, supervised=False, nonce=b"n", fresh_ids=lambda count: [], now=0.0
+    )
+    machine.received(wire.encode(wire.Who(b"bus")), 0.0)
+    machine.hello("", None)
+    machine.received(wire.encode(wire.Welcome(b"bus", 1, 0, 10.0, 0)), 0.0)
+    return machine
+
+
+def sent(machine: Machine, kind: type) -> list[Any]:
+    """Return the messages of a kind that go out now."""
+    machine.fill_out()
+    messages = [wire.decode_client_message(frame) for frame in machine.out]
+    machine.out.clear()
+    return [message for message in messages if isinstance(message, kind)]
 
 
 def test_a_consumer_that_begins_while_another_one_ends_stays_a_member(bus_home: Any) -> None:
@@ -116,12 +137,7 @@ def test_a_member_that_never_came_back_is_waited_for_once(bus_home: Any, meet: A
 
 def test_leaving_is_not_undone_by_an_answer_to_what_was_asked_before() -> None:
     """A look-ahead that is answered after the group was left does not bind the client again after a restart."""
-    machine = Machine(
-        instance="t", role="client", pid=1, supervised=False, nonce=b"n", fresh_ids=lambda count: [], now=0.0
-    )
-    machine.received(wire.encode(wire.Who(b"bus")), 0.0)
-    machine.hello("", None)
-    machine.received(wire.encode(wire.Welcome(b"bus", 1, 0, 10.0, 0)), 0.0)
+    machine = greeted()
     machine.holding.bind("work", "", 0, 1)
     machine.fill_out()
     machine.received(wire.encode(wire.Answer(1, "q/work")), 0.0)
@@ -148,3 +164,23 @@ def test_what_was_asked_back_in_vain_is_asked_for_again(bus_home: Any, meet: Any
     bind = wire.Bind(9, "work", "", 0, 1, 1, False, True)
     peer.say(wire.Hello(1, 0, peer.instance, peer.role, peer.secret, 1, False, None, [first.held, second.held], [bind]))
     assert peer.hear(wire.Recall).held == second.held
+
+
+def test_a_position_kept_meanwhile_passes_over_nothing_that_could_not_be_parked() -> None:
+    """The answer to an earlier position comes between a parking and its refusal, on a disk that is full."""
+    machine = greeted()
+    watch = machine.watching.watch("demo.*", "reader", 0)
+    (opening,) = sent(machine, wire.OpenWatch)
+    machine.received(wire.encode(wire.Answer(opening.seq, 0)), 0.0)
+    watch.keep(1)
+    (keep,) = sent(machine, wire.Keep)
+    watch.park(2, NewEvent(type="watch.parked", payload="null", id=bytes(16)))
+    (parking,) = sent(machine, wire.Keep)
+    machine.received(wire.encode(wire.Answer(keep.seq, 1)), 0.0)
+    machine.received(wire.encode(wire.refusal(parking.seq, StorageFull("log.db", 0))), 0.0)
+    assert sent(machine, wire.Keep) == []
+    watch.park(2, NewEvent(type="watch.parked", payload="null", id=bytes(16)))
+    (parking,) = sent(machine, wire.Keep)
+    machine.received(wire.encode(wire.Answer(parking.seq, 2)), 0.0)
+    watch.keep(2)
+    assert sent(machine, wire.Keep) == []
