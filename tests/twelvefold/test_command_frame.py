@@ -112,6 +112,20 @@ def test_the_unforeseen_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> 
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("kind", ["file", "loop", "name"])
+def test_a_home_to_which_no_way_leads_is_told_in_words(twelvefold: CommandLine, tmp_path: Path, kind: str) -> None:
+    """A file, a link to itself, or a name that is too long, in place of a folder, is no defect of ours."""
+    home = tmp_path / ("x" * 300 if kind == "name" else kind)
+    if kind == "file":
+        home.touch()
+    elif kind == "loop":
+        home.symlink_to(home)
+    for command in ("ps", "logs"):
+        shown = twelvefold(command, TWELVEFOLD_HOME=str(home))
+        assert shown.err.startswith("error[E015]: ")
+        assert str(home) in shown.err
+
+
 @pytest.mark.parametrize("arguments", [["config"], ["explain"], ["--version"]])
 def test_a_full_disk_behind_the_output_is_told(twelvefold: CommandLine, arguments: list[str]) -> None:
     """Output that cannot be written is an error in words with exit 1, never a success and never a traceback."""

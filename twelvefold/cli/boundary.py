@@ -10,6 +10,7 @@ No traceback leaves it unless `--debug` was given. What no one foresaw is E000, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import shlex
 import sys
@@ -25,6 +26,13 @@ from ..errors import NotAccessible, OutputUnwritable, UsageInvalid
 from ..eventstore.errors import TwelvefoldError
 from .group import PipeClosed
 from .output import Style, flush, harmless, silence
+
+#: What is wrong with a path itself, whoever asks, and what to do then.
+_NO_SUCH_WAY = {
+    errno.ENOTDIR: "namei {path}    # shows which part of it is no folder; then choose another place",
+    errno.ELOOP: "namei {path}    # shows the links that lead nowhere; then choose another place",
+    errno.ENAMETOOLONG: "choose a place with a shorter name",
+}
 
 
 @dataclass
@@ -89,9 +97,12 @@ def usage_problem(error: typer.TyperException) -> UsageInvalid:
 
 
 def system_problem(error: Exception) -> TwelvefoldError | None:
-    """Return the error of ours for what the system refused anywhere: a closed file, a current folder that is gone."""
+    """Return the error of ours for what the system refused: a closed file, a path that leads nowhere."""
     if isinstance(error, PermissionError) and isinstance(error.filename, str):
         return NotAccessible(error.filename, error.strerror or str(error), opening_command(Path(error.filename)))
+    if isinstance(error, OSError) and error.errno in _NO_SUCH_WAY and isinstance(error.filename, str):
+        remedy = _NO_SUCH_WAY[error.errno].format(path=shlex.quote(error.filename))
+        return NotAccessible(error.filename, error.strerror or str(error), remedy)
     if isinstance(error, FileNotFoundError):
         try:
             Path.cwd()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 _WAIT_S = 60.0
+#: How long `ps` waits, for which the supervisor does nothing but tell.
+_LOOK_S = 10.0
 _BUS_WAIT_S = 2.0
 _FOLLOW_EVERY_S = 0.1
 
@@ -277,7 +279,8 @@ def _ask(op: Any, names: list[str], count: int = 0) -> list[ProcessStatus]:
     from ..orchestration.control import ControlRequest, ProcessStatus, ask
 
     settings = _settings()
-    answer = ask(settings.home, settings.runtime_dir, ControlRequest(op, tuple(names), count), timeout_s=_WAIT_S)
+    wait_s = _LOOK_S if op == "ps" else _WAIT_S
+    answer = ask(settings.home, settings.runtime_dir, ControlRequest(op, tuple(names), count), timeout_s=wait_s)
     return msgspec.convert(answer, list[ProcessStatus])
 
 
