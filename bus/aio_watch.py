@@ -87,11 +87,11 @@ class AioWatch:
         while await self._has_next():
             event = self._events[self._next]
             self._next += 1
-            await self._handle(handler, event)
-            self._handled(event)
+            if await self._handle(handler, event):
+                self._handled(event)
 
-    async def _handle(self, handler: Callable[[Event], Awaitable[None] | None], event: Event) -> None:
-        """Call the handler until it takes the event, or park the event."""
+    async def _handle(self, handler: Callable[[Event], Awaitable[None] | None], event: Event) -> bool:
+        """Call the handler until it takes the event, or park the event; False where the watch ended before."""
         retry = Retry(event)
         while not self._state.closed:
             try:
@@ -100,10 +100,11 @@ class AioWatch:
                     await outcome
             except Exception as error:  # noqa: BLE001  (whatever a user's handler raises: retried, then parked)
                 if not retry.failed(time.monotonic()) and await self._park(retry, error):
-                    return
+                    return True
                 await asyncio.sleep(max(0.0, retry.due - time.monotonic()))
             else:
-                return
+                return True
+        return False
 
     async def _park(self, retry: Retry, error: Exception) -> bool:
         """Store that the event is given up; False where that could not be written (a full disk, say)."""

@@ -300,9 +300,9 @@ class Requests:
 
     def _open_watch(self, session: Session, wish: OpenWatch) -> None:
         if not is_pattern(wish.pattern) or (wish.name and not is_name(wish.name)) or (wish.after or 0) < 0:
-            fault = BadRequest(f"no such watch: {wish.name!r} of {wish.pattern!r} after {wish.after}")
-            self._refuse(session, wish.seq, fault)
+            self._refuse(session, wish.seq, BadRequest(f"no watch {wish.name!r} of {wish.pattern!r} at {wish.after}"))
             return
+        self._broker.finish()
         head = self._broker.log.head
         if not wish.name:
             self._answer(session, wish.seq, head if wish.after is None else wish.after)

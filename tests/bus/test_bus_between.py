@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.bus.test_bus_verdicts import Peer, meet, withdrawals
 from tests.conftest import eventually
 from twelvefold.bus import wire
 from twelvefold.bus.aio import AsyncBusClient
+from twelvefold.bus.errors import WatchConflict
 from twelvefold.bus.machine import Machine
-from twelvefold.eventstore.event import NewEvent
+from twelvefold.eventstore.event import Event, NewEvent
 from twelvefold.eventstore.storage_errors import StorageFull
 
 __all__ = ["meet"]
@@ -184,3 +187,41 @@ def test_a_position_kept_meanwhile_passes_over_nothing_that_could_not_be_parked(
     machine.received(wire.encode(wire.Answer(parking.seq, 2)), 0.0)
     watch.keep(2)
     assert sent(machine, wire.Keep) == []
+
+
+def test_an_event_whose_handler_ended_its_watch_and_failed_comes_again(bus_home: Any) -> None:
+    """The position of a durable watch stays before what nobody has handled, also where no next attempt follows."""
+
+    async def work() -> list[int]:
+        seen: list[int] = []
+        async with AsyncBusClient(bus_home.endpoints) as client:
+
+            async def fail(event: Event) -> None:
+                seen.append(event.position)
+                await failing.close()
+                raise ValueError("not now")
+
+            failing = client.watch("demo.*", fail, name="reader", after=0)
+            await failing.opened()
+            await client.emit("demo.happened")
+            assert failing.task is not None
+            await failing.task
+            async for event in client.watch("demo.*", name="reader"):
+                return [*seen, event.position]
+        return seen
+
+    assert asyncio.run(asyncio.wait_for(work(), 30)) == [1, 1]
+
+
+def test_two_watches_of_one_name_in_one_message_are_judged_one_after_the_other(bus_home: Any) -> None:
+    """The name is bound to the first one's pattern, though both come before anything is committed."""
+
+    async def work() -> None:
+        async with AsyncBusClient(bus_home.endpoints) as client:
+            await client.stats()
+            first, second = (client.watch(pattern, name="reader", after=0) for pattern in ("demo.*", "work.*"))
+            await first.opened()
+            with pytest.raises(WatchConflict):
+                await second.opened()
+
+    asyncio.run(asyncio.wait_for(work(), 30))
