@@ -30,7 +30,8 @@ class Waiting(msgspec.Struct, frozen=True):
     failed, or other stuck work.
 
     `takes` lists the answers that count, () for any. `since` and `expires` are wall-clock nanoseconds; at `expires`
-    (None: never) `default` counts as the answer, or without one (UNSET) the task has failed.
+    (None: never) `default` counts as the answer, or without one (UNSET) the task has failed. `error` is what the work
+    said of its failure, where a failure is what waits.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Waiting(msgspec.Struct, frozen=True):
     since: int
     expires: int | None = None
     default: Any = msgspec.UNSET
+    error: Any = None
 
     def check(self, answer: Any) -> Any:
         """Return the answer that is meant, where only some count; raises AnswerInvalid."""
@@ -110,9 +112,11 @@ def find_waiting(log: Marked, given: str, load: Load | None = None) -> list[Wait
 def _waiting(run: Run, task: TaskState) -> Waiting:
     asking = task.asking
     assert asking is not None  # the caller has looked
+    kind = _kind(task)
+    report = task.report if kind in ("compensation", "stuck") else None
     return Waiting(
         asking.id.hex()[:ID_LENGTH],
-        _kind(task),
+        kind,
         run.id,
         task.path,
         task.agent,
@@ -122,6 +126,7 @@ def _waiting(run: Run, task: TaskState) -> Waiting:
         asking.since,
         asking.expires or None,
         asking.default,
+        report.error if report is not None else None,
     )
 
 

@@ -16,7 +16,7 @@ from twelvefold.eventstore.log import Append
 from twelvefold.eventstore.sqlite_log import SqliteLog
 from twelvefold.orchestration.fork_join import ForkJoin
 from twelvefold.orchestration.pipeline import Pipeline
-from twelvefold.orchestration.plan import Plan, Task
+from twelvefold.orchestration.plan import Plan, Retry, Task
 from twelvefold.orchestration.saga import Saga
 
 from .conftest import CommandLine
@@ -287,7 +287,7 @@ def test_the_inbox_lists_what_waits(rested: CommandLine) -> None:
     question, approval = rested("inbox", "--json").json
     assert list(question) == [
         "id", "kind", "run", "path", "agent", "reason", "question", "takes", "since", "expires", "has_default",
-        "default",
+        "default", "error",
     ]  # fmt: skip
     assert (question["kind"], question["question"], question["takes"]) == ("question", "A or\nB?", ["A", "B"])
     assert (approval["kind"], approval["path"], approval["takes"]) == ("approval", "0.1", ["approve", "reject"])
@@ -299,6 +299,29 @@ def test_the_inbox_lists_what_waits(rested: CommandLine) -> None:
         question["id"],
         approval["id"],
     ]
+
+
+def test_who_is_asked_about_a_parked_saga_hears_why_and_what_stands(twelvefold: CommandLine) -> None:
+    """A compensation that failed says what it failed of, and its run what is undone and what is not, from the first."""
+    once = Retry(attempts_max=1)
+    first = Saga([Task("good", undo=Task("good")), Task("good", undo=Task("full", retry=once)), Task("bad")])
+    beyond = Saga([Task("good", pivot=True), Task("full")])
+    full = {"full": lambda _: ("task.failed", {"reason": "agent", "error": "the disk\nis full"})}
+    stored(twelvefold, played(first, beyond, world=World({**AGENTS, **full})))
+    undo, stuck = twelvefold("inbox", "--json").json
+    assert (undo["kind"], stuck["kind"]) == ("compensation", "stuck")
+    assert undo["error"] == stuck["error"] == "the disk\nis full"
+    told = [line.partition("could not be undone: ")[2] for line in twelvefold("inbox").out.splitlines()]
+    assert "agent: the disk is full" in told
+    lines = twelvefold("status", run_id(1)).out.splitlines()
+    assert "  standing  0.0, 0.1" in lines
+    assert lines[-1].endswith("compensation 0.1.undo: could not be undone: agent: the disk is full")
+
+
+def test_what_stands_is_told_in_the_order_of_the_tree(twelvefold: CommandLine) -> None:
+    """The eleventh of what stands comes after the third, as in the tree."""
+    stored(twelvefold, played(Pipeline([*[Task("good")] * 11, Task("bad")])))
+    assert twelvefold("status", run_id(1), "--json").json["not_undone"] == [f"0.{n}" for n in range(11)]
 
 
 def test_control_needs_a_bus_and_says_so(rested: CommandLine) -> None:

@@ -22,7 +22,7 @@ from ..run_log import RunLog
 from ..run_place import open_own_log
 from ..settings import load_settings
 from .output import note, write, write_json, write_jsonl, write_table
-from .run_documents import age, waiting_document
+from .run_documents import age, asked_line, waiting_document
 
 _ID = Annotated[str, typer.Argument(metavar="ID", help="The id that `twelvefold inbox` shows, or its first digits.")]
 _NOTE = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it stands in the log, and agents get it.")]
@@ -39,7 +39,7 @@ def inbox(
     The kinds are question (of an agent), approval, in_doubt (an effect that may have happened), compensation (one that
     failed), stuck (work that failed beyond the point of no return). The keys with --json are id, kind, run, path,
     agent, reason, question, takes (the answers that count; empty for any), since, expires (null: never), has_default,
-    default (what counts then; without one the task fails).
+    default (what counts then; without one the task fails), error (what failed work said; null where nothing failed).
     """
     home = load_settings().home
     open_own_log(home).close()
@@ -153,7 +153,6 @@ def _json_of(value: str | None) -> Any:
 
 
 def _row(one: Waiting, now: int) -> dict[str, Any]:
-    question = one.question if isinstance(one.question, str) else msgspec.json.encode(one.question).decode()
     return {
         "id": one.id,
         "kind": one.kind,
@@ -162,5 +161,5 @@ def _row(one: Waiting, now: int) -> dict[str, Any]:
         "since": age(one.since, now),
         "expires": age(one.expires, now) if one.expires else None,
         "takes": ", ".join(map(str, one.takes)) or "any text",
-        "question": " ".join(question.split()),
+        "question": asked_line(waiting_document(one)),
     }

@@ -213,6 +213,8 @@ def _rows(name: str, paint: Any, rows: list[str]) -> None:
 
 
 def _show_end(document: dict[str, Any]) -> None:
+    from .run_documents import asked_line
+
     style, outcome = Style(sys.stdout), document["outcome"]
     paint = style.green if outcome == "rolled_back" else style.yellow
     write(f"{paint(outcome or 'open')}  {document['run']}  to position {document['to']}")
@@ -226,6 +228,6 @@ def _show_end(document: dict[str, Any]) -> None:
             _rows("branch", style.dim, [f"{str(one['ref']).removeprefix('refs/heads/')} {at} in {one['repo']}"])
         elif one.get("state") != "restored":
             _rows("stays", style.red, [str(one.get("problem"))])
-    _rows("asks", style.yellow, [f"{one['id']} {one['path']}: {one['question']}" for one in document["waiting"]])
+    _rows("asks", style.yellow, [f"{one['id']} {one['path']}: {asked_line(one)}" for one in document["waiting"]])
     if document["waiting"]:
         note("answer it: twelvefold inbox")

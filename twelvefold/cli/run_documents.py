@@ -86,7 +86,23 @@ def waiting_document(one: Waiting) -> dict[str, Any]:
         "expires": rfc3339(one.expires) if one.expires else None,
         "has_default": one.default is not msgspec.UNSET,
         "default": None if one.default is msgspec.UNSET else one.default,
+        "error": one.error,
     }
+
+
+def asked_line(one: dict[str, Any]) -> str:
+    """Return what a document of `waiting_document` asks as one line: the question, and what made it necessary."""
+    question, error = one["question"], in_short(one["error"])
+    words = " ".join((question if isinstance(question, str) else msgspec.json.encode(question).decode()).split())
+    return words if not error or error in words else f"{words}: {error}"
+
+
+def taken_back_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is undone and what is not, where a run's document tells and that was, or is to be, decided."""
+    undone, standing = document.get("undone") or (), document.get("not_undone") or ()
+    parked = any(one["kind"] in ("compensation", "stuck") for one in document.get("waiting", ()))
+    known = parked or bool(undone) or document.get("state") == "ended"
+    return [("undone", listed(undone)), ("standing", listed(standing if known else ()))]
 
 
 def status_document(
@@ -109,7 +125,7 @@ def status_document(
         "ended": rfc3339(run.last_ns) if run.status == "ended" else None,
         "tasks": [_task(task) for _, task in sorted(run.tasks.items(), key=lambda item: tree_order(item[0]))],
         "undone": sorted(run.undone, key=tree_order),
-        "not_undone": list(end.get("not_undone") or ()),
+        "not_undone": sorted(end.get("not_undone") or (), key=tree_order),
         "budget": _budget(run),
         "waiting": [waiting_document(one) for one in waiting],
         "forgotten": None if forgotten is None else forgotten_document(forgotten),

@@ -88,7 +88,7 @@ def show_document(document: dict[str, Any]) -> None:
     import sys
 
     from .output import Style
-    from .run_documents import in_short
+    from .run_documents import asked_line, in_short, taken_back_rows
 
     style = Style(sys.stdout)
     outcome = document["outcome"]
@@ -113,7 +113,8 @@ def show_document(document: dict[str, Any]) -> None:
         # Those of a plan: what it is about only its author knows.
         ("error", document.get("error")),
         ("value", document.get("value")),
-        *(("asks", f"{one['id']} {one['path']}: {one['question']}") for one in document.get("waiting", ())),
+        *taken_back_rows(document),
+        *(("asks", f"{one['id']} {one['path']}: {asked_line(one)}") for one in document.get("waiting", ())),
     ]
     for name, value in [*rows, *((one["name"], _change_line(one)) for one in document.get("repos", ()))]:
         if value:

@@ -23,7 +23,17 @@ from ..run_log import RunLog
 from ..run_place import open_run
 from ..settings import load_settings
 from .output import Style, note, redraws, write, write_json, write_jsonl
-from .run_documents import exit_of, in_short, listed, run_state, status_document, tree_document, tree_lines
+from .run_documents import (
+    asked_line,
+    exit_of,
+    in_short,
+    listed,
+    run_state,
+    status_document,
+    taken_back_rows,
+    tree_document,
+    tree_lines,
+)
 
 #: How often a followed run is looked at.
 FOLLOW_INTERVAL_S = 0.1
@@ -202,7 +212,6 @@ def _show(run: Run, document: dict[str, Any]) -> None:
     spent = "+".join("?" if one is None else str(one) for one in tokens)
     used = f"{cost['model_calls']} model calls, {spent} tokens, {'?' if usd is None else f'{usd:g}'} USD"
     value = document["value"]
-    known_end = run.status == "ended" or bool(document["undone"])
     rows = [
         ("fork of", _origin(document["fork"])),
         ("requested", document["requested"]),
@@ -212,8 +221,7 @@ def _show(run: Run, document: dict[str, Any]) -> None:
         ("message", document["message"]),
         ("error", in_short(document["error"])),
         ("value", in_short(value)),
-        ("undone", listed(document["undone"])),
-        ("standing", listed(document["not_undone"] if known_end else ())),
+        *taken_back_rows(document),
         ("evidence", listed([f"{one['kind']} {in_short(one['ref'])[:40]}" for one in document["evidence"]])),
         ("budget", ", ".join(bounds)),
         ("cost", used if cost["model_calls"] else ""),
@@ -226,7 +234,7 @@ def _show(run: Run, document: dict[str, Any]) -> None:
         note(f"the run was forgotten at {document['forgotten']['since']}{why}; payloads, blobs and commits are gone")
     for one in document["waiting"]:
         write(
-            f"  {style.yellow('waits'.ljust(9))} {one['id']}  {one['kind']} {one['path']}: {in_short(one['question'])}"
+            f"  {style.yellow('waits'.ljust(9))} {one['id']}  {one['kind']} {one['path']}: {in_short(asked_line(one))}"
         )
     if document["waiting"]:
         note("answer what it asks: twelvefold inbox")
