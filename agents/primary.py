@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..orchestration.hierarchy import Brief, Roles, Work, check_work, leaves, numbered, primary_plan, values_of, work_of
+from ..orchestration.issue_outline import read_outline
 from .assessment import Origin, decompose_at, origin_of
 from .base import BaseAgent
 from .context import TaskContext
@@ -64,7 +65,7 @@ class PrimaryAgent(BaseAgent):
         assignment = msgspec.structs.replace(assignment, text="\n\n".join((assignment.text, *checks)))
         origin = Origin() if assignment.repo is None else origin_of(assignment.repo, assignment.base)
         about: dict[str, Any] = {"level": None, "confidence": None, "vague": False}
-        parts, title = assignment.subtasks, ""
+        parts, title = assignment.subtasks, read_outline(assignment.text).title
         constraints: tuple[str, ...] = ()
         targets: tuple[str, ...] = ()
         if not parts:

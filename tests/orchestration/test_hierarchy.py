@@ -64,6 +64,7 @@ def test_a_task_is_taken_apart_done_and_put_together(world: Any) -> None:
     stage.settle_down()
     end = stage.end()
     assert end["outcome"] == "succeeded", stage.told()
+    assert end["value"]["title"] == "All of it"
     assert [(one["id"], one["value"]) for one in end["value"]["subtasks"]] == [
         ("1.1", "did Write"), ("1.2", "did Clean"), ("2", "did Document"),
     ]  # fmt: skip
