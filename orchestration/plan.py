@@ -170,10 +170,29 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     """Return the JSON-like form of a plan, checked as `plan_from` does; raises PlanInvalid."""
     try:
         data = msgspec.to_builtins(plan)
-    except (TypeError, RecursionError) as error:
-        raise PlanInvalid("", f"is not plain data: {error}") from None
+    except (TypeError, UnicodeEncodeError, RecursionError) as error:
+        place = "" if isinstance(error, RecursionError) else _place_of_foreign(plan)
+        raise PlanInvalid(place, f"is not plain data: {error}") from None
     plan_from(data)
     return cast("dict[str, Any]", data)
+
+
+def _place_of_foreign(value: Any, place: str = "") -> str:
+    """Return where in a plan the first thing stands that is no data."""
+    if isinstance(value, msgspec.Struct):
+        inside = [(f"{place}.{field}".lstrip("."), getattr(value, field)) for field in value.__struct_fields__]
+    elif isinstance(value, dict):
+        inside = [(f"{place}.{key}", inner) for key, inner in value.items()]
+    elif isinstance(value, list | tuple):
+        inside = [(f"{place}[{n}]", inner) for n, inner in enumerate(value)]
+    else:
+        return place
+    for at, inner in inside:
+        try:
+            msgspec.to_builtins(inner)
+        except TypeError:
+            return _place_of_foreign(inner, at)
+    return place
 
 
 def parse_plan(text: str, form: Literal["json", "toml"], source: str = "") -> PatternFields:

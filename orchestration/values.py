@@ -7,6 +7,7 @@ nested fields, and is left out for the whole value; `default` stands in where th
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,7 +34,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class ReferenceInvalid(ValueError):
-    """A `$from` that can't be understood, with the place of it in the input."""
+    """A `$from` (or a number) that can't be understood, with the place of it in the input."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -53,7 +54,7 @@ class Absent(msgspec.Struct, frozen=True):
 
 
 def references(value: Any, place: str = "") -> Iterator[tuple[str, Reference]]:
-    """Yield each reference in an input with its place; raises ReferenceInvalid."""
+    """Yield each reference in an input with its place; raises ReferenceInvalid, also for what JSON has no word for."""
     if isinstance(value, dict):
         if "$from" in value:
             yield place, _reference(value, place)
@@ -63,6 +64,9 @@ def references(value: Any, place: str = "") -> Iterator[tuple[str, Reference]]:
     elif isinstance(value, list | tuple):
         for n, inner in enumerate(value):
             yield from references(inner, f"{place}[{n}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        # It would be written as null, and agents would get that.
+        raise ReferenceInvalid(place, f"JSON has no number {value}")
 
 
 def resolve(value: Any, look_up: Callable[[Reference], Any], *, lenient: bool = False) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twelvefold.orchestration.errors import PlanInvalid
+from twelvefold.orchestration.fork_join import ForkJoin
+from twelvefold.orchestration.map_reduce import MapReduce
 from twelvefold.orchestration.pipeline import Pipeline
 from twelvefold.orchestration.plan import (
     PatternFields,
+    Plan,
     Retry,
     Task,
     parse_plan,
@@ -94,6 +97,27 @@ def test_what_is_wrong_is_named_with_its_place(data: Any, place: str, problem: s
     """An invalid plan is refused with the place of the mistake, written as one would index it."""
     with pytest.raises(PlanInvalid) as caught:
         plan_from(data)
+    assert caught.value.place == place
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    ("plan", "place", "problem"),
+    [
+        (
+            Pipeline([Task("a"), ForkJoin([Task("b", {"x": [1, object()]})])]),
+            "steps[1].branches[0].input.x[1]",
+            "plain",
+        ),
+        (Pipeline([Task("a", retry=cast(Any, object()))]), "steps[0].retry", "plain data"),
+        (Task("a", {"ratio": [0.5, float("nan")]}), "input.ratio[1]", "JSON has no number nan"),
+        (MapReduce(map=Task("a"), items=[1, float("-inf")]), "items[1]", "JSON has no number -inf"),
+    ],
+)
+def test_what_is_no_data_is_named_with_its_place(plan: Plan, place: str, problem: str) -> None:
+    """What can't be written as JSON is refused where it stands: a NaN would reach its agent as null."""
+    with pytest.raises(PlanInvalid) as caught:
+        plan_data(plan)
     assert caught.value.place == place
     assert problem in caught.value.problem
 
