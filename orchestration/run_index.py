@@ -185,11 +185,12 @@ def _state(log: Indexed, stream: str, first: Event, last: Event, mark: str | Non
         return "requested" if last.position == first.position else "open"
     if run_marks.is_resting(mark):
         return "resting"
-    change = {
-        type: next((event.position for event in log.read(stream=stream, type=type, limit=1, reverse=True)), 0)
-        for type in ("run.paused", "run.resumed")
-    }
-    return "paused" if change["run.paused"] > change["run.resumed"] else "open"
+    paused = next(iter(log.read(stream=stream, type="run.paused", limit=1, reverse=True)), None)
+    if paused is None:
+        return "open"
+    # One that was answered goes on as it stood: that isn't the end of a pause.
+    later = log.read(stream=stream, type="run.resumed", after=paused.position)
+    return "open" if any("answered" not in fact_of(event).data for event in later) else "paused"
 
 
 def _pattern(plan: Any) -> str | None:

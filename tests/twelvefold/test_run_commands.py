@@ -367,6 +367,19 @@ def test_a_second_pause_says_that_the_run_is_paused_already(
     assert told == ["the run starts nothing new", "the run is paused already"]
 
 
+def test_an_answer_does_not_hide_a_pause(twelvefold: CommandLine) -> None:
+    """A run that rests and is paused says both; answered, the list has it as paused until it is resumed."""
+    asks = Pipeline([Task("good", approval="Ship it?"), Task("good")])
+    here = played(asks, asks)
+    for n in (1, 2):
+        here.append("run.pause_requested", {}, stream=f"request.{run_id(n)}", run=run_id(n))
+    here.answer("approve", run=run_id(2))
+    here.settle_down()
+    stored(twelvefold, here)
+    assert twelvefold("status", run_id(1)).out.splitlines()[0].endswith(f"{run_id(1)}  approval, paused")
+    assert [one["run"] for one in twelvefold("runs", "--json", "--state", "paused").json] == [run_id(2)]
+
+
 def test_a_plan_is_checked_and_shown_by_a_dry_run(twelvefold: CommandLine) -> None:
     """`run PLAN --dry-run` shows the tree and starts nothing; mistakes are pointed at."""
     twelvefold("init")

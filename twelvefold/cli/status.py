@@ -125,6 +125,9 @@ def _head(run: Run) -> dict[str, Any]:
 
 def _picture(run: Run, style: Style, most: int | None) -> Iterator[str]:
     reason = run.end.get("reason")
+    if run.outcome and run_state(run) == "paused":
+        # Its answer alone would not let it go on.
+        reason = f"{reason}, paused"
     yield f"{style.bold(run.outcome or run_state(run))}  {run.id}" + (f"  {style.dim(str(reason))}" if reason else "")
     yield from tree_lines(task_tree(run), style, most=most)
 
